@@ -1,0 +1,219 @@
+package saba_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/saba-monitor/saba"
+
+// arrows says which packages of this module each package may import besides the root. A
+// package that is missing here fails the test: whoever adds one decides where it stands.
+var arrows = map[string][]string{
+	"":                   {},
+	"client":             {},
+	"cmd/saba":           {"internal/cli", "internal/servercli"},
+	"cmd/saba-agent":     {"internal/cli"},
+	"internal/agent":     {"client", "internal/collect"},
+	"internal/api":       {},
+	"internal/chart":     {},
+	"internal/cli":       {"client", "internal/agent", "internal/collect"},
+	"internal/collect":   {},
+	"internal/ingest":    {},
+	"internal/server":    {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb", "internal/web"},
+	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/server"},
+	"internal/sqldb":     {},
+	"internal/storetest": {},
+	"internal/tsdb":      {},
+	"internal/web":       {"internal/chart"},
+	"e2e":                {},
+	"bench":              {},
+}
+
+// testArrows says what a package's tests may import besides: real parts, never upwards.
+var testArrows = map[string][]string{
+	"client":          {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/agent":  {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/api":    {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/ingest": {"internal/sqldb", "internal/tsdb"},
+	"internal/sqldb":  {"internal/storetest"},
+	"internal/tsdb":   {"internal/storetest"},
+	"internal/web":    {"internal/sqldb", "internal/tsdb", "internal/ingest"},
+}
+
+// modules lists every third-party module that may be required directly, who may import it,
+// and why it is better than code of ours.
+var modules = map[string]struct {
+	importers []string
+	reason    string
+}{
+	"github.com/prometheus/prometheus":    {[]string{"internal/tsdb"}, "keeps samples: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
+	"github.com/prometheus/client_golang": {[]string{"internal/api", "internal/ingest", "internal/server", "internal/tsdb", "internal/web"}, "saba's own /metrics in the format that everything reads"},
+	"modernc.org/sqlite":                  {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
+	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
+	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
+	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/agent", "internal/tsdb", "internal/web"}, "errgroup: goroutines that are waited for"},
+	"golang.org/x/sys":                    {[]string{"internal/agent", "internal/collect", "internal/server", "internal/tsdb"}, "statfs, uname, boot time, flock and fdatasync, which the standard library lacks"},
+	"golang.org/x/net":                    {nil, "tests: reads pages as a browser's parser does"},
+	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
+	"github.com/rogpeppe/go-internal":     {nil, "tests: testscript runs the command line as its user does"},
+	"github.com/chromedp/chromedp":        {nil, "tests: drives a real Chromium"},
+}
+
+type listed struct {
+	ImportPath, Dir                    string
+	Imports, TestImports, XTestImports []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports"}, args...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	dec := json.NewDecoder(out)
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	return all
+}
+
+// rel returns the path of an import inside this module, and whether it is inside.
+func rel(path string) (string, bool) {
+	if path == module {
+		return "", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+// moduleOf returns the listed module that an import belongs to, "" for the standard library,
+// and the import path itself when no listed module has it.
+func moduleOf(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	if !strings.Contains(first, ".") {
+		return ""
+	}
+	for m := range modules {
+		if path == m || strings.HasPrefix(path, m+"/") {
+			return m
+		}
+	}
+	return path
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t, "./...") {
+		from, _ := rel(p.ImportPath)
+		allowed, known := arrows[from]
+		if !known {
+			t.Errorf("package %q has no place in arrows (deps_test.go): say what it may import", from)
+		}
+		seen[from] = true
+		check := func(imports, allowed []string, isTest bool) {
+			for _, path := range imports {
+				if to, ours := rel(path); ours {
+					if to != "" && to != from && !slices.Contains(allowed, to) {
+						t.Errorf("package %q imports %q, which no arrow allows (deps_test.go)", from, to)
+					}
+					continue
+				}
+				m := moduleOf(path)
+				if m == "" {
+					continue
+				}
+				if entry, ok := modules[m]; !ok {
+					t.Errorf("package %q imports %s, which is not on the list of allowed modules (deps_test.go)", from, path)
+				} else if !isTest && !slices.Contains(entry.importers, from) {
+					t.Errorf("package %q imports %s, which is allowed in %v only (deps_test.go)", from, path, entry.importers)
+				}
+			}
+		}
+		check(p.Imports, allowed, false)
+		both := slices.Concat(allowed, testArrows[from])
+		check(p.TestImports, both, true)
+		check(p.XTestImports, both, true)
+	}
+	for _, from := range slices.Sorted(maps.Keys(arrows)) {
+		if !seen[from] {
+			t.Errorf("arrows (deps_test.go) names %q, which does not exist", from)
+		}
+	}
+}
+
+func TestTheRootImportsTheStandardLibraryOnly(t *testing.T) {
+	for _, p := range list(t, "-deps", ".") {
+		if first, _, _ := strings.Cut(p.ImportPath, "/"); strings.Contains(first, ".") && p.ImportPath != module {
+			t.Errorf("the root package links %s", p.ImportPath)
+		}
+	}
+}
+
+func TestTheAgentBinaryLinksNoServer(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/saba-agent") {
+		from, ours := rel(p.ImportPath)
+		switch {
+		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/chart"}, from),
+			strings.HasPrefix(p.ImportPath, "github.com/prometheus/"),
+			strings.HasPrefix(p.ImportPath, "modernc.org/"),
+			p.ImportPath == "database/sql", p.ImportPath == "html/template":
+			t.Errorf("saba-agent links %s", p.ImportPath)
+		}
+	}
+}
+
+func TestRequiredModulesAreTheAllowedOnes(t *testing.T) {
+	out, err := exec.Command("go", "mod", "edit", "-json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	required := map[string]bool{}
+	for _, r := range mod.Require {
+		if r.Indirect {
+			continue
+		}
+		required[r.Path] = true
+		if _, ok := modules[r.Path]; !ok {
+			t.Errorf("go.mod requires %s, which is not on the list of allowed modules (deps_test.go)", r.Path)
+		}
+	}
+	for m, entry := range modules {
+		if !required[m] {
+			t.Errorf("the list of allowed modules (deps_test.go) has %s, which go.mod does not require", m)
+		}
+		if entry.reason == "" {
+			t.Errorf("module %s is allowed without a reason", m)
+		}
+	}
+}
