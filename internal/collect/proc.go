@@ -1,0 +1,57 @@
+package collect
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+)
+
+// The folders of a Linux host. Where there is no Linux, reading from them says so.
+func procOrHost(f fs.FS) fs.FS { return orHost(f, "/proc") }
+func sysOrHost(f fs.FS) fs.FS  { return orHost(f, "/sys") }
+func rootOrHost(f fs.FS) fs.FS { return orHost(f, "/") }
+
+func orHost(f fs.FS, dir string) fs.FS {
+	if f != nil {
+		return f
+	}
+	return hostFS(dir)
+}
+
+// errNotLinux is what every reading of the host returns on another system.
+var errNotLinux = errors.New("host metrics and facts are read from the Linux kernel; this system is not Linux")
+
+// readText returns a file's text.
+func readText(f fs.FS, name string) (string, error) {
+	b, err := fs.ReadFile(f, name)
+	return string(b), err
+}
+
+// readTrimmed returns a file's text without surrounding blanks, and false when it cannot be
+// read: for optional one-line files of sysfs and procfs.
+func readTrimmed(f fs.FS, name string) (string, bool) {
+	b, err := fs.ReadFile(f, name)
+	return strings.TrimSpace(string(b)), err == nil
+}
+
+// sanitise returns s as a segment of a metric name: every character outside A-Z a-z 0-9 _ -
+// becomes one underscore.
+func sanitise(s string) string {
+	clean := true
+	for i := 0; i < len(s) && clean; i++ {
+		clean = inName(rune(s[i]))
+	}
+	if clean {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if inName(r) {
+			return r
+		}
+		return '_'
+	}, s)
+}
+
+func inName(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-'
+}
