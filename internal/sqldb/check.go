@@ -1,0 +1,154 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/saba-monitor/saba"
+)
+
+// keptReports is how many reports of one check are kept, the newest. A check that runs each
+// minute and fails all the time fills it in 16 hours; one that is well reports rarely, because
+// agents do not repeat an OK.
+const keptReports = 1000
+
+// checkQuery reads checks with their newest report: the one that occurred last, whenever it
+// arrived. A condition on c (checks) or h (hosts) follows it.
+const checkQuery = `SELECT c.id, c.host, c.name, c.memo,
+		r.status, r.message, r.occurred_at, r.notification_interval, r.max_check_attempts
+	FROM checks c
+	JOIN hosts h ON h.id = c.host
+	LEFT JOIN check_reports r ON r.check_id = c.id
+		AND r.occurred_at = (SELECT max(occurred_at) FROM check_reports WHERE check_id = c.id)
+	WHERE `
+
+func scanCheck(row scanner) (c saba.Check, err error) {
+	var status, message sql.NullString
+	var occurredAt, interval, attempts sql.NullInt64
+	err = row.Scan(&c.ID, &c.Host, &c.Name, &c.Memo, &status, &message, &occurredAt, &interval, &attempts)
+	if status.Valid {
+		c.Latest = saba.CheckReport{
+			Host: c.Host, Name: c.Name, Status: saba.CheckStatus(status.String), Message: message.String,
+			OccurredAt: occurredAt.Int64, NotificationInterval: interval.Int64, MaxCheckAttempts: attempts.Int64,
+		}
+	}
+	return c, err
+}
+
+// declareChecks makes the checks of a host those that are listed: missing ones are made under
+// ids from newID, others get the memo, and those that are not listed are deleted with their
+// reports. Of two of one name the last counts.
+func declareChecks(ctx context.Context, tx *sql.Tx, org, host string, checks []saba.CheckDeclaration, newID func() (string, error)) error {
+	known, err := list(ctx, tx, func(row scanner) (c saba.Check, err error) {
+		err = row.Scan(&c.ID, &c.Name, &c.Memo)
+		return c, err
+	}, `SELECT id, name, memo FROM checks WHERE host = ?`, host)
+	if err != nil {
+		return err
+	}
+	wanted := make(map[string]string, len(checks)) // memo by name
+	for _, c := range checks {
+		wanted[c.Name] = c.Memo
+	}
+	for _, k := range known {
+		memo, keep := wanted[k.Name]
+		delete(wanted, k.Name)
+		switch {
+		case !keep:
+			_, err = tx.ExecContext(ctx, `DELETE FROM checks WHERE id = ?`, k.ID)
+		case memo != k.Memo:
+			_, err = tx.ExecContext(ctx, `UPDATE checks SET memo = ? WHERE id = ?`, memo, k.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, c := range checks { // in the order in which they were listed, so that ids follow it
+		memo, missing := wanted[c.Name]
+		if !missing {
+			continue
+		}
+		delete(wanted, c.Name)
+		if _, err := createCheck(ctx, tx, org, saba.Check{Host: host, Name: c.Name, Memo: memo}, newID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func createCheck(ctx context.Context, tx *sql.Tx, org string, c saba.Check, newID func() (string, error)) (id string, err error) {
+	if id, err = newID(); err != nil {
+		return "", err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO checks (id, org, host, name, memo) VALUES (?, ?, ?, ?, ?)`, id, org, c.Host, c.Name, c.Memo)
+	return id, err
+}
+
+// ReportChecks keeps reports. A report of a check that is not known makes the check, under an id
+// from newID. Ignored without an error are: a second report of the same host, name and time;
+// reports of hosts that are unknown or retired; and, of each check, all but the newest 1,000.
+func (db *DB) ReportChecks(ctx context.Context, org string, reports []saba.CheckReport, newID func() (string, error)) error {
+	return db.change(ctx, "keep check reports", func(tx *sql.Tx) error {
+		for _, r := range reports {
+			if err := reportCheck(ctx, tx, org, r, newID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport, newID func() (string, error)) error {
+	id, err := scanString(tx.QueryRowContext(ctx, `SELECT c.id FROM checks c JOIN hosts h ON h.id = c.host
+		WHERE c.host = ? AND c.name = ? AND c.org = ? AND h.retired_at = 0`, r.Host, r.Name, org))
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = readLiveHost(ctx, tx, org, r.Host)
+		if errors.Is(err, saba.ErrNotFound) || errors.Is(err, saba.ErrInvalid) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id, err = createCheck(ctx, tx, org, saba.Check{Host: r.Host, Name: r.Name}, newID)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO check_reports
+		(check_id, occurred_at, status, message, notification_interval, max_check_attempts) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		id, r.OccurredAt, string(r.Status), r.Message, r.NotificationInterval, r.MaxCheckAttempts); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM check_reports WHERE check_id = ? AND occurred_at <=
+		(SELECT occurred_at FROM check_reports WHERE check_id = ? ORDER BY occurred_at DESC LIMIT 1 OFFSET ?)`, id, id, keptReports)
+	return err
+}
+
+// Checks returns the checks of a host by name, also of a retired one.
+func (db *DB) Checks(ctx context.Context, org, host string) (checks []saba.Check, err error) {
+	err = db.view(ctx, "list the checks of a host", func(tx *sql.Tx) error {
+		if _, err := readHost(ctx, tx, org, host); err != nil {
+			return err
+		}
+		checks, err = list(ctx, tx, scanCheck, checkQuery+`c.host = ? ORDER BY c.name`, host)
+		return err
+	})
+	return checks, err
+}
+
+// CheckList returns at most limit checks of an organization's live hosts in order of their ids,
+// from the first with id >= fromID on.
+func (db *DB) CheckList(ctx context.Context, org, fromID string, limit int) (checks []saba.Check, err error) {
+	err = db.view(ctx, "list checks", func(tx *sql.Tx) error {
+		checks, err = list(ctx, tx, scanCheck, checkQuery+`c.org = ? AND c.id >= ? AND h.retired_at = 0 ORDER BY c.id LIMIT ?`, org, fromID, limit)
+		return err
+	})
+	return checks, err
+}
+
+// Check returns the check with an id, also of a retired host.
+func (db *DB) Check(ctx context.Context, org, id string) (saba.Check, error) {
+	c, err := one(db.reader.QueryRowContext(ctx, checkQuery+`c.org = ? AND c.id = ?`, org, id), scanCheck, "no check %q", id)
+	return c, failed(ctx, "read a check", err)
+}

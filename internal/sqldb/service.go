@@ -1,0 +1,66 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/saba-monitor/saba"
+)
+
+func scanService(row scanner) (s saba.Service, err error) {
+	err = row.Scan(&s.Name, &s.Memo)
+	return s, err
+}
+
+// Services returns all services of an organization by name, each with the names of its roles.
+func (db *DB) Services(ctx context.Context, org string) (services []saba.Service, err error) {
+	err = db.view(ctx, "list services", func(tx *sql.Tx) error {
+		services, err = list(ctx, tx, scanService, `SELECT name, memo FROM services WHERE org = ? ORDER BY name`, org)
+		if err != nil {
+			return err
+		}
+		index := make(map[string]int, len(services))
+		for i, s := range services {
+			index[s.Name] = i
+		}
+		roles, err := list(ctx, tx, scanRoleName, `SELECT service, name FROM roles WHERE org = ? ORDER BY service, name`, org)
+		for _, r := range roles {
+			s := &services[index[r.Service]]
+			s.Roles = append(s.Roles, r.Role)
+		}
+		return err
+	})
+	return services, err
+}
+
+// CreateService makes a service without roles. A taken name is an error matching saba.ErrConflict.
+func (db *DB) CreateService(ctx context.Context, org string, s saba.Service) error {
+	return db.change(ctx, "create a service", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO services (org, name, memo) VALUES (?, ?, ?)`, org, s.Name, s.Memo)
+		if isTaken(err) {
+			return saba.Errorf(saba.ErrConflict, "there is a service %q already", s.Name)
+		}
+		return err
+	})
+}
+
+// DeleteService deletes a service with its roles, their assignment to hosts, and the metadata of
+// all of them, and returns it as it was. Its samples stay.
+func (db *DB) DeleteService(ctx context.Context, org, name string) (s saba.Service, err error) {
+	err = db.change(ctx, "delete a service", func(tx *sql.Tx) error {
+		if s, err = readService(ctx, tx, org, name); err != nil {
+			return err
+		}
+		if s.Roles, err = list(ctx, tx, scanString, `SELECT name FROM roles WHERE org = ? AND service = ? ORDER BY name`, org, name); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM services WHERE org = ? AND name = ?`, org, name) // the rest follows by foreign keys
+		return err
+	})
+	return s, err
+}
+
+// readService returns a service without its roles.
+func readService(ctx context.Context, tx *sql.Tx, org, name string) (saba.Service, error) {
+	return one(tx.QueryRowContext(ctx, `SELECT name, memo FROM services WHERE org = ? AND name = ?`, org, name), scanService, "no service %q", name)
+}
