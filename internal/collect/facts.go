@@ -2,6 +2,14 @@ package collect
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"path"
+	"strconv"
 
 	"github.com/saba-monitor/saba"
 )
@@ -48,17 +56,151 @@ type Cloud struct {
 
 // Facts describes the host. A part that cannot be read costs only itself: the error names
 // each. Without a Name the facts describe nobody, and the caller should try again later.
+// Off the clouds it makes no request; on one whose metadata service is silent it can take a
+// quarter of a minute. It may run beside Collect.
 func (s *Set) Facts(ctx context.Context) (Facts, error) {
-	return Facts{}, nil
+	o := s.opts
+	var f Facts
+	var errs []error
+	section := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	found := make(chan instance, 1)
+	go func() { found <- newCloudFinder(o).find(ctx) }() // the one section that waits for others
+
+	var err error
+	f.Name, err = os.Hostname()
+	section("host name", err)
+	f.Interfaces, err = hostInterfaces()
+	section("interfaces", err)
+	f.Meta.Kernel, err = kernelFacts(o.Root)
+	section("kernel", err)
+	f.Meta.CPU, err = cpuFacts(o.Proc, o.Sys)
+	section("cpu", err)
+	f.Meta.Memory, err = memoryFacts(o.Proc)
+	section("memory", err)
+	f.Meta.BlockDevice, err = blockDeviceFacts(o.Sys)
+	section("block devices", err)
+	f.Meta.Filesystem, err = filesystemFacts(ctx, o.Proc, o.Sys, o.usage)
+	section("file systems", err)
+	i := <-found
+	f.Meta.Cloud, f.CustomIdentifier, f.CloudUnknown = i.cloud, i.identifier, i.unknown
+	section("cloud", i.err)
+	if err := errors.Join(errs...); err != nil {
+		return f, fmt.Errorf("host facts: %w", err)
+	}
+	return f, nil
 }
 
-type uname struct{ name, release, version, machine, os string }
+// memoryLines names the lines of /proc/meminfo that are facts.
+var memoryLines = map[string]string{
+	"MemTotal": "total", "MemFree": "free", "Buffers": "buffers", "Cached": "cached", "Active": "active", "Inactive": "inactive",
+	"HighTotal": "high_total", "HighFree": "high_free", "LowTotal": "low_total", "LowFree": "low_free", "Dirty": "dirty",
+	"Writeback": "writeback", "AnonPages": "anon_pages", "Mapped": "mapped", "Slab": "slab", "SReclaimable": "slab_reclaimable",
+	"SUnreclaim": "slab_unreclaim", "PageTables": "page_tables", "NFS_Unstable": "nfs_unstable", "Bounce": "bounce",
+	"CommitLimit": "commit_limit", "Committed_AS": "committed_as", "VmallocTotal": "vmalloc_total", "VmallocUsed": "vmalloc_used",
+	"VmallocChunk": "vmalloc_chunk", "SwapCached": "swap_cached", "SwapTotal": "swap_total", "SwapFree": "swap_free",
+}
 
-// The values of Options.CloudPlatform.
-const (
-	CloudAuto  = "auto" // find out
-	CloudNone  = "none"
-	CloudEC2   = "ec2"
-	CloudGCE   = "gce"
-	CloudAzure = "azurevm"
-)
+func memoryFacts(proc fs.FS) (map[string]string, error) {
+	text, err := readText(procOrHost(proc), "meminfo")
+	if err != nil {
+		return nil, err
+	}
+	facts := map[string]string{}
+	for key, kb := range parseMeminfo(text) {
+		if name, ok := memoryLines[key]; ok {
+			facts[name] = strconv.FormatUint(kb, 10) + "kB"
+		}
+	}
+	return facts, nil
+}
+
+// blockDeviceFacts describes each entry of /sys/block. A container without it has none.
+func blockDeviceFacts(sys fs.FS) (map[string]map[string]string, error) {
+	entries, err := fs.ReadDir(sysOrHost(sys), "block")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	facts := make(map[string]map[string]string, len(entries))
+	for _, e := range entries {
+		dev := map[string]string{}
+		for _, file := range []string{"size", "removable", "device/model", "device/rev", "device/state", "device/timeout", "device/vendor"} {
+			if v, ok := readTrimmed(sysOrHost(sys), "block/"+e.Name()+"/"+file); ok {
+				dev[path.Base(file)] = v
+			}
+		}
+		facts[e.Name()] = dev
+	}
+	return facts, nil
+}
+
+// filesystemFacts describes the local file systems as rows of df, those without a device
+// included. Of several with one source ("tmpfs") the last mounted stands for all, as readers of df have it.
+func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *prober) (map[string]FilesystemFacts, error) {
+	mounts, err := readMounts(proc)
+	if err != nil {
+		return nil, err
+	}
+	mounts = distinct(mounts, func(m mount) bool { return local(m) && !dockerMapper(m) })
+	usages, err := usage.all(ctx, mounts)
+	facts := make(map[string]FilesystemFacts, len(mounts))
+	for i, m := range mounts {
+		u := usages[i]
+		if u == nil || u.used()+u.available() == 0 {
+			continue
+		}
+		kb := func(blocks uint64) uint64 { return blocks * u.BlockSize / 1024 }
+		percent := math.Ceil(float64(u.used()) * 100 / float64(u.used()+u.available()))
+		facts[dfSource(sys, m)] = FilesystemFacts{
+			KBSize: kb(u.Blocks), KBUsed: kb(u.used()), KBAvailable: kb(u.available()),
+			PercentUsed: strconv.FormatFloat(percent, 'f', 0, 64) + "%", Mount: m.point,
+		}
+	}
+	return facts, err
+}
+
+// hostInterfaces returns the interfaces of this host that have an address.
+func hostInterfaces() ([]saba.Interface, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var interfaces []saba.Interface
+	var errs []error
+	for _, l := range links {
+		addrs, err := l.Addrs()
+		if err != nil {
+			errs = append(errs, err) // it was removed meanwhile
+			continue
+		}
+		if i, ok := describeInterface(l.Name, l.HardwareAddr.String(), addrs); ok {
+			interfaces = append(interfaces, i)
+		}
+	}
+	return interfaces, errors.Join(errs...)
+}
+
+// describeInterface sorts the addresses of one interface; false if it has none, or loopback ones only.
+func describeInterface(name, mac string, addrs []net.Addr) (saba.Interface, bool) {
+	i := saba.Interface{Name: name, MAC: mac}
+	reachable := false
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		reachable = reachable || !n.IP.IsLoopback()
+		if v4 := n.IP.To4(); v4 != nil {
+			i.IPv4 = append(i.IPv4, v4.String())
+		} else {
+			i.IPv6 = append(i.IPv6, n.IP.String())
+		}
+	}
+	return i, reachable
+}

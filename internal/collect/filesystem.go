@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func (f *Filesystem) Collect(ctx context.Context) ([]saba.Value, error) {
 			label = sanitise(m.point)
 		}
 		values = append(values,
-			saba.Value{Name: "filesystem." + label + ".size", Value: float64(u.used()+u.Available) * float64(u.BlockSize)},
+			saba.Value{Name: "filesystem." + label + ".size", Value: float64(u.used()+u.available()) * float64(u.BlockSize)},
 			saba.Value{Name: "filesystem." + label + ".used", Value: float64(u.used()) * float64(u.BlockSize)})
 	}
 	return values, err
@@ -74,6 +75,15 @@ type Usage struct {
 
 // used returns how many blocks are used.
 func (u Usage) used() uint64 { return u.Blocks - min(u.Free, u.Blocks) }
+
+// available returns how many blocks an ordinary user can still write. Where more than that
+// is used of what is kept for root, some file systems tell a number below zero: it is none.
+func (u Usage) available() uint64 {
+	if u.Available > math.MaxInt64 {
+		return 0
+	}
+	return u.Available
+}
 
 // readMounts returns the mounts that this process sees.
 func readMounts(proc fs.FS) ([]mount, error) {
@@ -109,7 +119,7 @@ func local(m mount) bool {
 		"fuse.portal", "fuse.gvfsd-fuse", "fuse.lxcfs":
 		return false
 	}
-	return !strings.Contains(m.source, ":/") && !strings.HasPrefix(m.source, "//")
+	return strings.HasPrefix(m.source, "/dev/") || !strings.Contains(m.source, ":") && !strings.HasPrefix(m.source, "//")
 }
 
 // alwaysFull says whether file systems of a type are images, made full and never written.
