@@ -143,7 +143,17 @@ func (e *Env) Flags(operands string) *flag.FlagSet {
 	fs.SetOutput(io.Discard) // Parse says it in our words
 	fs.Usage = func() {
 		fmt.Fprintf(fs.Output(), "Usage:\n  %s\n\nFlags:\n", strings.TrimSpace(e.Program+" "+e.Command+" [FLAGS] "+operands))
-		fs.PrintDefaults()
+		// In place of fs.PrintDefaults, which writes -flag: every page of ours has --flag.
+		fs.VisitAll(func(f *flag.Flag) {
+			if len(f.Name) == 1 {
+				return // the short form of another
+			}
+			value, text := flag.UnquoteUsage(f)
+			if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+				text += " (default " + f.DefValue + ")"
+			}
+			fmt.Fprintf(fs.Output(), "  %-22s %s\n", strings.TrimSpace("--"+f.Name+" "+strings.ToUpper(value)), text)
+		})
 	}
 	return fs
 }

@@ -1,0 +1,276 @@
+// Package agent is what runs on every watched host: it collects each minute, keeps what the
+// server has not taken yet, and sends it. It never exits for a remote reason, and no source of
+// values waits for another.
+//
+// Run owns four parts that share a queue and the host's id: the schedule collects
+// (schedule.go), the registrar obtains the id and describes the host each hour (register.go),
+// the definer asks plugins how they are drawn (define.go), and the sender posts (send.go).
+// Plugins are processes (exec.go, plugin.go). The package knows the server only as API, and
+// never imports the server's side. Start with Run.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/client"
+	"github.com/saba-monitor/saba/internal/collect"
+)
+
+// API is what the agent asks of a server. *client.Client is one.
+type API interface {
+	CreateHost(ctx context.Context, p client.HostParam) (id string, err error)
+	Host(ctx context.Context, id string) (saba.Host, error)
+	Hosts(ctx context.Context, f saba.HostFilter) ([]saba.Host, error)
+	UpdateHost(ctx context.Context, id string, p client.HostParam) error
+	SetHostStatus(ctx context.Context, id string, s saba.HostStatus) error
+	PostHostMetrics(ctx context.Context, points []saba.Point) error
+	PutGraphDefs(ctx context.Context, defs []saba.GraphDef) error
+}
+
+// A Source yields metrics of this host. Values and an error may come together: what could
+// be read counts, what could not is logged.
+type Source interface {
+	Name() string // for people: "cpu"
+	Collect(ctx context.Context) ([]saba.Value, error)
+}
+
+// DefaultStopTimeout bounds the farewell of an agent: the last posts and the status at stop.
+const DefaultStopTimeout = 10 * time.Second
+
+// Options are what an agent needs. All fields without a stated default are required.
+type Options struct {
+	Config  Config
+	API     API
+	Sources []Source // of host metrics
+	// Facts describes the host. Facts and an error may come together; without a name there are none.
+	Facts    func(ctx context.Context) (collect.Facts, error)
+	Environ  []string // the environment that plugins inherit; PluginEnviron makes it
+	Revision string   // the commit of this binary
+	Log      *slog.Logger
+	// Random returns a number in [0, 1), to spread retries: rand.Float64 outside of tests. It is
+	// called by several goroutines.
+	Random func() float64
+	// PostSpread spreads the posts of many agents over the first part of each minute: one host
+	// always waits the same share of it (hostShare). 0 posts at once.
+	PostSpread time.Duration
+	// run replaces runCommand in tests.
+	run func(ctx context.Context, c Command, environ []string) (Result, error)
+	// StopTimeout bounds the time that Run takes to return after ctx has ended; 0 means DefaultStopTimeout.
+	StopTimeout time.Duration
+}
+
+// UserAgent is what an agent calls itself to the server.
+func UserAgent() string { return "saba-agent/" + saba.Version }
+
+// Header returns the headers that an agent sends besides, as the protocol's agents do.
+func Header(revision string) map[string][]string {
+	return map[string][]string{"X-Agent-Version": {saba.Version}, "X-Revision": {revision}}
+}
+
+// Run collects and sends until ctx ends; then it sends what is left, as far as
+// Options.StopTimeout allows, and returns nil. It returns an error at once when the agent's
+// folder (Config.Root) cannot be written: a local mistake that only a person can mend.
+// When it returns, nothing it started still runs, but for a process or a system call that
+// nothing can end.
+func Run(ctx context.Context, o Options) error {
+	if o.StopTimeout == 0 {
+		o.StopTimeout = DefaultStopTimeout
+	}
+	ids, err := openIDFolder(o.Config.Root)
+	if err != nil {
+		return err
+	}
+	if notes := o.Config.Notes; len(notes) > 0 {
+		for _, n := range notes {
+			o.Log.Warn(n)
+		}
+	}
+	q := newMemoryQueue(maxQueued, time.Now)
+	hosts := newHostIDs()
+	sender := &sender{o: o, queue: q, hosts: hosts, limit: maxPointsPerPost}
+	registrar := &registrar{o: o, ids: ids, hosts: hosts}
+	plugins := newPlugins(o)
+
+	var parts sync.WaitGroup
+	parts.Go(func() { newSchedule(o, plugins, q).run(ctx) })
+	parts.Go(func() { registrar.run(ctx) })
+	parts.Go(func() { resolveIdentifiers(ctx, o, hosts) })
+	parts.Go(func() { define(ctx, o, plugins) })
+	parts.Go(func() { sender.run(ctx) })
+	<-ctx.Done()
+
+	// The farewell has a context of its own: the one that ended would forbid every request.
+	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StopTimeout)
+	defer cancel()
+	parts.Wait()
+	sender.flush(farewell)
+	if id, ok := hosts.get(""); ok && o.Config.OnStop != "" {
+		if err := o.API.SetHostStatus(farewell, id, o.Config.OnStop); err != nil {
+			o.Log.Warn("the host's status at stop was not set", "status", o.Config.OnStop, "error", err)
+		}
+	}
+	return nil
+}
+
+// hostParam returns what the server is told about this host.
+func hostParam(c Config, f collect.Facts, revision string) (client.HostParam, error) {
+	meta, err := json.Marshal(struct {
+		collect.Meta
+		AgentName     string `json:"agent-name"`
+		AgentVersion  string `json:"agent-version"`
+		AgentRevision string `json:"agent-revision"`
+	}{f.Meta, UserAgent(), saba.Version, revision})
+	if err != nil {
+		return client.HostParam{}, fmt.Errorf("describe the host: %w", err)
+	}
+	p := client.HostParam{
+		Name: f.Name, DisplayName: c.DisplayName, CustomIdentifier: f.CustomIdentifier,
+		Meta: meta, Interfaces: f.Interfaces, RoleFullnames: []string{},
+	}
+	for _, r := range c.Roles {
+		p.RoleFullnames = append(p.RoleFullnames, r.String())
+	}
+	// A list of checks replaces the server's: without checks of our own, [] says so. Checks that
+	// this version does not run yet are not declared, but not taken from the host either.
+	if len(c.Checks) == 0 {
+		p.Checks = []saba.CheckDeclaration{}
+	}
+	return p, nil
+}
+
+// An idFolder is the folder in which the agent keeps who it is.
+type idFolder string
+
+// openIDFolder makes root if it is missing and proves that it can be written: an id that
+// cannot be kept would register a new host at every start.
+func openIDFolder(root string) (idFolder, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
+	}
+	f, err := os.CreateTemp(root, ".probe-")
+	if err != nil {
+		return "", fmt.Errorf("the agent's folder cannot be written (choose another with --root, or make it writable): %w", err)
+	}
+	return idFolder(root), errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// idFile is where the host's id is kept, as other agents of the protocol keep it: the id
+// alone, without a newline.
+const idFile = "id"
+
+// identifierFile holds the newest custom identifier that the cloud gave: its metadata service
+// may not answer the next time, and unknown is not the same as changed.
+const identifierFile = "custom-identifier"
+
+// read returns the content of a file without the newlines at its end; "" when there is none.
+func (d idFolder) read(name string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(string(d), name))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if len(s) > 255 || strings.ContainsAny(s, " \t\r\n\x00/?#%") {
+		return "", fmt.Errorf("%s does not hold an id: delete it if this machine shall register as a new host", filepath.Join(string(d), name))
+	}
+	return s, nil
+}
+
+// write replaces a file by one that holds content, so that a crash leaves the old or the new
+// one whole.
+func (d idFolder) write(name, content string) (err error) {
+	f, err := os.CreateTemp(string(d), "."+name+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Chmod(0o644) // an id is no secret: status tools of other users read it
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), filepath.Join(string(d), name)); err != nil {
+		return err
+	}
+	// The rename is on disk when the folder is.
+	dir, err := os.Open(string(d))
+	if err != nil {
+		return nil // renamed, which is what matters
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// A backoff yields growing waits between tries that fail, spread so that a fleet does not
+// return in step. The zero value is not ready: most must be set.
+type backoff struct {
+	least, most time.Duration
+	tries       int
+}
+
+// next returns the wait before the next try: in the upper half of least·2ⁿ, at most most.
+func (b *backoff) next(random func() float64) time.Duration {
+	d := b.most
+	if b.tries < 30 { // far from overflowing
+		d = min(b.most, b.least<<b.tries)
+		b.tries++
+	}
+	return d/2 + time.Duration(random()*float64(d/2))
+}
+
+func (b *backoff) reset() { b.tries = 0 }
+
+// sleep waits for d, and says whether it did: false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// An announcer logs a condition when it begins, changes and ends, not each time it is met.
+type announcer struct {
+	log  *slog.Logger
+	last string
+}
+
+// say logs the condition key at level unless it was the last one said.
+func (a *announcer) say(level slog.Level, key, message string, args ...any) {
+	if a.last == key {
+		level = slog.LevelDebug
+	}
+	a.last = key
+	a.log.Log(context.Background(), level, message, args...)
+}
+
+// over logs message when a condition had been said, and forgets it.
+func (a *announcer) over(message string, args ...any) {
+	if a.last != "" {
+		a.last = ""
+		a.log.Info(message, args...)
+	}
+}

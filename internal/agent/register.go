@@ -1,0 +1,291 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/client"
+)
+
+// The waits between the registrar's turns, and how long the facts may take.
+const (
+	describeEvery     = time.Hour
+	registerLeast     = time.Second
+	registerMost      = 5 * time.Minute
+	factsTimeout      = 20 * time.Second
+	whenSomebodyActed = 5 * time.Minute // how often a state that a person must mend is looked at
+)
+
+// hostIDs holds the ids of the hosts that the agent posts for, by custom identifier; the
+// agent's own host is "". It is safe for use by several goroutines.
+type hostIDs struct {
+	changed chan struct{} // receives after set
+
+	mu  sync.Mutex
+	ids map[string]string
+}
+
+func newHostIDs() *hostIDs {
+	return &hostIDs{changed: make(chan struct{}, 1), ids: map[string]string{}}
+}
+
+func (h *hostIDs) get(identifier string) (id string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id, ok = h.ids[identifier]
+	return id, ok
+}
+
+func (h *hostIDs) ready(identifier string) bool {
+	_, ok := h.get(identifier)
+	return ok
+}
+
+func (h *hostIDs) set(identifier, id string) {
+	h.mu.Lock()
+	h.ids[identifier] = id
+	h.mu.Unlock()
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (h *hostIDs) remove(identifier string) {
+	h.mu.Lock()
+	delete(h.ids, identifier)
+	h.mu.Unlock()
+}
+
+// A personError is a state that waiting does not mend.
+type personError struct{ text string }
+
+func (e *personError) Error() string { return e.text }
+
+// A registrar obtains the host's id, and describes the host to the server each hour.
+type registrar struct {
+	o     Options
+	ids   idFolder
+	hosts *hostIDs
+
+	id       string // "" until it is known
+	kept     bool   // id is in its file
+	started  bool   // the status at start is what it shall be
+	seenHost bool   // the host was looked at since this start
+}
+
+// run registers, then describes, until ctx ends. It tries again for as long as that takes.
+func (r *registrar) run(ctx context.Context) {
+	say := announcer{log: r.o.Log}
+	retry := backoff{least: registerLeast, most: registerMost}
+	for {
+		err := r.turn(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := describeEvery
+		if err == nil {
+			retry.reset()
+			say.over("the server knows this host again", "host", r.id)
+		} else {
+			wait = max(retry.next(r.o.Random), min(client.RetryAfter(err), mostRetryAfter))
+			doing := "register this host"
+			if r.id != "" {
+				doing = "describe this host"
+			}
+			switch _, person := errors.AsType[*personError](err); {
+			case person:
+				say.say(slog.LevelError, err.Error(), err.Error())
+				wait = max(wait, whenSomebodyActed)
+			case errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden):
+				say.say(slog.LevelError, "key", "the server refuses the API key; the agent goes on collecting and tries again", "doing", doing, "error", err)
+			default:
+				say.say(slog.LevelWarn, "fails "+doing, "the agent could not "+doing+"; it goes on collecting and tries again", "error", err)
+			}
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+// turn does what is due: find or create the host, keep its id, set its status at start, describe it.
+func (r *registrar) turn(ctx context.Context) error {
+	p, err := r.describe(ctx)
+	if err != nil {
+		return err
+	}
+	if r.id == "" {
+		if r.id, err = r.ids.read(idFile); err != nil {
+			return &personError{err.Error()}
+		}
+		r.kept = r.id != ""
+	}
+	created := false
+	if r.id == "" {
+		if r.id, created, err = r.obtain(ctx, p); err != nil {
+			return err
+		}
+	}
+	if !r.kept {
+		// Before anything else is asked: until it is kept, a crash would register the host twice.
+		if err := r.ids.write(idFile, r.id); err != nil {
+			r.hosts.set("", r.id) // good until the agent stops
+			return &personError{fmt.Sprintf("the host's id %s could not be kept, so the next start would register a new host: %v", r.id, err)}
+		}
+		r.kept = true
+	}
+	if created {
+		r.seenHost = true
+		r.o.Log.Info("registered this host", "host", r.id, "name", p.Name)
+	}
+	if !r.seenHost {
+		if err := r.look(ctx, p); err != nil {
+			return err
+		}
+		r.seenHost = true
+		r.o.Log.Info("the server knows this host", "host", r.id, "name", p.Name)
+	}
+	r.hosts.set("", r.id)
+	if !r.started {
+		if err := r.startStatus(ctx); err != nil {
+			return err
+		}
+		r.started = true
+	}
+	if created {
+		return nil // which has described it
+	}
+	err = r.o.API.UpdateHost(ctx, r.id, p)
+	if e, ok := errors.AsType[*client.Error](err); ok && e.JSON && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest) {
+		// Perhaps the host was retired meanwhile; then its values would be dropped in silence.
+		r.seenHost = false
+		if err := r.look(ctx, p); err != nil {
+			return err
+		}
+		r.seenHost = true
+	}
+	return err
+}
+
+// describe returns what the server is told about this host. A custom identifier, once known,
+// is always sent: leaving it out of an update would take it from the host.
+func (r *registrar) describe(ctx context.Context) (client.HostParam, error) {
+	ctx, cancel := context.WithTimeout(ctx, factsTimeout)
+	defer cancel()
+	f, err := r.o.Facts(ctx)
+	if f.Name == "" {
+		return client.HostParam{}, fmt.Errorf("the name of this host is not known: %w", err)
+	}
+	if err != nil {
+		r.o.Log.Warn("some facts about this host could not be read", "error", err)
+	}
+	before, err := r.ids.read(identifierFile)
+	if err != nil {
+		r.o.Log.Warn("the kept custom identifier could not be read", "error", err)
+	}
+	switch {
+	case f.CustomIdentifier == "" && r.o.Config.CloudPlatform == PlatformNone:
+		// Somebody says that no cloud runs this host.
+	case f.CustomIdentifier == "":
+		f.CustomIdentifier = before
+	case f.CustomIdentifier != before:
+		if err := r.ids.write(identifierFile, f.CustomIdentifier); err != nil {
+			r.o.Log.Warn("the custom identifier could not be kept", "error", err)
+		}
+	}
+	return hostParam(r.o.Config, f, r.o.Revision)
+}
+
+// obtain finds the host by its custom identifier, or creates it.
+func (r *registrar) obtain(ctx context.Context, p client.HostParam) (id string, created bool, err error) {
+	if p.CustomIdentifier != "" {
+		hosts, err := r.o.API.Hosts(ctx, saba.HostFilter{CustomIdentifier: p.CustomIdentifier})
+		if err != nil {
+			return "", false, err
+		}
+		if len(hosts) > 0 {
+			return hosts[0].ID, false, nil
+		}
+	}
+	id, err = r.o.API.CreateHost(ctx, p)
+	return id, err == nil, err
+}
+
+// look asks the server about the host of the kept id, and stops the posts when it is not ours
+// any more. The host is never replaced by a new one on our own account: its history would
+// end without a word, and an id file that was copied would multiply hosts.
+func (r *registrar) look(ctx context.Context, p client.HostParam) error {
+	h, err := r.o.API.Host(ctx, r.id)
+	file := filepath.Join(string(r.ids), idFile)
+	switch e, ok := errors.AsType[*client.Error](err); {
+	case ok && e.JSON && e.Status == http.StatusNotFound:
+		r.hosts.remove("")
+		return &personError{fmt.Sprintf("the server does not know host %s, so nothing is sent: is this the right server and key? To register this machine as a new host, stop the agent, delete %s and start it again", r.id, file)}
+	case err != nil:
+		return err
+	case h.Retired():
+		r.hosts.remove("")
+		return &personError{fmt.Sprintf("host %s was retired, so nothing is sent: to register this machine as a new host, stop the agent, delete %s and start it again", r.id, file)}
+	case h.CustomIdentifier != "" && p.CustomIdentifier != "" && h.CustomIdentifier != p.CustomIdentifier:
+		r.hosts.remove("")
+		return &personError{fmt.Sprintf("host %s is another machine (%s, and this one is %s), so nothing is sent: was %s copied from there? To register this machine as a new host, stop the agent, delete that file and start it again", r.id, h.CustomIdentifier, p.CustomIdentifier, file)}
+	}
+	return nil
+}
+
+// startStatus sets the status that the configuration wants at start, if the host has another.
+func (r *registrar) startStatus(ctx context.Context) error {
+	want := r.o.Config.OnStart
+	if want == "" {
+		return nil
+	}
+	h, err := r.o.API.Host(ctx, r.id)
+	if err != nil || h.Status == want {
+		return err
+	}
+	return r.o.API.SetHostStatus(ctx, r.id, want)
+}
+
+// resolveIdentifiers finds the hosts of other machines that plugins report on, by their custom
+// identifiers. Their values wait in the queue meanwhile. It returns when all are found, or
+// when ctx ends.
+func resolveIdentifiers(ctx context.Context, o Options, hosts *hostIDs) {
+	missing := map[string]bool{}
+	for _, m := range o.Config.Metrics {
+		if m.CustomIdentifier != "" {
+			missing[m.CustomIdentifier] = true
+		}
+	}
+	say := announcer{log: o.Log}
+	retry := backoff{least: registerLeast, most: registerMost}
+	for len(missing) > 0 {
+		var problem error
+		for identifier := range missing {
+			found, err := o.API.Hosts(ctx, saba.HostFilter{CustomIdentifier: identifier})
+			switch {
+			case err != nil:
+				problem = err
+			case len(found) == 0:
+				problem = saba.Errorf(saba.ErrNotFound, "no host has the custom identifier %q", identifier)
+			default:
+				hosts.set(identifier, found[0].ID)
+				delete(missing, identifier)
+			}
+		}
+		if ctx.Err() != nil || problem == nil {
+			return
+		}
+		say.say(slog.LevelWarn, problem.Error(), "a plugin's custom_identifier names no host yet: its values are kept", "error", problem)
+		if !sleep(ctx, max(retry.next(o.Random), min(client.RetryAfter(problem), mostRetryAfter))) {
+			return
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// The times of a turn. Every minute has one, at its first second.
+const (
+	// closeAfter is when a turn goes to the queue with what has come; later values follow in a
+	// batch of their own, under the same minute.
+	closeAfter = 10 * time.Second
+	// sourceLimit is how long a source of host metrics may take before its context ends.
+	sourceLimit = 30 * time.Second
+	// A start has a short first interval, so that rates of counters are there at once: the
+	// baseline is read at once, the first turn is firstInterval later. It is put off to the
+	// next minute when that is less than firstGap away from it, since an interval of less
+	// than a second says nothing about a rate.
+	firstInterval = 2 * time.Second
+	firstGap      = 2 * time.Second
+	// stragglers is how long the end of the agent waits for sources that ignore their context.
+	stragglers = 5 * time.Second
+)
+
+// A source is a Source or a plugin in the schedule.
+type source struct {
+	name       string
+	identifier string // custom identifier of the host that its values belong to
+	plugin     bool
+	limit      time.Duration
+	collect    func(ctx context.Context, minute int64) ([]reading, error)
+
+	busy    atomic.Bool
+	skipped atomic.Int64 // turns in a row
+	mu      sync.Mutex
+	say     announcer
+}
+
+// An adder is what the schedule asks of a queue.
+type adder interface{ add(b batch) }
+
+// A schedule starts every source each minute and puts what they bring into the queue.
+type schedule struct {
+	log     *slog.Logger
+	sources []*source
+	queue   adder
+	running sync.WaitGroup // sources that have not returned
+}
+
+func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
+	s := &schedule{log: o.Log, queue: q}
+	for _, src := range o.Sources {
+		s.sources = append(s.sources, &source{
+			name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
+			collect: func(ctx context.Context, minute int64) ([]reading, error) {
+				values, err := src.Collect(ctx)
+				return atMinute(values, minute), err
+			},
+		})
+	}
+	for _, p := range plugins {
+		s.sources = append(s.sources, &source{
+			name: p.Name, identifier: p.CustomIdentifier, plugin: true,
+			// The command's own limits end it before.
+			limit: p.timeout() + killAfter + 2*reapAfter, collect: p.values,
+			say: announcer{log: p.log},
+		})
+	}
+	return s
+}
+
+// atMinute returns values as readings of one minute, without those that no server takes.
+func atMinute(values []saba.Value, minute int64) []reading {
+	readings := make([]reading, 0, len(values))
+	for _, v := range values {
+		if math.IsNaN(v.Value) || math.IsInf(v.Value, 0) || !saba.ValidMetricName(v.Name) {
+			continue
+		}
+		readings = append(readings, reading{v.Name, saba.Sample{Time: minute, Value: v.Value}})
+	}
+	return readings
+}
+
+// run takes a turn shortly after the start and then at each minute, until ctx ends and the
+// sources have returned.
+func (s *schedule) run(ctx context.Context) {
+	defer s.wait()
+	s.baseline(ctx)
+	now := time.Now()
+	at := now.Add(firstInterval)
+	if next := nextMinute(now); next.After(at.Add(-firstInterval)) && next.Before(at.Add(firstGap)) {
+		at = next
+	}
+	if !sleep(ctx, at.Sub(now)) {
+		return
+	}
+	last := int64(math.MinInt64)
+	for {
+		now := time.Now()
+		if minute := saba.Minute(now.Unix()); minute != last {
+			if missed := (minute-last)/saba.Resolution - 1; last != math.MinInt64 && missed > 0 {
+				s.log.Warn("minutes were missed: was the machine suspended, or its clock set?", "minutes", missed)
+			}
+			last = minute
+			s.turn(ctx, minute)
+		}
+		// Computed anew each time, so that the schedule follows the wall clock when it is set,
+		// and a timer that wakes too early by it only sleeps again.
+		if !sleep(ctx, time.Until(nextMinute(now))) {
+			return
+		}
+	}
+}
+
+// nextMinute returns the first whole minute after t, without t's monotonic reading: it is the
+// wall clock that says when a minute begins.
+func nextMinute(t time.Time) time.Time {
+	return time.Unix(saba.Minute(t.Unix())+saba.Resolution, 0)
+}
+
+// baseline lets the sources of host metrics read their counters a first time. Nothing of it is
+// kept. Plugins are left alone: they have a state of their own, and dislike two runs in a row.
+func (s *schedule) baseline(ctx context.Context) {
+	for _, src := range s.sources {
+		if !src.plugin {
+			s.start(ctx, src, 0, func([]reading) {})
+		}
+	}
+}
+
+// turn starts every source for minute (Unix seconds) and returns at once.
+func (s *schedule) turn(ctx context.Context, minute int64) {
+	t := &turn{minute: minute, queue: s.queue, readings: map[string][]reading{}}
+	t.open = 1 // this function's own share, so that the turn does not close while it starts sources
+	for _, src := range s.sources {
+		t.begin()
+		if !s.start(ctx, src, minute, func(r []reading) { t.bring(src.identifier, r) }) {
+			t.bring(src.identifier, nil)
+		}
+	}
+	s.running.Go(func() {
+		// Bounded by the end of the turn: the timer's goroutine is waited for like a source.
+		select {
+		case <-ctx.Done():
+		case <-time.After(closeAfter):
+		case <-t.finished():
+		}
+		t.close()
+	})
+	t.bring("", nil)
+}
+
+// start runs one source on a goroutine of its own, which calls bring once, and says whether it
+// did: a source whose last run has not returned is left out.
+func (s *schedule) start(ctx context.Context, src *source, minute int64, bring func([]reading)) bool {
+	if !src.busy.CompareAndSwap(false, true) {
+		if n := src.skipped.Add(1); n == 1 || n%60 == 0 {
+			s.log.Warn("a source is still at work on an earlier minute and is left out of this one", "source", src.name, "minutes", n)
+		}
+		return false
+	}
+	src.skipped.Store(0)
+	s.running.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, src.limit)
+		defer cancel()
+		readings, err := src.safely(ctx, minute)
+		src.busy.Store(false)
+		if ctx.Err() == nil || err == nil {
+			src.report(err)
+		}
+		bring(readings)
+	})
+	return true
+}
+
+// safely collects; a panic becomes an error and costs only this source's minute.
+func (src *source) safely(ctx context.Context, minute int64) (r []reading, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return src.collect(ctx, minute)
+}
+
+// report logs a failure when it begins or becomes another, and its end.
+func (src *source) report(err error) {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if err == nil {
+		src.say.over("the source is well again")
+		return
+	}
+	src.say.say(slog.LevelWarn, err.Error(), "a source brings less than it should", "error", err)
+}
+
+// wait waits for the sources, but not for ever: a system call that hangs cannot be ended.
+func (s *schedule) wait() {
+	all := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case <-time.After(stragglers):
+		s.log.Warn("a source does not return and is left behind")
+	}
+}
+
+// A turn gathers what the sources bring for one minute, and puts it into the queue in one
+// piece when all have, or when it is closed. What comes later goes into the queue by itself.
+type turn struct {
+	minute int64
+	queue  adder
+
+	mu       sync.Mutex
+	open     int                  // sources that have not brought theirs
+	closed   bool                 // what was gathered is in the queue
+	all      chan struct{}        // closed when open falls to 0; made by finished
+	readings map[string][]reading // by custom identifier
+}
+
+func (t *turn) begin() {
+	t.mu.Lock()
+	t.open++
+	t.mu.Unlock()
+}
+
+// finished returns a channel that is closed when every source has brought its readings.
+func (t *turn) finished() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all == nil {
+		t.all = make(chan struct{})
+		if t.open == 0 {
+			close(t.all)
+		}
+	}
+	return t.all
+}
+
+// bring takes the readings of one source.
+func (t *turn) bring(identifier string, r []reading) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
+	if t.closed {
+		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r})
+		return
+	}
+	t.readings[identifier] = append(t.readings[identifier], r...)
+	if t.open == 0 {
+		t.deliver()
+		if t.all != nil {
+			close(t.all)
+		}
+	}
+}
+
+// close delivers what has come so far.
+func (t *turn) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.deliver()
+	}
+}
+
+// deliver puts what was gathered into the queue. t.mu is held.
+func (t *turn) deliver() {
+	t.closed = true
+	for identifier, r := range t.readings {
+		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r})
+	}
+	t.readings = nil
+}

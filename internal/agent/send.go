@@ -1,0 +1,247 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/client"
+)
+
+// maxPointsPerPost bounds one request: about 1 MiB, two and a half hours of a usual host.
+const maxPointsPerPost = 10_000
+
+// The waits after a failed post, by what failed.
+const (
+	retryLeast, retryMost = time.Second, time.Minute
+	// A refused key is mended by a person; asking every second would only fill the server's log.
+	refusedLeast, refusedMost = 30 * time.Second, 5 * time.Minute
+	// mostRetryAfter bounds what a server may ask for.
+	mostRetryAfter = time.Hour
+)
+
+// A sender posts what is in the queue: at once what is new, in large requests what has piled up.
+type sender struct {
+	o     Options
+	queue queue
+	hosts *hostIDs
+	limit int // points a request; halved when a server finds one too large
+
+	sent    bool // a post has succeeded
+	say     announcer
+	retry   backoff
+	refused backoff
+}
+
+// run posts until ctx ends.
+func (s *sender) run(ctx context.Context) {
+	s.prepare()
+	fresh := false // the queue was empty before: this is a minute like any other
+	for ctx.Err() == nil {
+		batches := s.queue.next(s.limit, s.hosts.ready)
+		s.logDropped()
+		if len(batches) == 0 {
+			select {
+			case <-ctx.Done():
+			case <-s.queue.added():
+			case <-s.hosts.changed:
+			}
+			fresh = true
+			continue
+		}
+		if id, ok := s.hosts.get(""); ok && fresh && s.sent && s.o.PostSpread > 0 {
+			if !sleep(ctx, time.Duration(hostShare(id)*float64(s.o.PostSpread))) {
+				return
+			}
+			batches = s.queue.next(s.limit, s.hosts.ready) // more may have come
+		}
+		fresh = false
+		if wait := s.post(ctx, batches); wait > 0 && !sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+func (s *sender) prepare() {
+	s.say = announcer{log: s.o.Log}
+	s.retry = backoff{least: retryLeast, most: retryMost}
+	s.refused = backoff{least: refusedLeast, most: refusedMost}
+}
+
+// flush posts what is left, trying again every second, until ctx ends.
+func (s *sender) flush(ctx context.Context) {
+	for ctx.Err() == nil {
+		batches := s.queue.next(s.limit, s.hosts.ready)
+		if len(batches) == 0 {
+			break
+		}
+		if wait := s.post(ctx, batches); wait > 0 && (wait >= refusedLeast/2 || !sleep(ctx, min(wait, time.Second))) {
+			break
+		}
+	}
+	if n := s.queue.waiting(); n > 0 {
+		s.o.Log.Warn("the agent stops and could not send everything: these values are lost", "values", n)
+	}
+}
+
+// post posts batches and returns how long to wait before the next post; 0 after a success.
+// Batches that the server took, and points that it will never take, leave the queue.
+func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
+	points := s.points(batches)
+	a := attempt{api: s.o.API, ctx: ctx}
+	err := a.send(points)
+	if ctx.Err() != nil {
+		return 0 // we ended it ourselves: nothing is known, and the batches stay
+	}
+	if a.tooLarge {
+		s.limit = max(s.limit/2, 100)
+	}
+	if err == nil {
+		for i, g := range a.guilty {
+			if i == 10 {
+				s.o.Log.Error("the server refuses more values, which were dropped", "values", len(a.guilty)-i)
+				break
+			}
+			s.o.Log.Error("the server refuses a value, which was dropped", "metric", g.point.Name, "time", g.point.Time, "value", g.point.Value, "error", g.err)
+		}
+		s.queue.done(batches)
+		s.sent = true
+		s.retry.reset()
+		s.refused.reset()
+		s.say.over("the server takes values again", "waiting", s.queue.waiting())
+		return 0
+	}
+	if ask := min(client.RetryAfter(err), mostRetryAfter); ask > 0 {
+		s.say.say(slog.LevelWarn, "later", "the server asks to post later: values are kept", "after", ask, "error", err)
+		// Everybody was told the same: not all at the same moment, and never before.
+		return ask + time.Duration(s.o.Random()*float64(ask/10))
+	}
+	if errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden) {
+		s.say.say(slog.LevelError, "key", "the server refuses the API key: values are kept, and it will be tried again now and then", "error", err)
+		return s.refused.next(s.o.Random)
+	}
+	s.say.say(slog.LevelWarn, "fails", "values could not be posted: they are kept and posted later", "waiting", s.queue.waiting(), "error", err)
+	return s.retry.next(s.o.Random)
+}
+
+// points returns what batches hold, under the ids of their hosts.
+func (s *sender) points(batches []batch) []saba.Point {
+	var points []saba.Point
+	for _, b := range batches {
+		id, ok := s.hosts.get(b.Identifier)
+		if !ok {
+			continue // not possible: next asked the same hosts, which only a farewell takes away
+		}
+		for _, r := range b.Readings {
+			points = append(points, saba.Point{Series: saba.Series{Host: id, Name: r.Name}, Sample: r.Sample})
+		}
+	}
+	return points
+}
+
+func (s *sender) logDropped() {
+	if n := s.queue.dropped(); n > 0 {
+		s.o.Log.Error("values were dropped before the server took them: the oldest, as a day of them or too many were waiting", "values", n)
+	}
+}
+
+// An attempt is one effort to post points, in as many requests as the server needs to take
+// what it can.
+type attempt struct {
+	api       API
+	ctx       context.Context
+	retried   bool // the one repetition after a network error was used
+	tooLarge  bool // a request was
+	delivered int
+	guilty    []refusal
+}
+
+// A refusal is a point that the server does not take, alone as it may be.
+type refusal struct {
+	point saba.Point
+	err   error
+}
+
+// suspicious is the number of points that are refused one by one, with none taken, from which
+// on it is the server that is wrong and not the points.
+const suspicious = 16
+
+// send posts points. When the server refuses them for what they are, halves are tried, so
+// that a bad point costs only itself; those are in a.guilty. An error means that everything
+// stays to be sent again: writing a point twice is harmless.
+func (a *attempt) send(points []saba.Point) error {
+	err := a.halves(points)
+	if err == nil && len(a.guilty) > 0 && a.delivered == 0 {
+		// Nothing was taken, so nothing shows that the rest of the request was right.
+		return fmt.Errorf("the server refuses every value, which are kept: %w", a.guilty[0].err)
+	}
+	return err
+}
+
+func (a *attempt) halves(points []saba.Point) error {
+	err := a.post(points)
+	if err == nil {
+		a.delivered += len(points)
+		return nil
+	}
+	refused, large := refusedFor(err)
+	a.tooLarge = a.tooLarge || large
+	if !refused || a.ctx.Err() != nil {
+		return err
+	}
+	if len(points) == 1 {
+		if a.guilty = append(a.guilty, refusal{points[0], err}); a.delivered == 0 && len(a.guilty) == suspicious {
+			return fmt.Errorf("the server refuses one value after the other, which are kept: %w", err)
+		}
+		return nil
+	}
+	// The newer half first: if it is taken, the older one is known to be at fault.
+	middle := len(points) / 2
+	if err := a.halves(points[middle:]); err != nil {
+		return err
+	}
+	return a.halves(points[:middle])
+}
+
+// post is one request, and a second one at once if the first met a network error: a kept
+// connection that has died is found out only by using it.
+func (a *attempt) post(points []saba.Point) error {
+	err := a.api.PostHostMetrics(a.ctx, points)
+	if _, network := errors.AsType[*client.NetworkError](err); network && !a.retried && a.ctx.Err() == nil {
+		a.retried = true
+		err = a.api.PostHostMetrics(a.ctx, points)
+	}
+	return err
+}
+
+// refusedFor says whether a server refuses a request for what is in it, or for its size.
+func refusedFor(err error) (refused, large bool) {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		return false, false
+	}
+	switch e.Status {
+	case http.StatusRequestEntityTooLarge:
+		return true, true
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return e.JSON, false // the error page of a proxy says nothing about the points
+	}
+	return false, false
+}
+
+// hostShare returns the share of the spread, in [0, 1), that a host waits before it posts:
+// the same each minute, and different from host to host.
+func hostShare(id string) float64 {
+	return float64(hostSecond(id)) / 60
+}
+
+// hostSecond returns the second of the minute that the protocol's agents give to a host.
+func hostSecond(id string) int {
+	sum := sha1.Sum([]byte(id))
+	return int(sum[len(sum)-1]) % 60
+}
