@@ -1,0 +1,224 @@
+package tsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/compression"
+
+	"github.com/saba-monitor/saba"
+)
+
+const (
+	walFolder    = "wal"
+	wblFolder    = "wbl" // the log of late points
+	chunksFolder = "chunks_head"
+)
+
+// An engine is prometheus/tsdb opened on a folder, with what it lacks: a sync of its logs, and
+// a way to be opened twice on one Registerer.
+type engine struct {
+	db       *tsdb.DB
+	reg      *registrations
+	wal, wbl syncedLog
+	wblFails float64 // failed writes to the log of late points so far
+}
+
+// options are those that suit one sample a minute; the measurements are in docs/decisions.md.
+func options(retention time.Duration) *tsdb.Options {
+	o := tsdb.DefaultOptions()
+	o.RetentionDuration = retention.Milliseconds()
+	o.MinBlockDuration = (2 * time.Hour).Milliseconds()
+	o.MaxBlockDuration = (744 * time.Hour).Milliseconds()
+	o.WALCompression = compression.Snappy
+	// A point may be MaxLate old while another one is MaxAhead early, and its time is floored.
+	o.OutOfOrderTimeWindow = (saba.MaxLate + saba.MaxAhead + time.Minute).Milliseconds()
+	o.OutOfOrderCapMax = 32
+	o.EnableMemorySnapshotOnShutdown = true
+	o.IsolationDisabled = true // there is one appender, and readers may see half a batch
+	o.NoLockfile = true        // ours is held longer: over the inspection, and until the last byte is written
+	return o
+}
+
+func openEngine(dir string, retention time.Duration, log *slog.Logger, outer prometheus.Registerer) (*engine, error) {
+	e := &engine{reg: &registrations{outer: outer, wbl: prometheus.NewRegistry()}}
+	var err error
+	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, options(retention), nil); err != nil {
+		e.reg.unregister()
+		return nil, err
+	}
+	if !e.reg.hasWBL {
+		return nil, errors.Join(errors.New("the engine no longer counts failed writes to its log of late points ("+wblFailures+")"), e.close())
+	}
+	for _, l := range []struct {
+		log    *syncedLog
+		folder string
+	}{{&e.wal, walFolder}, {&e.wbl, wblFolder}} {
+		if *l.log, err = openSyncedLog(filepath.Join(dir, l.folder)); err != nil {
+			return nil, errors.Join(err, e.close())
+		}
+	}
+	// The folders of the logs may be new, and so may be their names in dir.
+	if err := syncDir(dir); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// close stops the engine. It compacts nothing, and writes a snapshot of the head that makes the
+// next start fast.
+func (e *engine) close() error {
+	err := errors.Join(e.db.Close(), e.wal.close(), e.wbl.close())
+	e.reg.unregister()
+	return err
+}
+
+// sync returns when everything that was committed is on disk. The engine reports a failed
+// write to the log of late points to its own log alone, so that is looked for here.
+func (e *engine) sync() error {
+	n, err := e.reg.failures()
+	if err != nil {
+		return err
+	}
+	if n != e.wblFails {
+		e.wblFails = n
+		return errors.New("late points could not be written to " + e.wbl.dir)
+	}
+	if err := e.wal.sync(); err != nil {
+		return err
+	}
+	return e.wbl.sync()
+}
+
+// maxTime returns the time of the newest sample in Unix milliseconds, math.MinInt64 without any.
+func (e *engine) maxTime() int64 {
+	if e.db.Head().NumSeries() == 0 {
+		return math.MinInt64
+	}
+	return e.db.Head().MaxTime()
+}
+
+const wblFailures = "prometheus_tsdb_out_of_order_wbl_writes_failed_total"
+
+// registrations passes the engine's metrics on, and remembers them: the engine leaves most of
+// them behind when it closes, and a second one could not register its own.
+type registrations struct {
+	outer prometheus.Registerer // nil for none
+
+	mu     sync.Mutex
+	all    []prometheus.Collector
+	wbl    *prometheus.Registry // holds wblFailures alone
+	hasWBL bool
+}
+
+// Register implements prometheus.Registerer.
+func (r *registrations) Register(c prometheus.Collector) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outer != nil {
+		if err := r.outer.Register(c); err != nil {
+			return err
+		}
+	}
+	r.all = append(r.all, c)
+	if describes(c, wblFailures) {
+		r.hasWBL = true
+		return r.wbl.Register(c)
+	}
+	return nil
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *registrations) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := r.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Unregister implements prometheus.Registerer.
+func (r *registrations) Unregister(c prometheus.Collector) bool {
+	return r.outer != nil && r.outer.Unregister(c)
+}
+
+func (r *registrations) unregister() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		r.Unregister(c)
+	}
+	r.all = nil
+}
+
+// failures returns the value of wblFailures.
+func (r *registrations) failures() (float64, error) {
+	families, err := r.wbl.Gather()
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", wblFailures, err)
+	}
+	n := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			n += m.GetCounter().GetValue()
+		}
+	}
+	return n, nil
+}
+
+// describes says whether c is the metric called name.
+func describes(c prometheus.Collector, name string) bool {
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		defer close(ch)
+		c.Describe(ch)
+	}()
+	found := false
+	for d := range ch { // to the end, which waits for the goroutine
+		found = found || strings.Contains(d.String(), `fqName: "`+name+`"`)
+	}
+	return found
+}
+
+// hushed fits the engine's log to ours: what it tells at Info is of interest to its developers.
+type hushed struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h hushed) Enabled(ctx context.Context, l slog.Level) bool {
+	switch {
+	case l < slog.LevelInfo:
+		return false
+	case l < slog.LevelWarn:
+		l = slog.LevelDebug
+	}
+	return h.Handler.Enabled(ctx, l)
+}
+
+// Handle implements slog.Handler.
+func (h hushed) Handle(ctx context.Context, r slog.Record) error {
+	// Late points are compacted to blocks of their own, which overlap the others until the
+	// next compaction. The engine warns of that once a minute.
+	if r.Level < slog.LevelWarn || strings.HasPrefix(r.Message, "Overlapping blocks found") {
+		r.Level = slog.LevelDebug
+		if !h.Handler.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
+	r.AddAttrs(slog.String("part", "tsdb"))
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h hushed) WithAttrs(a []slog.Attr) slog.Handler { return hushed{h.Handler.WithAttrs(a)} }
+
+// WithGroup implements slog.Handler.
+func (h hushed) WithGroup(name string) slog.Handler { return hushed{h.Handler.WithGroup(name)} }

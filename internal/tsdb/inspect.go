@@ -1,0 +1,375 @@
+package tsdb
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"golang.org/x/sync/errgroup"
+)
+
+// damaged words every refusal to open damaged data. path is what is damaged; what says how, as a
+// clause; without says what is lost when path is moved away.
+func damaged(path, what, without string) error {
+	return fmt.Errorf("%s is damaged: %s; nothing was changed: restore the data folder from a backup, or move %s away to go on without %s", path, what, path, without)
+}
+
+// A cut is the unfinished end of a log that a crash left.
+type cut struct {
+	path       string
+	keep, size int64 // bytes
+}
+
+// apply shortens the file. The engine's own repair would write the segment anew, and lose
+// what it has not written yet when it is stopped meanwhile; a truncation is whole or not at all.
+func (c cut) apply() (err error) {
+	f, err := os.OpenFile(c.path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("cut an unfinished record off: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Truncate(c.keep); err != nil {
+		return fmt.Errorf("cut an unfinished record off: %w", err)
+	}
+	return f.Sync()
+}
+
+// inspect reads what the engine would repair by deleting, or pass over, and changes nothing. It
+// returns the ends of logs that a crash cut short, and an error for any other damage.
+//
+// The logs are read whole, at the speed of the disk. Of the blocks it reads what the engine
+// reads at its start: the names, tables and checksums at the heads and ends of their files. A damaged
+// chunk of a block is found by the reader that meets it, and costs that reader an error.
+func inspect(ctx context.Context, dir string) ([]cut, error) {
+	var cuts []cut
+	wal, err := inspectWAL(ctx, filepath.Join(dir, walFolder))
+	if err != nil {
+		return nil, err
+	}
+	cuts = append(cuts, wal...)
+	wbl, err := inspectLog(ctx, filepath.Join(dir, wblFolder), true)
+	if err != nil {
+		return nil, err
+	}
+	cuts = append(cuts, wbl...)
+	if err := inspectHead(filepath.Join(dir, chunksFolder)); err != nil {
+		return nil, err
+	}
+	return cuts, inspectBlocks(ctx, dir)
+}
+
+// inspectWAL inspects the log of all points and its checkpoint, which stands for the segments
+// that were deleted.
+func inspectWAL(ctx context.Context, dir string) ([]cut, error) {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	checkpoint := -1
+	for _, f := range files {
+		if after, ok := strings.CutPrefix(f.Name(), "checkpoint."); ok && f.IsDir() {
+			if n, err := strconv.Atoi(after); err == nil { // .tmp: one that was never finished
+				checkpoint = max(checkpoint, n)
+			}
+		}
+	}
+	ns, err := segments(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(ns) > 0 && ns[0] > checkpoint+1 {
+		return nil, damaged(dir, fmt.Sprintf("it begins with segment %08d, and no checkpoint stands for those before", ns[0]),
+			"the points of the last hours")
+	}
+	if checkpoint >= 0 {
+		if _, err := inspectLog(ctx, filepath.Join(dir, fmt.Sprintf("checkpoint.%08d", checkpoint)), false); err != nil {
+			return nil, err
+		}
+	}
+	return inspectLog(ctx, dir, true)
+}
+
+// inspectLog inspects the segments in dir. torn says whether the end may be unfinished.
+func inspectLog(ctx context.Context, dir string, torn bool) ([]cut, error) {
+	ns, err := segments(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	const lost = "the points of the last hours"
+	for i := 1; i < len(ns); i++ {
+		if ns[i] != ns[i-1]+1 {
+			return nil, damaged(dir, fmt.Sprintf("segment %08d is missing", ns[i-1]+1), lost)
+		}
+	}
+	found := make([]segment, len(ns))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2) // one alone waits for the disk half of the time
+	for i, n := range ns {
+		g.Go(func() (err error) {
+			found[i], err = inspectSegment(ctx, segmentPath(dir, n))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	// The engine starts a new segment each time, so empty ones may follow the last that was written.
+	last := len(ns) - 1
+	for last > 0 && found[last].size == 0 {
+		last--
+	}
+	for i, s := range found {
+		path := segmentPath(dir, ns[i])
+		switch {
+		case s.fault == "":
+		case torn && i == last && (!s.more || s.hole):
+			return []cut{{path, s.keep, s.size}}, nil
+		default:
+			return nil, damaged(path, fmt.Sprintf("%s at byte %d of %d", s.fault, s.at, s.size), lost)
+		}
+	}
+	return nil, nil
+}
+
+// A segment is what the inspection of one file of a log found.
+type segment struct {
+	size  int64
+	keep  int64  // where its last whole record before the fault ends
+	fault string // a clause; "" for none
+	at    int64  // where the fault is
+	more  bool   // a whole fragment of a record follows the fault: it is no unfinished end
+	hole  bool   // a block of the disk within the fault holds nothing but zeros: it was never written
+}
+
+// The format of a log is described in tsdb/docs/format/wal.md of Prometheus: pages of 32 KiB,
+// each filled with fragments of records and zeros after the last that fits.
+const (
+	pageSize   = 32 << 10
+	headerSize = 7    // type and flags, length (2 bytes), checksum (4 bytes)
+	typeMask   = 0x07 // the flags above say how the record is compressed
+	diskBlock  = 4096
+)
+
+// The types of fragments.
+const (
+	typePadding = iota // the rest of the page is zeros
+	typeFull
+	typeFirst
+	typeMiddle
+	typeLast
+)
+
+func inspectSegment(ctx context.Context, path string) (segment, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return segment{}, err
+	}
+	defer f.Close()
+	s, err := inspectPages(ctx, f)
+	if err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// inspectPages reads a segment to its end. The error is of the reader or of ctx, never of the data.
+func inspectPages(ctx context.Context, r io.Reader) (segment, error) {
+	var s segment
+	buf := make([]byte, 32*pageSize)
+	open := false // a record has begun and not ended
+	for {
+		if err := ctx.Err(); err != nil {
+			return s, err
+		}
+		n, err := io.ReadFull(r, buf)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return s, err
+		}
+		for page := range slices.Chunk(buf[:n], pageSize) {
+			if s.fault != "" {
+				// Behind the fault only whether anything is readable there counts.
+				if _, l := fragment(page); l > 0 {
+					s.more = true
+				} else {
+					s.hole = s.hole || hasHole(page)
+				}
+			} else {
+				open = s.page(page, open)
+			}
+			s.size += int64(len(page))
+		}
+		if err != nil { // the end
+			break
+		}
+	}
+	if open && s.fault == "" {
+		s.fault, s.at = "its last record is unfinished", s.size
+	}
+	if s.fault == "" {
+		s.keep = s.size
+	}
+	return s, nil
+}
+
+// page inspects one page, which starts at s.size. open says whether a record goes on from the page before.
+func (s *segment) page(page []byte, open bool) bool {
+	for off := 0; off < len(page); {
+		rest := page[off:]
+		typ, l := fragment(rest)
+		fault := ""
+		switch {
+		case typ == typePadding && !allZero(rest):
+			fault = "a page holds bytes behind its end"
+		case typ == typePadding && open:
+			fault = "a record breaks off"
+		case typ == typePadding:
+			s.keep = s.size + int64(len(page)) // zeros are part of the format
+			return false
+		case l == 0:
+			fault = "a record has a wrong checksum or length"
+		case (typ == typeMiddle || typ == typeLast) != open, typ > typeLast:
+			fault = "the parts of a record are out of order"
+		}
+		if fault != "" {
+			s.fault, s.at = fault, s.size+int64(off)
+			s.hole = hasHole(rest)
+			// The length may be right where the content is not.
+			if len(rest) >= headerSize {
+				if next := headerSize + int(binary.BigEndian.Uint16(rest[1:])); next < len(rest) {
+					_, l := fragment(rest[next:])
+					s.more = l > 0
+				}
+			}
+			return false
+		}
+		off += l
+		if open = typ == typeFirst || typ == typeMiddle; !open {
+			s.keep = s.size + int64(off)
+		}
+	}
+	return open
+}
+
+// fragment returns the type of the fragment at the start of b, and its length with its header: 0
+// when b holds no whole fragment.
+func fragment(b []byte) (typ byte, length int) {
+	typ = b[0] & typeMask
+	if typ == typePadding || len(b) < headerSize {
+		return typ, 0
+	}
+	end := headerSize + int(binary.BigEndian.Uint16(b[1:]))
+	if end > len(b) || crc32.Checksum(b[headerSize:end], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[3:]) {
+		return typ, 0
+	}
+	return typ, end
+}
+
+func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
+
+// hasHole says whether b has a block of the disk that is all zeros, b being the end of a page. After a
+// power cut the blocks that were written last may be there in any order; those that are
+// missing read as zeros.
+func hasHole(b []byte) bool {
+	for len(b) >= diskBlock {
+		if allZero(b[len(b)-diskBlock:]) {
+			return true
+		}
+		b = b[:len(b)-diskBlock]
+	}
+	return false
+}
+
+// inspectHead inspects the files to which the engine moves full chunks of its head. It discards
+// what it cannot read there and takes it from the logs, which hold it all, but it fails halfway when a
+// file is missing or is no such file.
+func inspectHead(dir string) error {
+	ns, err := segments(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	const lost = "it, which loses nothing: the logs hold the same points"
+	for i, n := range ns {
+		if i > 0 && n != ns[i-1]+1 {
+			return damaged(dir, fmt.Sprintf("file %06d is missing", ns[i-1]+1), lost)
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%06d", n))
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		head := make([]byte, chunks.HeadChunkFileHeaderSize)
+		_, err = io.ReadFull(f, head)
+		f.Close()
+		if i == len(ns)-1 && (err != nil || binary.BigEndian.Uint32(head) == 0) && n > 0 {
+			continue // begun right before a crash: the engine deletes it
+		}
+		if err != nil || binary.BigEndian.Uint32(head) != chunks.MagicHeadChunks {
+			return damaged(dir, fmt.Sprintf("file %06d does not begin as it must", n), lost)
+		}
+	}
+	return nil
+}
+
+// inspectBlocks opens and closes every block. One that is damaged is no harm when another one
+// was made from it: a crash came between the making and the deletion.
+func inspectBlocks(ctx context.Context, dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	type broken struct {
+		name string
+		err  error
+	}
+	var damages []broken
+	replaced := map[string]bool{}
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f.IsDir() || !isBlock(f.Name()) {
+			continue
+		}
+		b, err := tsdb.OpenBlock(nil, filepath.Join(dir, f.Name()), nil, nil)
+		if err != nil {
+			damages = append(damages, broken{f.Name(), err})
+			continue
+		}
+		for _, p := range b.Meta().Compaction.Parents {
+			replaced[p.ULID.String()] = true
+		}
+		if err := b.Close(); err != nil {
+			return fmt.Errorf("close %s: %w", filepath.Join(dir, f.Name()), err)
+		}
+	}
+	for _, d := range damages {
+		// Without a meta.json the engine does not take it for a block, and passes over it.
+		if !replaced[d.name] {
+			return damaged(filepath.Join(dir, d.name), strings.ReplaceAll(d.err.Error(), "\n", ", "), "the points of its time")
+		}
+	}
+	return nil
+}
+
+// isBlock says whether a folder's name is that of a block: a ULID, 26 characters in base 32.
+func isBlock(name string) bool {
+	return len(name) == 26 && name[0] <= '7' &&
+		strings.Trim(strings.ToUpper(name), "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}

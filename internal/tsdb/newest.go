@@ -1,0 +1,283 @@
+package tsdb
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+
+	"github.com/saba-monitor/saba"
+)
+
+// keepNewest is how long Latest knows the sample of a series that gets no more. A host is
+// remembered for as long as its samples are kept.
+const keepNewest = 48 * time.Hour
+
+// never is the time of an entry without a sample.
+const never = math.MinInt64
+
+// An owner is what series belong to: one host, or one service, of an organization.
+type owner struct{ org, host, service string }
+
+func ownerOf(s *saba.Series) owner { return owner{s.Org, s.Host, s.Service} }
+
+// newest holds the newest sample of every series, and the engine's reference to it. Only the
+// appender changes it; all others read it with mu held.
+type newest struct {
+	mu     sync.RWMutex
+	owners map[owner]*owned
+	names  map[string]string // metric names: 1,000 hosts share one string for each
+}
+
+// owned are the series of one owner.
+type owned struct {
+	seen   int64 // Unix milliseconds of the newest sample of all, or never
+	series map[string]*entry
+}
+
+// An entry is what is known of a series.
+type entry struct {
+	at     int64 // Unix milliseconds of the newest sample as the engine has it, or never
+	value  float64
+	ref    storage.SeriesRef // 0 when it must be asked for
+	commit uint32            // the commit that last wrote to the series
+}
+
+// minuteOf floors Unix milliseconds to the minute, in Unix seconds. never stays before every minute.
+func minuteOf(ms int64) int64 {
+	s := ms / 1000
+	if ms%1000 < 0 {
+		s--
+	}
+	return saba.Minute(s)
+}
+
+// Latest returns the newest sample of s, from memory. It knows the series that had a sample in
+// the last 48 hours. After a restart it knows those of the last hours before the stop, and
+// those that a silent host had at its end.
+func (db *DB) Latest(s saba.Series) (saba.Sample, bool) {
+	n := &db.newest
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if o := n.owners[ownerOf(&s)]; o != nil {
+		if e := o.series[s.Name]; e != nil && e.at != never {
+			return saba.Sample{Time: minuteOf(e.at), Value: e.value}, true
+		}
+	}
+	return saba.Sample{}, false
+}
+
+// LastSeen returns the time of the newest sample over all metrics of a host, in Unix seconds,
+// from memory. It knows every host that has samples, restarts or not.
+func (db *DB) LastSeen(org, host string) (int64, bool) {
+	n := &db.newest
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if o := n.owners[owner{org: org, host: host}]; o != nil && o.seen != never {
+		return minuteOf(o.seen), true
+	}
+	return 0, false
+}
+
+// entry returns the entry of s, and a new one without a sample where there is none. n.mu must be
+// held for writing. The strings of s are not retained: they may be parts of a whole request.
+func (n *newest) entry(s *saba.Series) (*owned, *entry) {
+	o := n.owners[ownerOf(s)]
+	if o == nil {
+		o = &owned{seen: never, series: map[string]*entry{}}
+		n.owners[owner{n.intern(s.Org), strings.Clone(s.Host), strings.Clone(s.Service)}] = o
+	}
+	e := o.series[s.Name]
+	if e == nil {
+		e = &entry{at: never}
+		o.series[n.intern(s.Name)] = e
+	}
+	return o, e
+}
+
+func (n *newest) intern(s string) string {
+	if shared, ok := n.names[s]; ok {
+		return shared
+	}
+	s = strings.Clone(s)
+	n.names[s] = s
+	return s
+}
+
+// learn records that s has a sample at ms.
+func (n *newest) learn(s *saba.Series, ms int64, v float64) {
+	o, e := n.entry(s)
+	if ms > e.at {
+		e.at, e.value = ms, v
+	}
+	o.seen = max(o.seen, ms)
+}
+
+// prune forgets the series without a sample since keepNewest, and the hosts whose samples are
+// all deleted: containers come and go, and each has names of its own.
+func (n *newest) prune(now time.Time, retention time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	oldest, first := now.Add(-keepNewest).UnixMilli(), now.Add(-retention).UnixMilli()
+	names := map[string]string{}
+	for k, o := range n.owners {
+		for name, e := range o.series {
+			if e.at < oldest {
+				delete(o.series, name)
+				continue
+			}
+			names[name] = name
+		}
+		if len(o.series) == 0 && (o.seen < first || k.host == "") {
+			delete(n.owners, k)
+			continue
+		}
+		names[k.org] = k.org
+	}
+	n.names = names
+}
+
+// rebuild learns everything from the engine: the newest samples from its head, which holds the
+// last one to three hours before the stop, and, for the hosts that are silent there, when they
+// were last seen, from the blocks.
+func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.owners, n.names = map[owner]*owned{}, map[string]string{}
+	if head := db.Head(); head.NumSeries() > 0 {
+		last := head.MaxTime()
+		// A chunk is decoded from its start. Nearly all series have a sample in the last
+		// minutes, which spares them the decoding of all but one chunk.
+		for _, from := range []int64{last - (10 * time.Minute).Milliseconds(), head.MinTime()} {
+			if err := n.fill(ctx, db, from, math.MaxInt64, everything); err != nil {
+				return err
+			}
+		}
+	}
+	blocks := db.Blocks()
+	slices.SortFunc(blocks, func(a, b *tsdb.Block) int { return int(min(1, max(-1, b.MaxTime()-a.MaxTime()))) })
+	silent := map[owner]int64{}
+	for _, b := range blocks {
+		if err := n.hostsOf(ctx, b, silent); err != nil {
+			return fmt.Errorf("block %s: %w", b.Meta().ULID, err)
+		}
+	}
+	var newestOfAll int64 = never
+	for _, o := range n.owners {
+		newestOfAll = max(newestOfAll, o.seen)
+	}
+	for _, seen := range silent {
+		newestOfAll = max(newestOfAll, seen)
+	}
+	for k, seen := range silent {
+		if seen < newestOfAll-keepNewest.Milliseconds() {
+			n.owners[k] = &owned{seen: seen, series: map[string]*entry{}}
+			continue
+		}
+		if err := n.fill(ctx, db, seen-(2*time.Hour).Milliseconds(), seen, ownedBy(k)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everything matches every series: each has an organization.
+var everything = labels.MustNewMatcher(labels.MatchNotEqual, orgLabel, "")
+
+// fill learns the last sample in [mint, maxt] of the series that match and are not known yet.
+func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...*labels.Matcher) error {
+	q, err := db.Querier(mint, maxt)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	set := q.Select(ctx, false, nil, ms...)
+	var it chunkenc.Iterator
+	for set.Next() {
+		series := set.At()
+		s := seriesOf(series.Labels())
+		if o := n.owners[ownerOf(&s)]; o != nil && o.series[s.Name] != nil {
+			continue
+		}
+		it = series.Iterator(it)
+		at, v := int64(never), 0.0
+		for it.Next() == chunkenc.ValFloat {
+			at, v = it.At()
+		}
+		if err := it.Err(); err != nil {
+			return err
+		}
+		if at != never {
+			n.learn(&s, at, v)
+		}
+	}
+	return set.Err()
+}
+
+// hostsOf adds to silent the hosts of a block that were last seen there, for all that is known.
+func (n *newest) hostsOf(ctx context.Context, b *tsdb.Block, silent map[owner]int64) error {
+	ix, err := b.Index()
+	if err != nil {
+		return err
+	}
+	defer ix.Close()
+	orgs, err := ix.LabelValues(ctx, orgLabel, nil)
+	if err != nil {
+		return err
+	}
+	for _, org := range orgs {
+		// Per organization, as two may have a host of one id.
+		hosts, err := ix.LabelValues(ctx, hostLabel, nil, equal(orgLabel, org), labels.MustNewMatcher(labels.MatchNotEqual, hostLabel, ""))
+		if err != nil {
+			return err
+		}
+		for _, host := range hosts {
+			k := owner{org: org, host: host}
+			// A block ends before its MaxTime, and late points make blocks overlap: an
+			// older one may still hold the newer sample.
+			if o := n.owners[k]; o != nil && o.seen >= b.MaxTime()-1 || silent[k] >= b.MaxTime()-1 {
+				continue
+			}
+			at, err := lastOf(ctx, ix, k)
+			if err != nil {
+				return err
+			}
+			if o := n.owners[k]; o != nil {
+				o.seen = max(o.seen, at)
+			} else if old, ok := silent[k]; at != never && (!ok || at > old) {
+				delete(silent, k)
+				silent[owner{org: strings.Clone(org), host: strings.Clone(host)}] = at
+			}
+		}
+	}
+	return nil
+}
+
+// lastOf returns the time of the newest sample of an owner in a block, without reading samples.
+func lastOf(ctx context.Context, ix tsdb.IndexReader, k owner) (int64, error) {
+	ps, err := tsdb.PostingsForMatchers(ctx, ix, ownedBy(k)...)
+	if err != nil {
+		return 0, err
+	}
+	var builder labels.ScratchBuilder
+	var chks []chunks.Meta
+	at := int64(never)
+	for ps.Next() {
+		if err := ix.Series(ps.At(), &builder, &chks); err != nil {
+			return 0, err
+		}
+		for _, c := range chks {
+			at = max(at, c.MaxTime)
+		}
+	}
+	return at, ps.Err()
+}
