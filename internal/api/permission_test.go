@@ -1,0 +1,189 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/saba-monitor/saba"
+)
+
+// sampleBody returns a body that a route takes, so that only the key decides.
+func sampleBody(r route, host string) string {
+	switch path := r.path; {
+	case r.limit == 0:
+		return ""
+	case path == "/hosts" || r.method == http.MethodPut && path == "/hosts/{host}":
+		return `{"name":"x","meta":{}}`
+	case strings.HasSuffix(path, "/status"):
+		return `{"status":"working"}`
+	case path == "/hosts/bulk-update-statuses":
+		return `{"ids":["` + host + `"],"status":"working"}`
+	case path == "/hosts/bulk-retire":
+		return `{"ids":["` + host + `"]}`
+	case strings.HasSuffix(path, "/role-fullnames"):
+		return `{"roleFullnames":["shop:web"]}`
+	case path == "/tsdb":
+		return `[{"hostId":"` + host + `","name":"stolen","time":1700000040,"value":666}]`
+	case strings.HasSuffix(path, "/tsdb"):
+		return `[{"name":"stolen","time":1700000040,"value":666}]`
+	case path == "/graph-defs":
+		return `{"name":"custom.g"}`
+	case path == "/monitoring/checks/report":
+		return `{"reports":[{"source":{"type":"host","hostId":"` + host + `"},"name":"stolen","status":"OK","message":"","occurredAt":1700000040}]}`
+	case path == "/services":
+		return `{"name":"other","memo":""}`
+	case path == "/services/{service}/roles":
+		return `{"name":"other","memo":""}`
+	}
+	return `[]`
+}
+
+// furnish gives a rig one of everything, and returns how a route's path is filled in.
+func furnish(r *rig) (fill func(route) string, host string) {
+	host = r.register(`{"name":"a","meta":{},"customIdentifier":"ident","roleFullnames":["shop:web"],"checks":[{"name":"ssh"}]}`)
+	checks, err := r.store.Checks(r.Context(), "org1", host)
+	if err != nil || len(checks) != 1 {
+		r.Fatal(checks, err)
+	}
+	r.post("/graph-defs/create", `[{"name":"custom.g"}]`)
+	r.post("/tsdb", `[{"hostId":"`+host+`","name":"m","time":1700000040,"value":1}]`)
+	r.post("/services/shop/tsdb", `[{"name":"m","time":1700000040,"value":1}]`)
+	for _, owner := range []string{"/hosts/" + host, "/services/shop", "/services/shop/roles/web"} {
+		r.put(owner+"/metadata/ns", `{"secret":1}`)
+	}
+	return func(rt route) string {
+		p := strings.NewReplacer("{host}", host, "{check}", checks[0].ID, "{service}", "shop", "{role}", "web",
+			"{namespace}", "ns", "{identifier}", "ident").Replace(rt.path)
+		switch {
+		case strings.HasSuffix(p, "/metrics"):
+			p += "?name=m&from=1700000000&to=1700000100"
+		case strings.HasSuffix(p, "/latest"):
+			p += "?name=m&hostId=" + host
+		}
+		return p
+	}, host
+}
+
+func TestEveryRouteAsksForItsPermission(t *testing.T) {
+	r := newRig(t)
+	fill, host := furnish(r)
+	// Deletions and retirement come last, so that the others find what they need.
+	var order []route
+	for _, last := range []bool{false, true} {
+		for _, rt := range routes() {
+			if (rt.method == http.MethodDelete || strings.Contains(rt.path, "retire")) == last {
+				order = append(order, rt)
+			}
+		}
+	}
+	for _, rt := range order {
+		path, body, name := fill(rt), sampleBody(rt, host), rt.method+" "+rt.path
+		for key, want := range map[string]int{"": http.StatusUnauthorized, "saba_unknown": http.StatusUnauthorized} {
+			r.wantError(r.send(rt.method, path, key, body), want, "API key", name)
+		}
+		for _, k := range []struct {
+			key         string
+			read, write bool
+		}{{keyRead, true, false}, {keyWrite, false, true}} {
+			a := r.send(rt.method, path, k.key, body)
+			allowed := (saba.Principal{Org: "org1", Read: k.read, Write: k.write}).Authorize(rt.permission) == nil
+			if !allowed {
+				r.wantError(a, http.StatusForbidden, "key", name+" with "+k.key)
+			} else if a.status != http.StatusOK {
+				t.Errorf("%s with %s: %d %s, want 200", name, k.key, a.status, a.body)
+			}
+		}
+		if a := r.send(rt.method, path, keyBoth, body); a.status >= 500 || a.status == 401 || a.status == 403 {
+			t.Errorf("%s with both flags: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
+func TestPermissionsAreTheProtocols(t *testing.T) {
+	for _, rt := range routes() {
+		want := saba.ReadWrite
+		switch {
+		case rt.method == http.MethodGet:
+			want = saba.Read
+		case strings.HasSuffix(rt.path, "/role-fullnames"):
+			want = saba.Write
+		}
+		if rt.permission != want {
+			t.Errorf("%s %s asks for permission %d, want %d", rt.method, rt.path, rt.permission, want)
+		}
+	}
+}
+
+func TestAForeignKeySeesAndChangesNothing(t *testing.T) {
+	r := newRig(t)
+	fill, host := furnish(r)
+	before := map[string]string{}
+	look := func(into map[string]string) {
+		for _, rt := range routes() {
+			if rt.method == http.MethodGet {
+				into[rt.path] = r.get(fill(rt))
+			}
+		}
+	}
+	look(before)
+	for _, rt := range routes() {
+		path, name := fill(rt), rt.method+" "+rt.path
+		a := r.send(rt.method, path, keyForeign, sampleBody(rt, host))
+		switch {
+		case strings.Contains(rt.path, "{"), strings.Contains(rt.path, "/bulk-"):
+			r.wantError(a, http.StatusNotFound, "no ", name)
+		case rt.path == "/graph-defs":
+			r.wantError(a, http.StatusBadRequest, "custom.g", name)
+		case a.status != http.StatusOK:
+			t.Errorf("%s: %d %s, want 200", name, a.status, a.body)
+		}
+		for _, secret := range []string{host, `"shop"`, `"m"`, "secret", `"first"`} {
+			if rt.method == http.MethodGet && a.status == http.StatusOK && strings.Contains(a.body, secret) {
+				t.Errorf("%s shows a foreign organization %s", name, a.body)
+			}
+		}
+	}
+	after := map[string]string{}
+	look(after)
+	for path, body := range before {
+		if after[path] != body {
+			t.Errorf("a foreign key changed GET %s from %s to %s", path, body, after[path])
+		}
+	}
+}
+
+func TestARevokedKeyIsRefusedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.get("/org")
+	r.check(r.store.DeleteKey(r.Context(), "org1", "kboth"))
+	r.refuse(http.StatusUnauthorized, http.MethodGet, "/org", "")
+}
+
+func TestTheKeyMayComeAsABearerToken(t *testing.T) {
+	r := newRig(t)
+	for header, want := range map[string]int{
+		"Bearer " + keyRead:                    200,
+		"bearer " + keyRead:                    200,
+		"Basic " + keyRead:                     401,
+		"Bearer":                               401,
+		"Bearer " + saba.HashSecret(keyRead):   401,
+		"Bearer " + strings.Repeat("x", 10000): 401,
+	} {
+		if a := r.send(http.MethodGet, "/org", "", "", "Authorization", header); a.status != want {
+			t.Errorf("Authorization: %.40s: %d, want %d", header, a.status, want)
+		}
+	}
+}
+
+func TestTheUseOfAKeyIsNoted(t *testing.T) {
+	r := newRig(t)
+	for _, at := range []int64{start, start + 30, start + 90} {
+		r.clock.Store(at)
+		r.get("/org")
+	}
+	k, err := r.store.KeyByHash(r.Context(), saba.HashSecret(keyBoth))
+	if err != nil || k.UsedAt != start+90 {
+		t.Errorf("last use %d (%v), want %d", k.UsedAt, err, start+90)
+	}
+}

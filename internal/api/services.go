@@ -1,0 +1,146 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/saba-monitor/saba"
+)
+
+// serviceOut is a service as clients read it: the list of roles is always there.
+type serviceOut struct {
+	Name  string   `json:"name"`
+	Memo  string   `json:"memo"`
+	Roles []string `json:"roles"`
+}
+
+func newServiceOut(s saba.Service) serviceOut {
+	return serviceOut{Name: s.Name, Memo: s.Memo, Roles: append([]string{}, s.Roles...)}
+}
+
+type roleOut struct {
+	Name string `json:"name"`
+	Memo string `json:"memo"`
+}
+
+// service returns the service of the path.
+func (s *server) service(c *call) (saba.Service, error) {
+	name := c.PathValue("service")
+	services, err := s.store.Services(c.Context(), c.org)
+	if err != nil {
+		return saba.Service{}, fmt.Errorf("look up service %q: %w", name, err)
+	}
+	for _, service := range services {
+		if service.Name == name {
+			return service, nil
+		}
+	}
+	return saba.Service{}, saba.Errorf(saba.ErrNotFound, "no service %q", clip(name))
+}
+
+func (s *server) serviceList(w http.ResponseWriter, c *call) error {
+	services, err := s.store.Services(c.Context(), c.org)
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	out := struct {
+		Services []serviceOut `json:"services"`
+	}{make([]serviceOut, len(services))}
+	for i, service := range services {
+		out.Services[i] = newServiceOut(service)
+	}
+	return s.json(w, c, out)
+}
+
+// readNamed reads the body that makes a service or a role.
+func (c *call) readNamed() (name, text string, err error) {
+	var in struct {
+		Name string `json:"name"`
+		Memo string `json:"memo"`
+	}
+	if err := c.decode(&in); err != nil {
+		return "", "", err
+	}
+	if !saba.ValidName(in.Name) {
+		return "", "", saba.Invalidf("name", "must be 2 to 63 characters of A-Z a-z 0-9 _ - with a letter or digit first, not %q", clip(in.Name))
+	}
+	return in.Name, in.Memo, memo(in.Memo)
+}
+
+func (s *server) serviceCreate(w http.ResponseWriter, c *call) error {
+	name, memo, err := c.readNamed()
+	if err != nil {
+		return err
+	}
+	service := saba.Service{Name: name, Memo: memo}
+	if err := s.store.CreateService(c.Context(), c.org, service); err != nil {
+		return taken(err)
+	}
+	return s.json(w, c, newServiceOut(service))
+}
+
+func (s *server) serviceDelete(w http.ResponseWriter, c *call) error {
+	service, err := s.store.DeleteService(c.Context(), c.org, c.PathValue("service"))
+	if err != nil {
+		return err
+	}
+	return s.json(w, c, newServiceOut(service))
+}
+
+func (s *server) roleList(w http.ResponseWriter, c *call) error {
+	roles, err := s.store.Roles(c.Context(), c.org, c.PathValue("service"))
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Roles []roleOut `json:"roles"`
+	}{make([]roleOut, len(roles))}
+	for i, r := range roles {
+		out.Roles[i] = roleOut(r)
+	}
+	return s.json(w, c, out)
+}
+
+func (s *server) roleCreate(w http.ResponseWriter, c *call) error {
+	name, memo, err := c.readNamed()
+	if err != nil {
+		return err
+	}
+	role := saba.Role{Name: name, Memo: memo}
+	if err := s.store.CreateRole(c.Context(), c.org, c.PathValue("service"), role); err != nil {
+		return taken(err)
+	}
+	return s.json(w, c, roleOut(role))
+}
+
+func (s *server) roleDelete(w http.ResponseWriter, c *call) error {
+	role, err := s.store.DeleteRole(c.Context(), c.org, c.PathValue("service"), c.PathValue("role"))
+	if err != nil {
+		return err
+	}
+	return s.json(w, c, roleOut(role))
+}
+
+// missing makes the error about a record that does not exist the 400 that a few calls have for it.
+func missing(err error) error {
+	if errors.Is(err, saba.ErrNotFound) {
+		return saba.Errorf(saba.ErrInvalid, "%v", err)
+	}
+	return err
+}
+
+func (s *server) orgShow(w http.ResponseWriter, c *call) error {
+	org, err := s.store.Org(c.Context(), c.org)
+	if err != nil {
+		return fmt.Errorf("show the organization: %w", err)
+	}
+	out := struct {
+		Name        string  `json:"name"`
+		DisplayName *string `json:"displayName"` // null when unset
+	}{Name: org.Name}
+	if org.DisplayName != "" {
+		out.DisplayName = &org.DisplayName
+	}
+	return s.json(w, c, out)
+}

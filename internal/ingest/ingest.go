@@ -1,0 +1,212 @@
+// Package ingest is the one way in for points, whoever brings them: it decides whose they
+// are and whether they may be stored, adds what is derived from them, hands them to the
+// storage engine, and makes visible what was dropped. It never imports an engine, and never
+// fails a batch for one bad point. Start with Writer.HostPoints.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/saba-monitor/saba"
+)
+
+// Hosts is what package ingest asks about those who own series.
+type Hosts interface {
+	// Host returns a host, retired or not, or an error matching saba.ErrNotFound.
+	Host(ctx context.Context, org, id string) (saba.Host, error)
+	Services(ctx context.Context, org string) ([]saba.Service, error)
+}
+
+// Samples is what package ingest asks of the storage engine.
+type Samples interface {
+	// Append stores points and returns when they are safe. It drops what it cannot store
+	// and says why; an error means that nothing of the batch can be promised.
+	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
+}
+
+// Options are the parts of a Writer. All but Registerer are needed.
+type Options struct {
+	Hosts      Hosts
+	Samples    Samples
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil counts for nobody
+	Now        func() time.Time
+}
+
+// A Writer takes points in. It is safe for concurrent use.
+type Writer struct {
+	hosts    Hosts
+	samples  Samples
+	now      func() time.Time
+	received prometheus.Counter
+	dropped  *prometheus.CounterVec
+	reporter *reporter
+}
+
+// New returns a Writer.
+func New(o Options) *Writer {
+	factory := promauto.With(o.Registerer)
+	w := &Writer{
+		hosts:   o.Hosts,
+		samples: o.Samples,
+		now:     o.Now,
+		received: factory.NewCounter(prometheus.CounterOpts{
+			Name: "saba_points_received_total",
+			Help: "Points that clients sent, stored or not.",
+		}),
+		dropped: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "saba_points_dropped_total",
+			Help: "Points that clients sent and that were not stored, by reason.",
+		}, []string{"reason"}),
+		reporter: newReporter(o.Log),
+	}
+	for _, reason := range reasons { // a rate needs the zero before the first drop
+		w.dropped.WithLabelValues(string(reason))
+	}
+	return w
+}
+
+// HostPoints stores host metrics of org: points carry Host, Name, Time and Value, and belong
+// to the Writer from here on. It returns when they are safe, with the points that were not
+// stored counted by reason: the host is unknown or retired, or the point itself is wrong.
+// The error is about the engines alone; then nothing of the batch can be promised.
+func (w *Writer) HostPoints(ctx context.Context, org string, points []saba.Point) (saba.Drops, error) {
+	b := batch{writer: w, now: w.now(), org: org, points: points}
+	owners := map[string]saba.DropReason{} // host id to why its points are dropped, "" for a live host
+	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) {
+		reason, known := owners[p.Host]
+		if known {
+			return reason, nil
+		}
+		host, err := w.hosts.Host(ctx, org, p.Host)
+		switch {
+		case errors.Is(err, saba.ErrNotFound):
+			reason = saba.DropUnknownHost
+		case err != nil:
+			return "", fmt.Errorf("look up the host of a point: %w", err)
+		case host.Retired():
+			reason = saba.DropRetiredHost
+		}
+		owners[p.Host] = reason
+		return reason, nil
+	})
+}
+
+// ServicePoints stores metrics of one service of org: points carry Name, Time and Value. It is
+// otherwise like HostPoints. Without the service the error matches saba.ErrNotFound.
+func (w *Writer) ServicePoints(ctx context.Context, org, service string, points []saba.Point) (saba.Drops, error) {
+	services, err := w.hosts.Services(ctx, org)
+	if err != nil {
+		return nil, fmt.Errorf("look up service %q: %w", service, err)
+	}
+	if !slices.ContainsFunc(services, func(s saba.Service) bool { return s.Name == service }) {
+		return nil, saba.Errorf(saba.ErrNotFound, "no service %q", service)
+	}
+	b := batch{writer: w, now: w.now(), org: org, points: points}
+	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) {
+		p.Host, p.Service = "", service
+		return "", nil
+	})
+}
+
+// Refuse counts n points of org that never became a saba.Point, because what the client sent
+// in their place was not one: "value" was a string, "name" was missing. example shows one.
+func (w *Writer) Refuse(org string, n int, example string) {
+	if n <= 0 {
+		return
+	}
+	w.received.Add(float64(n))
+	w.dropped.WithLabelValues(string(saba.DropBadPoint)).Add(float64(n))
+	w.reporter.report(w.now(), org, saba.DropBadPoint, n, slog.String("element", clip(example)))
+}
+
+// A batch is the points of one request on their way to the engine.
+type batch struct {
+	writer  *Writer
+	now     time.Time
+	org     string
+	points  []saba.Point
+	drops   saba.Drops
+	example map[saba.DropReason]saba.Point // the first of each reason, for the log
+}
+
+// store sends every point that owner and the rules of a point let pass to the engine. owner
+// says whose a point is, or why nobody's.
+func (b *batch) store(ctx context.Context, owner func(*saba.Point) (saba.DropReason, error)) (saba.Drops, error) {
+	w := b.writer
+	w.received.Add(float64(len(b.points)))
+	defer b.account()
+
+	var memory memory
+	kept := b.points[:0]
+	for i := range b.points {
+		p := &b.points[i]
+		reason, err := owner(p)
+		if err != nil {
+			return b.drops, err
+		}
+		if reason == "" && !saba.ValidMetricName(p.Name) {
+			reason = saba.DropBadName
+		}
+		if reason == "" {
+			reason, _ = p.Acceptable(b.now)
+		}
+		if reason != "" {
+			b.drop(reason, *p)
+			continue
+		}
+		p.Org = b.org
+		memory.see(p)
+		kept = append(kept, *p)
+	}
+	kept = memory.derive(b.org, kept)
+	if len(kept) == 0 {
+		return b.drops, nil
+	}
+	first := kept[0] // the engine may take the slice over
+	refused, err := w.samples.Append(ctx, b.now, kept)
+	if err != nil {
+		return b.drops, fmt.Errorf("store points: %w", err)
+	}
+	for reason, n := range refused {
+		if n > 0 {
+			b.drop(reason, first)
+			b.drops[reason] += n - 1
+		}
+	}
+	return b.drops, nil
+}
+
+// drop counts one point that is not stored.
+func (b *batch) drop(reason saba.DropReason, p saba.Point) {
+	if b.drops == nil {
+		b.drops, b.example = saba.Drops{}, map[saba.DropReason]saba.Point{}
+	}
+	b.drops[reason]++
+	if _, ok := b.example[reason]; !ok {
+		b.example[reason] = p
+	}
+}
+
+// account makes the drops of a batch visible.
+func (b *batch) account() {
+	for reason, n := range b.drops {
+		b.writer.dropped.WithLabelValues(string(reason)).Add(float64(n))
+		p := b.example[reason]
+		attrs := []slog.Attr{slog.String("metric", clip(p.Name)), slog.Int64("time", p.Time)}
+		if p.Service != "" {
+			attrs = append(attrs, slog.String("service", p.Service))
+		} else {
+			attrs = append(attrs, slog.String("host", clip(p.Host)))
+		}
+		b.writer.reporter.report(b.now, b.org, reason, n, attrs...)
+	}
+}
