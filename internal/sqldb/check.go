@@ -8,10 +8,14 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// keptReports is how many reports of one check are kept, the newest. A check that runs each
-// minute and fails all the time fills it in 16 hours; one that is well reports rarely, because
-// agents do not repeat an OK.
-const keptReports = 1000
+// Of each check the newest keptReports reports are kept, and up to sweepReports more until
+// they are swept away together: to look for the oldest each time would cost more than the
+// report. A check that runs each minute and fails all the time fills them in 16 hours; one that
+// is well reports rarely, because agents do not repeat an OK.
+const (
+	keptReports  = 1000
+	sweepReports = 100
+)
 
 // checkQuery reads checks with their newest report: the one that occurred last, whenever it
 // arrived. A condition on c (checks) or h (hosts) follows it.
@@ -81,13 +85,14 @@ func createCheck(ctx context.Context, tx *sql.Tx, org string, c saba.Check, newI
 	if id, err = newID(); err != nil {
 		return "", err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO checks (id, org, host, name, memo) VALUES (?, ?, ?, ?, ?)`, id, org, c.Host, c.Name, c.Memo)
+	_, err = tx.ExecContext(ctx, `INSERT INTO checks (id, org, host, name, memo, report_count) VALUES (?, ?, ?, ?, ?, 0)`, id, org, c.Host, c.Name, c.Memo)
 	return id, err
 }
 
 // ReportChecks keeps reports. A report of a check that is not known makes the check, under an id
-// from newID. Ignored without an error are: a second report of the same host, name and time;
-// reports of hosts that are unknown or retired; and, of each check, all but the newest 1,000.
+// from newID. Ignored without an error are a second report of the same host, name and time,
+// and reports of hosts that are unknown or retired. Of each check at least the newest 1,000
+// reports are kept, and at most 1,100.
 func (db *DB) ReportChecks(ctx context.Context, org string, reports []saba.CheckReport, newID func() (string, error)) error {
 	return db.change(ctx, "keep check reports", func(tx *sql.Tx) error {
 		for _, r := range reports {
@@ -115,13 +120,27 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO check_reports
+	result, err := tx.ExecContext(ctx, `INSERT INTO check_reports
 		(check_id, occurred_at, status, message, notification_interval, max_check_attempts) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, r.OccurredAt, string(r.Status), r.Message, r.NotificationInterval, r.MaxCheckAttempts); err != nil {
+		id, r.OccurredAt, string(r.Status), r.Message, r.NotificationInterval, r.MaxCheckAttempts)
+	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM check_reports WHERE check_id = ? AND occurred_at <=
-		(SELECT occurred_at FROM check_reports WHERE check_id = ? ORDER BY occurred_at DESC LIMIT 1 OFFSET ?)`, id, id, keptReports)
+	if added, err := result.RowsAffected(); err != nil || added == 0 {
+		return err
+	}
+	var count int64
+	if err := tx.QueryRowContext(ctx, `UPDATE checks SET report_count = report_count + 1 WHERE id = ? RETURNING report_count`, id).Scan(&count); err != nil {
+		return err
+	}
+	if count <= keptReports+sweepReports {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM check_reports WHERE check_id = ? AND occurred_at <=
+		(SELECT occurred_at FROM check_reports WHERE check_id = ? ORDER BY occurred_at DESC LIMIT 1 OFFSET ?)`, id, id, keptReports); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE checks SET report_count = ? WHERE id = ?`, keptReports, id)
 	return err
 }
 

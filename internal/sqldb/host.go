@@ -76,26 +76,44 @@ func (db *DB) Hosts(ctx context.Context, org string, f saba.HostFilter) (hosts [
 		if err != nil || len(hosts) == 0 {
 			return err
 		}
-		index := make(map[string]int, len(hosts))
-		for i, h := range hosts {
-			index[h.ID] = i
-		}
-		// One query for the roles of all of them.
-		type hostRole struct {
-			host string
-			role saba.RoleName
-		}
-		roles, err := list(ctx, tx, func(row scanner) (r hostRole, err error) {
-			err = row.Scan(&r.host, &r.role.Service, &r.role.Role)
-			return r, err
-		}, `SELECT host, service, role FROM host_roles WHERE host IN (SELECT id FROM hosts WHERE `+where+`) ORDER BY host, service, role`, args...)
-		for _, r := range roles {
-			h := &hosts[index[r.host]]
-			h.Roles = append(h.Roles, r.role)
-		}
-		return err
+		return withAllRoles(ctx, tx, org, hosts)
 	})
 	return hosts, err
+}
+
+// fewHosts is up to how many hosts it pays to look up the roles of each, rather than to read
+// those of the whole organization in the order in which they lie.
+const fewHosts = 100
+
+// withAllRoles fills in the roles of hosts, in one query for all of them.
+func withAllRoles(ctx context.Context, tx *sql.Tx, org string, hosts []saba.Host) error {
+	index := make(map[string]*saba.Host, len(hosts))
+	where, args := `org = ?`, []any{org}
+	for i := range hosts {
+		index[hosts[i].ID] = &hosts[i]
+		if len(hosts) <= fewHosts {
+			args = append(args, hosts[i].ID)
+		}
+	}
+	if len(hosts) <= fewHosts {
+		where += ` AND host IN (` + marks(len(hosts)) + `)`
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT host, service, role FROM host_roles WHERE `+where+` ORDER BY service, role`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() // its error is that of rows.Err
+	for rows.Next() {
+		var host string
+		var role saba.RoleName
+		if err := rows.Scan(&host, &role.Service, &role.Role); err != nil {
+			return err
+		}
+		if h, ok := index[host]; ok { // others are retired or were filtered out
+			h.Roles = append(h.Roles, role)
+		}
+	}
+	return rows.Err()
 }
 
 // hostCondition returns a condition on table hosts, and its arguments: live hosts that f selects.

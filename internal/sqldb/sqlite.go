@@ -33,43 +33,46 @@ const (
 // openSQLite opens the file at path, which it creates when it is missing, as one connection
 // that writes and a few that read. The file is checked first, without a byte written.
 func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err error) {
-	path, err = filepath.Abs(path)
+	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	if err := prepareFile(path); err != nil {
+	if err := prepareFile(abs); err != nil {
 		return nil, nil, err
 	}
-	recover, err := checkAtRest(ctx, path)
+	recover, err := checkAtRest(ctx, abs)
 	if err != nil {
 		return nil, nil, err
 	}
-	writer, err = openPool(path, 1, url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}})
+	w, err := openPool(abs, 1, url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}})
 	if err != nil {
-		return nil, nil, fmt.Errorf("database %s: %w", path, err)
+		return nil, nil, fmt.Errorf("database %s: %w", abs, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, writer.Close())
-		}
-	}()
+	if err := prepareWriter(ctx, w, abs, recover); err != nil {
+		return nil, nil, errors.Join(err, w.Close())
+	}
+	r, err := openPool(abs, maxReaders, url.Values{"_query_only": {"1"}})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("database %s: %w", abs, err), w.Close())
+	}
+	return w, r, nil
+}
+
+// prepareWriter makes the first connection and looks whether it may write as it should.
+func prepareWriter(ctx context.Context, writer *sql.DB, path string, recover bool) error {
 	if recover {
 		if err := check(ctx, writer, path); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
 	var mode string
 	if err := writer.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
-		return nil, nil, fmt.Errorf("database %s cannot be opened for writing; look whether saba may create files in its folder: %w", path, err)
+		return fmt.Errorf("database %s cannot be opened for writing; look whether saba may create files in its folder: %w", path, err)
 	}
 	if mode != "wal" {
-		return nil, nil, fmt.Errorf("database %s lies on a file system that cannot share memory between processes (a network file system?): choose a folder on a local disk", path)
+		return fmt.Errorf("database %s lies on a file system that cannot share memory between processes (a network file system?): choose a folder on a local disk", path)
 	}
-	reader, err = openPool(path, maxReaders, url.Values{"_query_only": {"1"}})
-	if err != nil {
-		return nil, nil, fmt.Errorf("database %s: %w", path, err)
-	}
-	return writer, reader, nil
+	return nil
 }
 
 // openPool opens at most n connections, each set up by params besides what all need.
@@ -94,7 +97,7 @@ func openPool(path string, n int, params url.Values) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(preparing{connector})
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
 	return pool, nil
@@ -186,7 +189,7 @@ func checkFile(ctx context.Context, pool *sql.DB) error {
 		return err
 	}
 	if len(findings) != 1 || findings[0] != "ok" {
-		return &damage{strings.Join(findings, "; ")}
+		return &damage{strings.Join(strings.Fields(strings.Join(findings, "; ")), " ")} // on one line
 	}
 	var id int64
 	var tables, versions int

@@ -56,14 +56,15 @@ CREATE TABLE host_roles (
 	PRIMARY KEY (host, service, role),
 	FOREIGN KEY (org, service, role) REFERENCES roles (org, service, name) ON DELETE CASCADE
 );
-CREATE INDEX host_roles_role ON host_roles (org, service, role);
+CREATE INDEX host_roles_role ON host_roles (org, service, role, host);
 
 CREATE TABLE checks (
-	id   TEXT NOT NULL PRIMARY KEY,
-	org  TEXT NOT NULL REFERENCES orgs (id),
-	host TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
-	name TEXT NOT NULL,
-	memo TEXT NOT NULL,
+	id           TEXT   NOT NULL PRIMARY KEY,
+	org          TEXT   NOT NULL REFERENCES orgs (id),
+	host         TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+	name         TEXT   NOT NULL,
+	memo         TEXT   NOT NULL,
+	report_count BIGINT NOT NULL, -- rows in check_reports
 	UNIQUE (host, name)
 );
 CREATE INDEX checks_org ON checks (org, id);
