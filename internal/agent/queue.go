@@ -28,7 +28,9 @@ type queue interface {
 	// next returns the oldest batches whose host is ready, of about most readings together:
 	// at least one batch when there is one. They stay in the queue.
 	next(most int, ready func(identifier string) bool) []batch
-	// done removes batches that next returned.
+	// newest returns the newest batch whose host is ready, or none, as next does.
+	newest(ready func(identifier string) bool) []batch
+	// done removes batches that next or newest returned.
 	done(batches []batch)
 	// waiting returns how many readings are in the queue; dropped how many were given up since
 	// the last call, because they were too old or too many.
@@ -105,10 +107,7 @@ func (q *memoryQueue) dropOldest() {
 func (q *memoryQueue) next(most int, ready func(string) bool) []batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// No server takes points that are older.
-	for oldest := q.now().Add(-saba.MaxLate).Unix(); len(q.batches) > 0 && q.batches[0].Minute < oldest; {
-		q.dropOldest()
-	}
+	q.dropOld()
 	var out []batch
 	n := 0
 	for _, b := range q.batches {
@@ -121,6 +120,25 @@ func (q *memoryQueue) next(most int, ready func(string) bool) []batch {
 		out = append(out, b)
 	}
 	return out
+}
+
+func (q *memoryQueue) newest(ready func(string) bool) []batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropOld()
+	for _, b := range slices.Backward(q.batches) {
+		if ready(b.Identifier) {
+			return []batch{b}
+		}
+	}
+	return nil
+}
+
+// dropOld gives up what is older than any server takes. q.mu is held.
+func (q *memoryQueue) dropOld() {
+	for oldest := q.now().Add(-saba.MaxLate).Unix(); len(q.batches) > 0 && q.batches[0].Minute < oldest; {
+		q.dropOldest()
+	}
 }
 
 func (q *memoryQueue) done(batches []batch) {

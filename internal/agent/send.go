@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -33,6 +32,7 @@ type sender struct {
 	limit int // points a request; halved when a server finds one too large
 
 	sent    bool // a post has succeeded
+	away    bool // the last post did not reach a server that would take it
 	say     announcer
 	retry   backoff
 	refused backoff
@@ -43,7 +43,7 @@ func (s *sender) run(ctx context.Context) {
 	s.prepare()
 	fresh := false // the queue was empty before: this is a minute like any other
 	for ctx.Err() == nil {
-		batches := s.queue.next(s.limit, s.hosts.ready)
+		batches := s.next()
 		s.logDropped()
 		if len(batches) == 0 {
 			select {
@@ -58,7 +58,7 @@ func (s *sender) run(ctx context.Context) {
 			if !sleep(ctx, time.Duration(hostShare(id)*float64(s.o.PostSpread))) {
 				return
 			}
-			batches = s.queue.next(s.limit, s.hosts.ready) // more may have come
+			batches = s.next() // more may have come
 		}
 		fresh = false
 		if wait := s.post(ctx, batches); wait > 0 && !sleep(ctx, wait) {
@@ -73,10 +73,20 @@ func (s *sender) prepare() {
 	s.refused = backoff{least: refusedLeast, most: refusedMost}
 }
 
+// next returns what the next request shall hold. While nobody takes values that is one batch:
+// to ask whether somebody does costs the same for one minute as for a day. It is the newest,
+// so that an old one which breaks the server does not hold up those behind it.
+func (s *sender) next() []batch {
+	if s.away {
+		return s.queue.newest(s.hosts.ready)
+	}
+	return s.queue.next(s.limit, s.hosts.ready)
+}
+
 // flush posts what is left, trying again every second, until ctx ends.
 func (s *sender) flush(ctx context.Context) {
 	for ctx.Err() == nil {
-		batches := s.queue.next(s.limit, s.hosts.ready)
+		batches := s.next()
 		if len(batches) == 0 {
 			break
 		}
@@ -110,16 +120,22 @@ func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
 			s.o.Log.Error("the server refuses a value, which was dropped", "metric", g.point.Name, "time", g.point.Time, "value", g.point.Value, "error", g.err)
 		}
 		s.queue.done(batches)
-		s.sent = true
+		s.sent, s.away = true, false
 		s.retry.reset()
 		s.refused.reset()
 		s.say.over("the server takes values again", "waiting", s.queue.waiting())
 		return 0
 	}
+	all, refusesAll := errors.AsType[*refusesAllError](err)
+	s.away = !refusesAll // whose next request has newer values too, which show whether it means all
 	if ask := min(client.RetryAfter(err), mostRetryAfter); ask > 0 {
 		s.say.say(slog.LevelWarn, "later", "the server asks to post later: values are kept", "after", ask, "error", err)
 		// Everybody was told the same: not all at the same moment, and never before.
 		return ask + time.Duration(s.o.Random()*float64(ask/10))
+	}
+	if refusesAll {
+		s.say.say(slog.LevelError, "all", "the server refuses every value: they are kept, and it will be tried again now and then", "error", all.err)
+		return s.refused.next(s.o.Random)
 	}
 	if errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden) {
 		s.say.say(slog.LevelError, "key", "the server refuses the API key: values are kept, and it will be tried again now and then", "error", err)
@@ -169,7 +185,12 @@ type refusal struct {
 
 // suspicious is the number of points that are refused one by one, with none taken, from which
 // on it is the server that is wrong and not the points.
-const suspicious = 16
+const suspicious = 8
+
+// A refusesAllError means that a server took none of the points that it was sent, one by one.
+type refusesAllError struct{ err error }
+
+func (e *refusesAllError) Error() string { return e.err.Error() }
 
 // send posts points. When the server refuses them for what they are, halves are tried, so
 // that a bad point costs only itself; those are in a.guilty. An error means that everything
@@ -178,7 +199,7 @@ func (a *attempt) send(points []saba.Point) error {
 	err := a.halves(points)
 	if err == nil && len(a.guilty) > 0 && a.delivered == 0 {
 		// Nothing was taken, so nothing shows that the rest of the request was right.
-		return fmt.Errorf("the server refuses every value, which are kept: %w", a.guilty[0].err)
+		return &refusesAllError{a.guilty[0].err}
 	}
 	return err
 }
@@ -196,7 +217,7 @@ func (a *attempt) halves(points []saba.Point) error {
 	}
 	if len(points) == 1 {
 		if a.guilty = append(a.guilty, refusal{points[0], err}); a.delivered == 0 && len(a.guilty) == suspicious {
-			return fmt.Errorf("the server refuses one value after the other, which are kept: %w", err)
+			return &refusesAllError{err}
 		}
 		return nil
 	}
