@@ -41,11 +41,11 @@ type Meta struct {
 
 // FilesystemFacts are one row of df.
 type FilesystemFacts struct {
-	KBSize      uint64 `json:"kb_size"` // KiB, blocks kept for root included
-	KBUsed      uint64 `json:"kb_used"`
-	KBAvailable uint64 `json:"kb_available"`
-	PercentUsed string `json:"percent_used"` // "31%", rounded up
+	KBAvailable uint64 `json:"kb_available"` // KiB
+	KBSize      uint64 `json:"kb_size"`      // KiB, blocks kept for root included
+	KBUsed      uint64 `json:"kb_used"`      // KiB
 	Mount       string `json:"mount"`
+	PercentUsed string `json:"percent_used"` // "31%", rounded up
 }
 
 // A Cloud says which cloud runs the host, and what it tells about the instance.

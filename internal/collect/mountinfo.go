@@ -52,7 +52,7 @@ func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+3 < len(s) && s[i+1] <= '3' && isOctal(s[i+1]) && isOctal(s[i+2]) && isOctal(s[i+3]) {
-			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | s[i+3] - '0')
+			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
 			i += 3
 			continue
 		}
@@ -76,8 +76,13 @@ func visible(mounts []mount, byID map[string]int, i int) bool {
 		ancestors[parent] = true
 		at = parent
 	}
+	m := mounts[i]
 	for j, n := range mounts {
-		if !ancestors[j] && under(mounts[i].point, n.point) {
+		if ancestors[j] || !under(m.point, n.point) {
+			continue
+		}
+		// Of two in one place, neither mounted on the other, the later lies on top.
+		if n.point != m.point || n.parent == m.id || j > i {
 			return false
 		}
 	}

@@ -1,0 +1,199 @@
+package collect
+
+import (
+	"math"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// twoRounds collects this machine's metrics twice, as far apart as it takes for rates.
+func twoRounds(t testing.TB, s *Set) Round {
+	t.Helper()
+	first := s.Collect(t.Context(), 10*time.Second)
+	for _, src := range first.Sources {
+		if src.Err != nil {
+			t.Errorf("first round: %v", src.Err)
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		r := s.Collect(t.Context(), 10*time.Second)
+		if _, ok := byName(r.Values)["cpu.idle.percentage"]; ok {
+			return r
+		}
+	}
+	t.Fatal("no CPU percentages within 30 s")
+	return Round{}
+}
+
+func TestThisMachine(t *testing.T) {
+	r := twoRounds(t, New(Options{}))
+	got := byName(r.Values)
+	for _, src := range r.Sources {
+		if src.Err != nil {
+			t.Errorf("second round: %v", src.Err)
+		}
+	}
+	var cpu float64
+	for name, v := range got {
+		if strings.HasPrefix(name, "cpu.") {
+			cpu += v
+			if v < 0 || v > float64(100*runtime.NumCPU()) {
+				t.Errorf("%s = %v, outside of 0 to %d", name, v, 100*runtime.NumCPU())
+			}
+		}
+		if v < 0 {
+			t.Errorf("%s = %v, below zero", name, v)
+		}
+	}
+	// Less only where iowait or idle went back: the clock then says how much there was to share.
+	if want := float64(100 * runtime.NumCPU()); cpu > want+1e-6 || cpu < want*0.9 {
+		t.Errorf("the states of the processors sum up to %v, want %v", cpu, want)
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		t.Fatal(err)
+	}
+	if want := float64(info.Totalram) * float64(info.Unit); math.Abs(got["memory.total"]-want) > 1024 {
+		t.Errorf("memory.total %v, sysinfo(2) says %v", got["memory.total"], want)
+	}
+	if available, ok := got["memory.mem_available"]; !ok || got["memory.used"]+available != got["memory.total"] {
+		t.Errorf("memory: used %v + available %v, want the total %v", got["memory.used"], available, got["memory.total"])
+	}
+	for _, name := range []string{"loadavg1", "loadavg5", "loadavg15"} {
+		if _, ok := got[name]; !ok {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// df is the referee: each of its devices has the same used and size here. The disk is in use,
+// so both are compared with df before and after, until nothing else wrote in between.
+func TestFilesystemsAreAsDfHasThem(t *testing.T) {
+	type row struct{ blocks, used, available uint64 }
+	df := func() map[string]row {
+		out, err := exec.CommandContext(t.Context(), "df", "-Pkl", "-x", "squashfs", "-x", "iso9660", "-x", "erofs").Output()
+		if err != nil {
+			t.Fatalf("df: %v", err)
+		}
+		rows := map[string]row{}
+		for line := range strings.Lines(string(out)) {
+			f := strings.Fields(line)
+			if len(f) < 6 {
+				continue
+			}
+			var r row
+			var errs [3]error
+			r.blocks, errs[0] = strconv.ParseUint(f[1], 10, 64)
+			r.used, errs[1] = strconv.ParseUint(f[2], 10, 64)
+			r.available, errs[2] = strconv.ParseUint(f[3], 10, 64)
+			if errs == [3]error{} && r.used+r.available > 0 {
+				rows[f[0]] = r
+			}
+		}
+		return rows
+	}
+	s := New(Options{})
+	filesystems := Filesystem{}
+	var complaint string
+	for range 50 {
+		before := df()
+		values, err := filesystems.Collect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := s.Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := df()
+		got := byName(values)
+		complaint = ""
+		devices := 0
+		for source, b := range before {
+			a := after[source]
+			if f := facts.Meta.Filesystem[source]; b == a && (f.KBSize != b.blocks || f.KBUsed != b.used || f.KBAvailable != b.available) {
+				complaint += source + ": facts differ from df\n"
+			}
+			device, ok := strings.CutPrefix(source, "/dev/")
+			if !ok {
+				continue
+			}
+			devices++
+			name := "filesystem." + sanitise(device)
+			for metric, want := range map[string][2]uint64{"used": {b.used, a.used}, "size": {b.used + b.available, a.used + a.available}} {
+				v, ok := got[name+"."+metric]
+				lo, hi := float64(min(want[0], want[1]))*1024, float64(max(want[0], want[1]))*1024
+				if !ok || v < lo || v > hi {
+					complaint += name + "." + metric + " is " + strconv.FormatFloat(v, 'f', -1, 64) + ", df says " +
+						strconv.FormatFloat(lo, 'f', -1, 64) + " to " + strconv.FormatFloat(hi, 'f', -1, 64) + "\n"
+				}
+			}
+		}
+		if len(values) != 2*devices {
+			complaint += "df has " + strconv.Itoa(devices) + " devices, we have " + strconv.Itoa(len(values)/2) + "\n"
+		}
+		if complaint == "" {
+			return
+		}
+	}
+	t.Error(complaint)
+}
+
+func TestFactsOfThisMachine(t *testing.T) {
+	facts, err := New(Options{}).Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	uname := func(flag string) string {
+		out, err := exec.CommandContext(t.Context(), "uname", flag).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	for key, flag := range map[string]string{"name": "-s", "release": "-r", "version": "-v", "machine": "-m", "os": "-o"} {
+		if got, want := facts.Meta.Kernel[key], uname(flag); got != want {
+			t.Errorf("kernel.%s %q, uname %s says %q", key, got, flag, want)
+		}
+	}
+	if want := uname("-n"); facts.Name != want {
+		t.Errorf("name %q, uname -n says %q", facts.Name, want)
+	}
+	if n := len(facts.Meta.CPU); n == 0 {
+		t.Error("no processors")
+	}
+	if facts.Meta.Memory["total"] == "" {
+		t.Errorf("memory %v has no total", facts.Meta.Memory)
+	}
+}
+
+// BenchmarkRound is one round of every collector on this machine, files read and all.
+func BenchmarkRound(b *testing.B) {
+	s := New(Options{})
+	s.Collect(b.Context(), time.Minute)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Collect(b.Context(), time.Minute)
+	}
+	var self unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &self); err == nil {
+		cpu := time.Duration(self.Utime.Nano() + self.Stime.Nano())
+		b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "process-cpu-µs/op")
+	}
+}
+
+func BenchmarkFacts(b *testing.B) {
+	s := New(Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Facts(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
