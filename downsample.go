@@ -3,8 +3,8 @@ package saba
 import "math"
 
 // Step returns the distance in seconds between the values that a reader of a range of span
-// seconds gets: one minute for short ranges, then coarser, so that a chart has about a
-// thousand values at most. Coarser values are means.
+// seconds gets: one minute for short ranges, then coarser, so that a range of up to five years
+// has at most two thousand values. Coarser values are means.
 func Step(span int64) int64 {
 	const hour, day = 3600, 24 * 3600
 	switch {
@@ -29,7 +29,8 @@ func Step(span int64) int64 {
 // samples are in time order; times are Unix seconds and step is in seconds. Steps are aligned
 // to multiples of step: the first begins at or before from, the last holds to. The result
 // holds one value a step, oldest first, and is NaN where a step has no sample: a gap is
-// not zero. Samples outside [from, to] are left out. It returns the time of the first value.
+// not zero. Samples outside [from, to] are left out. The mean of finite values is finite. It
+// returns the time of the first value.
 // samples is neither modified nor retained. The error matches ErrInvalid if step <= 0 or to < from.
 func Downsample(samples []Sample, from, to, step int64) (start int64, means []float64, err error) {
 	if step <= 0 {
@@ -49,12 +50,35 @@ func Downsample(samples []Sample, from, to, step int64) (start int64, means []fl
 		means[i] += s.Value
 		counts[i]++
 	}
+	overflowed := false
 	for i, n := range counts {
-		if n == 0 {
+		switch {
+		case n == 0:
 			means[i] = math.NaN()
-		} else if n > 1 {
+		case math.IsInf(means[i], 0):
+			overflowed = true
+		case n > 1:
 			means[i] /= float64(n)
 		}
 	}
+	if overflowed {
+		divideFirst(samples, from, to, step, start, counts, means)
+	}
 	return start, means, nil
+}
+
+// divideFirst computes those means again whose sum left the range of float64, dividing before
+// it adds: less exact, and so only where the sum is of no use.
+func divideFirst(samples []Sample, from, to, step, start int64, counts []int32, means []float64) {
+	again := make([]bool, len(means))
+	for i, m := range means {
+		if again[i] = math.IsInf(m, 0); again[i] {
+			means[i] = 0
+		}
+	}
+	for _, s := range samples {
+		if i := (s.Time - start) / step; s.Time >= from && s.Time <= to && again[i] {
+			means[i] += s.Value / float64(counts[i])
+		}
+	}
 }
