@@ -1,0 +1,44 @@
+# saba: make up (see this machine), make test (all tests), make bench (figures).
+GO      ?= go
+REV     := $(shell git rev-parse --short=7 HEAD 2>/dev/null || echo unknown)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.revision=$(REV)"
+TOOL    := $(GO) tool -modfile=tools/go.mod
+ARGS    ?=
+
+.PHONY: help up build test unit bench fmt clean
+
+help: ## Say what there is.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+up: bin/saba ## Build saba and run server and agent of this machine; ARGS="--listen … --data …".
+	@exec bin/saba up $(ARGS)
+
+build: bin/saba bin/saba-agent ## Build both binaries into bin/.
+
+bin/saba bin/saba-agent: FORCE
+	@scripts/need.sh build
+	@$(BUILD) -o $@ ./cmd/$(@F)
+
+test: ## Install what the tests need, then vet, staticcheck and all tests with -race.
+	@scripts/need.sh test
+	$(GO) mod verify
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./cmd/...
+	$(TOOL) staticcheck ./...
+	$(GO) test -race -timeout 15m ./...
+
+unit: ## All tests that need no browser, for every day.
+	$(GO) test $$($(GO) list ./... | grep -v /e2e)
+
+bench: build ## Print figures: speed, memory, size (bench/README.md says how to read them).
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	bench/run.sh
+
+fmt: ## Format the code.
+	gofmt -w .
+
+clean: ## Remove what was built.
+	rm -rf bin
+
+FORCE:

@@ -1,0 +1,281 @@
+// Package server is the one place that knows all parts of the server: it opens the data
+// folder and the engines in it, hands them to the API and the console, and serves both on
+// one address until it is told to stop. Start with Open.
+//
+// The data folder holds saba.db (everything but samples, SQLite), samples/ (prometheus/tsdb)
+// and lock, which the running process holds. A folder that is in use, cannot be written or
+// is damaged is refused in one sentence, and nothing in it is changed.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/api"
+	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/sqldb"
+	"github.com/saba-monitor/saba/internal/tsdb"
+	"github.com/saba-monitor/saba/internal/web"
+)
+
+// DefaultListen is the address that saba serves on unless told otherwise: 3-8 reads "sa-ba".
+const DefaultListen = "127.0.0.1:3838"
+
+// stopTimeout bounds how long requests under way may take after the server was told to stop.
+const stopTimeout = 10 * time.Second
+
+// Options say where a server keeps its data and where it listens.
+type Options struct {
+	Listen string // host:port; port 0 takes a free one
+	Data   string // the data folder, made when it is missing
+	APIKey string // a read/write key that must exist; "" makes one at the first start
+	Log    *slog.Logger
+	Now    func() time.Time
+	Random io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+}
+
+// A Server is open: it holds the data folder and the address. Run serves; Close gives both back.
+type Server struct {
+	// SetupToken opens the set-up page, once, while the console has no account; "" when it has one.
+	SetupToken string
+	// NewKey is the API key that this first start made; "" on later ones, or when Options.APIKey gave one.
+	NewKey string
+
+	opts     Options
+	listener net.Listener
+	records  *sqldb.DB
+	samples  *tsdb.DB
+	org      saba.Org
+	handler  http.Handler
+	closers  []func() error // in order of opening
+}
+
+// Open takes the address and the data folder, opens the engines and prepares what a first
+// start needs. The errors are sentences for the person who started saba.
+func Open(ctx context.Context, o Options) (_ *Server, err error) {
+	s := &Server{opts: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	// The address first: if it is taken, the data folder is not even touched.
+	if s.listener, err = listen(ctx, o.Listen); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
+	unlock, err := lockFolder(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, unlock)
+
+	if s.records, err = sqldb.Open(ctx, filepath.Join(o.Data, "saba.db")); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.records.Close)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(o.Data, "samples"), Log: o.Log, Registerer: registry, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.samples.Close)
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	s.handler = s.routes(registry)
+	return s, nil
+}
+
+// listen listens on addr; the errors say what to do.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("address %s is in use by another program: stop that one, or choose another address with --listen", addr)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("address %s may not be used by this user: choose a port above 1023 with --listen", addr)
+	case err != nil:
+		return nil, fmt.Errorf("address %s cannot be listened on (--listen takes host:port): %w", addr, err)
+	}
+	return l, nil
+}
+
+// prepare makes what a data folder must have: an organization, a key, a way to the first account.
+func (s *Server) prepare(ctx context.Context) error {
+	now := s.opts.Now()
+	id, err := saba.NewID(now, s.opts.Random)
+	if err != nil {
+		return err
+	}
+	if s.org, err = s.records.EnsureOrg(ctx, saba.Org{ID: id, Name: "saba"}); err != nil {
+		return fmt.Errorf("prepare the organization: %w", err)
+	}
+	users, err := s.records.Users(ctx, s.org.ID)
+	if err != nil {
+		return fmt.Errorf("look for accounts: %w", err)
+	}
+	if len(users) == 0 {
+		if s.SetupToken, err = saba.NewSecret(s.opts.Random); err != nil {
+			return err
+		}
+		if err := s.records.SetSetupToken(ctx, s.org.ID, saba.HashSecret(s.SetupToken)); err != nil {
+			return fmt.Errorf("prepare the set-up link: %w", err)
+		}
+	}
+	if s.opts.APIKey != "" {
+		if err := validKey(s.opts.APIKey); err != nil {
+			return err
+		}
+		return s.EnsureKey(ctx, "SABA_API_KEY", s.opts.APIKey)
+	}
+	keys, err := s.records.Keys(ctx, s.org.ID)
+	if err != nil {
+		return fmt.Errorf("look for API keys: %w", err)
+	}
+	if len(keys) > 0 || len(users) > 0 {
+		return nil
+	}
+	if s.NewKey, err = saba.NewSecret(s.opts.Random); err != nil {
+		return err
+	}
+	return s.EnsureKey(ctx, "first key", s.NewKey)
+}
+
+// validKey refuses what cannot travel in a header or guards nothing.
+func validKey(key string) error {
+	if len(key) < 4 || len(key) > 256 {
+		return saba.Errorf(saba.ErrInvalid, "SABA_API_KEY has %d characters: give 4 to 256, better 40 random ones", len(key))
+	}
+	for _, c := range key {
+		if c <= ' ' || c > '~' {
+			return saba.Errorf(saba.ErrInvalid, "SABA_API_KEY holds a blank or a character outside ASCII: use letters, digits and punctuation")
+		}
+	}
+	return nil
+}
+
+// EnsureKey makes secret a valid read/write key called name, unless it is a valid key already.
+func (s *Server) EnsureKey(ctx context.Context, name, secret string) error {
+	hash := saba.HashSecret(secret)
+	if _, err := s.records.KeyByHash(ctx, hash); !errors.Is(err, saba.ErrNotFound) {
+		if err != nil {
+			return fmt.Errorf("look up the API key %q: %w", name, err)
+		}
+		return nil
+	}
+	now := s.opts.Now()
+	id, err := saba.NewID(now, s.opts.Random)
+	if err != nil {
+		return err
+	}
+	key := saba.Key{ID: id, Org: s.org.ID, Name: name, Hash: hash, Read: true, Write: true, CreatedAt: now.Unix()}
+	if err := s.records.CreateKey(ctx, key); err != nil {
+		return fmt.Errorf("make the API key %q: %w", name, err)
+	}
+	return nil
+}
+
+// routes hands the engines to the API and the console and puts both on one handler.
+func (s *Server) routes(registry *prometheus.Registry) http.Handler {
+	o := s.opts
+	mux := http.NewServeMux()
+	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
+	mux.Handle("/api/", api.New(api.Options{
+		Store: s.records, Ingest: writer, Samples: s.samples,
+		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry,
+	}))
+	mux.Handle("GET /metrics", metricsHandler(registry, s.records))
+	mux.Handle("/", web.New(web.Options{
+		Store: s.records, Samples: s.samples,
+		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version,
+	}))
+	return mux
+}
+
+// Addr returns the address that the server listens on, with the port that it got.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends or a part fails, lets requests under way finish, and closes the
+// server. When it returns, nothing it started still runs.
+func (s *Server) Run(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       60 * time.Second, // a body of some MiB over a slow line
+		WriteTimeout:      90 * time.Second,
+		IdleTimeout:       3 * time.Minute, // longer than an agent's minute, so that its connection lives on
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve on %s: %w", s.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if err := srv.Shutdown(stop); err != nil {
+			s.opts.Log.Warn("requests under way were cut off at the stop", "after", stopTimeout)
+			return ignoreClosed(srv.Close())
+		}
+		return nil
+	})
+	g.Go(func() error {
+		s.tidy(gctx)
+		return nil
+	})
+	return errors.Join(g.Wait(), s.Close())
+}
+
+// tidy forgets what has expired, once an hour, until ctx ends.
+func (s *Server) tidy(ctx context.Context) {
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for {
+		if err := s.records.DeleteExpiredSessions(ctx, s.opts.Now().Unix()); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("expired sessions could not be deleted; they stay useless", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// Close gives back what Open took. It may be called more than once.
+func (s *Server) Close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

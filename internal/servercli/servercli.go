@@ -1,0 +1,84 @@
+// Package servercli holds the commands that need the server: up and server. They live apart
+// from package cli so that saba-agent links none of it. One file per command.
+package servercli
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/cli"
+	"github.com/saba-monitor/saba/internal/server"
+)
+
+// Commands returns the commands of this package in the order of the help page.
+func Commands() []cli.Command { return []cli.Command{upCmd, serverCmd} }
+
+// serverFlags are the settings that up and server share.
+type serverFlags struct {
+	listen  string
+	data    string
+	verbose bool
+}
+
+func (f *serverFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&f.listen, "listen", server.DefaultListen, "the `host:port` to serve on")
+	fs.StringVar(&f.data, "data", "./saba-data", "the `folder` that keeps everything; made when it is missing")
+	fs.BoolVar(&f.verbose, "verbose", false, "log more")
+}
+
+// open opens the server as the flags and the environment say.
+func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *slog.Logger, error) {
+	if _, _, err := net.SplitHostPort(f.listen); err != nil {
+		return nil, nil, saba.Errorf(saba.ErrInvalid, "--listen takes host:port, such as %s, not %q", server.DefaultListen, f.listen)
+	}
+	if f.data == "" {
+		return nil, nil, saba.Errorf(saba.ErrInvalid, "--data takes the name of a folder, not an empty one")
+	}
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	log := env.Logger(level)
+	s, err := server.Open(ctx, server.Options{
+		Listen: f.listen, Data: f.data, APIKey: env.Getenv("SABA_API_KEY"),
+		Log: log, Now: time.Now, Random: rand.Reader,
+	})
+	return s, log, err
+}
+
+// announce says on w where the console is and what was made for a first start.
+func announce(w io.Writer, s *server.Server, data string) error {
+	base := localURL(s.Addr())
+	var b strings.Builder
+	fmt.Fprintf(&b, "saba %s is up.\n\n  Console   %s\n", saba.Version, base)
+	if s.SetupToken != "" {
+		fmt.Fprintf(&b, "  Set up    %s/setup/%s   (opens once: it makes your account)\n", base, s.SetupToken)
+	}
+	if s.NewKey != "" {
+		fmt.Fprintf(&b, "  API key   %s   (shown once; more on the console's page \"API keys\")\n", s.NewKey)
+	}
+	fmt.Fprintf(&b, "  Data      %s\n\nCtrl-C stops it; everything collected is kept.\n\n", data)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// localURL returns the URL under which this machine itself reaches the server.
+func localURL(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return "http://" + addr.String()
+	}
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() { // listening everywhere: the loopback is part of that
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+}

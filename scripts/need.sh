@@ -1,0 +1,40 @@
+#!/bin/sh
+# need.sh build|test: make sure that what building or testing needs is on this machine.
+# On Debian and its relatives the tests' parts are installed through apt; elsewhere, or
+# without the right to, it says exactly what to install and fails.
+set -eu
+
+say() { printf 'saba: %s\n' "$*" >&2; }
+
+if ! command -v go >/dev/null 2>&1; then
+	say "Go is missing: install Go 1.26 or newer (https://go.dev/doc/install), then run this again"
+	exit 1
+fi
+[ "$1" = test ] || exit 0
+
+missing=
+# have COMMAND PACKAGE: note the Debian package that brings a missing command.
+have() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+have git git
+have gcc gcc # the race detector links with cgo
+printf '#include <stdlib.h>\n' | ${CC:-gcc} -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
+have chromium chromium
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+	say "the tests need these, which this machine lacks:$missing (names of Debian's packages; the browser must answer to 'chromium')"
+	exit 1
+fi
+root=
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null 2>&1; then
+		say "the tests need these: as root, run 'apt-get update && apt-get install --no-install-recommends$missing'"
+		exit 1
+	fi
+	root=sudo
+fi
+say "installing what the tests need:$missing"
+$root apt-get update -q
+# shellcheck disable=SC2086 # one word a package
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
