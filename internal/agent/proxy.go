@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,21 +13,23 @@ import (
 const proxyDirect = "direct"
 
 // Transport returns how an agent reaches its server: through the proxies that its
-// configuration names, or else those of the process's environment. getenv reads NO_PROXY,
-// whose entries are host names, domains with or without a leading dot, addresses, or "*".
+// configuration names, or else those of the environment that getenv reads (HTTP_PROXY,
+// HTTPS_PROXY). The entries of NO_PROXY are host names, domains with or without a leading
+// dot, addresses, blocks of them, or "*".
 func Transport(c Config, getenv func(string) string) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = c.DisableKeepAlive
+	either := func(name string) string { return cmp.Or(getenv(name), getenv(strings.ToLower(name))) }
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
 		// As in other agents of the protocol, http_proxy alone serves https too.
-		proxy := c.HTTPProxy
-		if r.URL.Scheme == "https" && c.HTTPSProxy != "" {
-			proxy = c.HTTPSProxy
+		proxy, variable := c.HTTPProxy, "HTTP_PROXY"
+		if r.URL.Scheme == "https" {
+			proxy, variable = cmp.Or(c.HTTPSProxy, c.HTTPProxy), "HTTPS_PROXY"
 		}
 		if proxy == "" || proxy == proxyDirect {
-			return http.ProxyFromEnvironment(r)
+			proxy = either(variable)
 		}
-		if noProxy(r.URL.Hostname(), getenv("NO_PROXY")+","+getenv("no_proxy")) {
+		if proxy == "" || noProxy(strings.ToLower(r.URL.Hostname()), either("NO_PROXY")) {
 			return nil, nil
 		}
 		return parseProxy(proxy)
