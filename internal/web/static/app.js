@@ -1,0 +1,84 @@
+// The console's scripts. Every page works without them; they draw charts, keep times fresh and
+// save a click here and there. Text from the server is only ever put in as textContent or as
+// nodes of a page that the server escaped.
+import {span} from './format.js';
+
+const root = document.documentElement;
+root.classList.add('js');
+
+// swap fetches this page again and puts its newer parts, elements with data-swap, in place. A
+// part that the visitor is using, by focus or an open menu, is left alone.
+async function swap(names) {
+  let page;
+  try {
+    const r = await fetch(location.href, {headers: {Accept: 'text/html'}});
+    if (!r.ok || r.redirected) return;
+    page = new DOMParser().parseFromString(await r.text(), 'text/html');
+  } catch {
+    return; // the next try comes by itself
+  }
+  for (const name of names) {
+    const [old, fresh] = [document, page].map(d => d.querySelector(`[data-swap="${name}"]`));
+    if (!old || !fresh || old.contains(document.activeElement) || old.querySelector('details[open]')) continue;
+    old.replaceWith(document.importNode(fresh, true));
+  }
+  times();
+}
+
+// times writes how long ago things were, and when exactly by the visitor's own clock.
+function times() {
+  for (const t of document.querySelectorAll('time[data-ago]')) {
+    const at = new Date(t.dateTime), s = Math.floor((Date.now() - at) / 1000);
+    t.textContent = s < 1 ? 'now' : span(s) + ' ago';
+    t.title = at.toLocaleString('en-GB', {dateStyle: 'long', timeStyle: 'long'});
+  }
+}
+times();
+setInterval(() => document.hidden || times(), 5000);
+
+const charts = document.querySelector('[data-charts]');
+if (charts) import('./charts.js').then(({Room}) => new Room(charts, swap));
+
+if (document.querySelector('[data-swap="hosts"]')) {
+  setInterval(() => document.hidden || swap(['hosts', 'matches']), 20000);
+}
+
+// A menu closes when one clicks elsewhere or presses Escape.
+document.addEventListener('click', e => {
+  for (const m of document.querySelectorAll('details.menu[open]')) if (!m.contains(e.target)) m.open = false;
+});
+document.addEventListener('keydown', e => {
+  if (e.key !== 'Escape') return;
+  for (const m of document.querySelectorAll('details.menu[open]')) {
+    m.open = false;
+    m.querySelector('summary').focus();
+  }
+});
+
+for (const select of document.querySelectorAll('[data-filters] select')) {
+  select.addEventListener('change', () => select.form.requestSubmit());
+}
+
+for (const b of document.querySelectorAll('[data-copy]')) {
+  b.addEventListener('click', async () => {
+    const text = b.parentElement.querySelector('pre');
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      b.textContent = 'Copied';
+      setTimeout(() => { b.textContent = 'Copy'; }, 2000);
+    } catch { // without TLS there is no clipboard: select it, so that a key copies it
+      getSelection().selectAllChildren(text);
+    }
+  });
+}
+
+// The frame that waits for a new host becomes the host's page when it has arrived.
+const wait = document.querySelector('iframe[data-wait]');
+if (wait) {
+  const look = () => {
+    const link = wait.contentDocument?.querySelector('a[data-new-host]');
+    if (link) location.href = link.href;
+  };
+  wait.addEventListener('load', look);
+  look();
+}

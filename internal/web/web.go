@@ -1,0 +1,101 @@
+// Package web is the console: the pages that people look at, and the few JSON, SVG and CSV
+// answers that those pages draw from.
+//
+// A page is a handler that fills a struct and renders the template of the same name in page/.
+// Every page is whole without JavaScript: links and forms work and charts are images; the
+// scripts in static/ only draw charts that answer to the mouse and keep them fresh. No HTML is
+// made from strings: html/template escapes what strangers wrote, and the scripts use
+// textContent. The package never imports an engine; it names what it asks of them in Store and
+// Samples. Start with routes.go, the table of contents.
+package web
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// Store is what the console asks of the database, and no more.
+type Store interface {
+	Hosts(ctx context.Context, org string, f saba.HostFilter) ([]saba.Host, error)
+	Host(ctx context.Context, org, id string) (saba.Host, error)
+	SetHostStatus(ctx context.Context, org string, ids []string, s saba.HostStatus) error
+	RetireHosts(ctx context.Context, org string, ids []string, at int64) error
+	Services(ctx context.Context, org string) ([]saba.Service, error)
+	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
+	GraphDefs(ctx context.Context, org string) ([]saba.GraphDef, error)
+	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
+	MetadataNamespaces(ctx context.Context, o saba.MetadataOwner) ([]string, error)
+
+	CreateKey(ctx context.Context, k saba.Key) error
+	Keys(ctx context.Context, org string) ([]saba.Key, error)
+	DeleteKey(ctx context.Context, org, id string) error
+
+	User(ctx context.Context, id string) (saba.User, error)
+	UserByEmail(ctx context.Context, email string) (saba.User, error)
+	SetupPending(ctx context.Context, hash string) (org string, err error)
+	CompleteSetup(ctx context.Context, hash string, u saba.User) error
+	CreateSession(ctx context.Context, s saba.Session) error
+	SessionByHash(ctx context.Context, hash string, now int64) (saba.Session, error)
+	DeleteSession(ctx context.Context, hash string) error
+}
+
+// Samples is what the console asks of the storage engine.
+type Samples interface {
+	// Range returns the samples of each series with from <= time <= to in time order.
+	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
+	// Latest and LastSeen answer from memory: the host list asks them for every host.
+	Latest(s saba.Series) (saba.Sample, bool)
+	LastSeen(org, host string) (int64, bool)
+	HostNames(ctx context.Context, org, host string) ([]string, error)
+	ServiceNames(ctx context.Context, org, service string) ([]string, error)
+}
+
+// Options are the parts that the console is made of. All but BaseURL are required.
+type Options struct {
+	Store   Store
+	Samples Samples
+	Now     func() time.Time // its location is the one in which pages without JavaScript show times
+	Random  io.Reader        // for ids, keys and tokens
+	Log     *slog.Logger
+	Version string
+	BaseURL string // what agents are told to post to; "" derives it from the request
+}
+
+// A console is the handler behind New.
+type console struct {
+	Options
+	pages     map[string]*template.Template // by name: "hosts" is page/hosts.html in the layout
+	assets    assets
+	passwords *passwords
+	failures  *failures
+	forgery   *http.CrossOriginProtection
+	reads     chan struct{} // slots for reading samples of charts
+}
+
+// New returns the console as a handler for every path outside the API. It panics when a
+// template that is compiled into the binary cannot be parsed: no input can cause that, and
+// every test would show it.
+func New(o Options) http.Handler {
+	c := &console{Options: o, passwords: newPasswords(), failures: newFailures(), forgery: http.NewCrossOriginProtection(), reads: make(chan struct{}, maxReads)}
+	c.assets = loadAssets()
+	c.pages = loadPages(c)
+	return c.routes()
+}
+
+// newID returns a new object id.
+func (c *console) newID() (string, error) { return saba.NewID(c.Now(), c.Random) }
+
+// newSecret returns a new secret, and the hash under which it is kept.
+func (c *console) newSecret() (secret, hash string, err error) {
+	if secret, err = saba.NewSecret(c.Random); err != nil {
+		return "", "", fmt.Errorf("console: %w", err)
+	}
+	return secret, saba.HashSecret(secret), nil
+}
