@@ -202,7 +202,12 @@ func FuzzPlatform(f *testing.F) {
 	})
 }
 
+// Firmware writes a UUID in either case: that changes nothing.
 func FuzzEC2UUID(f *testing.F) {
 	f.Add("45E12AEC-DCD1-B213-94ED-012345ABCDEF")
-	f.Fuzz(func(t *testing.T, uuid string) { ec2UUID(uuid) })
+	f.Fuzz(func(t *testing.T, uuid string) {
+		if ec2UUID(uuid) && !ec2UUID(strings.ToLower(uuid)) {
+			t.Errorf("ec2UUID(%q) and not in lower case", uuid)
+		}
+	})
 }

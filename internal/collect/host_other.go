@@ -3,9 +3,13 @@
 package collect
 
 import (
+	"errors"
 	"io/fs"
 	"time"
 )
+
+// errNotLinux is what every reading of the host returns.
+var errNotLinux = errors.New("host metrics and facts are read from the Linux kernel; this system is not Linux")
 
 // noFS is the /proc of a system that has none.
 type noFS struct{}

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"errors"
 	"io/fs"
 	"strings"
 )
@@ -17,9 +16,6 @@ func orHost(f fs.FS, dir string) fs.FS {
 	}
 	return hostFS(dir)
 }
-
-// errNotLinux is what every reading of the host returns on another system.
-var errNotLinux = errors.New("host metrics and facts are read from the Linux kernel; this system is not Linux")
 
 // readText returns a file's text.
 func readText(f fs.FS, name string) (string, error) {
