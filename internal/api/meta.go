@@ -42,8 +42,11 @@ func cleanMeta(raw json.RawMessage) (json.RawMessage, error) {
 	case len(raw) > maxMeta:
 		return nil, saba.Invalidf("meta", "must be %s or less, not %d bytes", size(maxMeta), len(raw))
 	}
-	raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
-	out, err := mapMembers(raw, func(key string, value json.RawMessage) (json.RawMessage, error) {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, bytes.ToValidUTF8(raw, []byte("\uFFFD"))); err != nil {
+		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
+	}
+	meta, err := mapMembers(compact.Bytes(), func(key string, value json.RawMessage) (json.RawMessage, error) {
 		// Clients match keys without regard to case, and of two they read both.
 		if (strings.EqualFold(key, "kernel") || strings.EqualFold(key, "memory")) && jsonKind(value) == "an object" {
 			return mapMembers(value, stringify)
@@ -53,18 +56,14 @@ func cleanMeta(raw json.RawMessage) (json.RawMessage, error) {
 	if err != nil {
 		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, out); err != nil {
-		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
-	}
 	var probe clientMeta
 	var kind *json.UnmarshalTypeError
-	if err := json.Unmarshal(compact.Bytes(), &probe); errors.As(err, &kind) {
+	if err := json.Unmarshal(meta, &probe); errors.As(err, &kind) {
 		return nil, saba.Invalidf("meta."+kind.Field, "must be %s, not %s", wantedKind(kind.Type), article(kind.Value))
 	} else if err != nil {
 		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
 	}
-	return compact.Bytes(), nil
+	return meta, nil
 }
 
 // stringify makes a string of any JSON value: 1 is "1", null is "", and what is nested becomes its text.

@@ -61,7 +61,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.check(r.store.Close()) })
-	if r.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(dir, "samples"), Log: logger, Registerer: r.registry, Now: now}); err != nil {
+	if r.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(dir, "samples"), Registerer: r.registry, Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.check(r.samples.Close()) })
