@@ -264,14 +264,18 @@ func testRewriteOld(t *testing.T, open func(*testing.T, string) Samples) {
 	x := host("x")
 	const minutes = 23 * 60
 	var want []saba.Sample
+	var points []saba.Point
 	for i := range int64(minutes) {
-		at0 := start + i*60
-		b.put(at0, nil, at(x, at0, float64(i)))
-		want = append(want, saba.Sample{Time: at0, Value: float64(i)})
+		points = append(points, at(x, start+i*60, float64(i)))
+		want = append(want, saba.Sample{Time: start + i*60, Value: float64(i)})
+		if len(points) == 20 {
+			b.put(start+i*60, nil, points...)
+			points = nil
+		}
 	}
 	const now = start + minutes*60
 	for round := 1; round <= 3; round++ {
-		var points []saba.Point
+		points = nil
 		for i := int64(round); i < minutes; i += 97 {
 			want[i].Value = -float64(i) - float64(round)/10
 			points = append(points, at(x, start+i*60, want[i].Value+1000), at(x, start+i*60, want[i].Value))
@@ -433,8 +437,8 @@ func testNames(t *testing.T, open func(*testing.T, string) Samples) {
 			at(saba.Series{Org: "o", Service: "h", Name: "not.of.the.host"}, start, 1))
 	}
 	// Half a day later the other names are in a block, where there are blocks.
-	for i := range int64(12 * 60) {
-		b.put(start+i*60, nil, at(host("a"), start+i*60, 1))
+	for i := range int64(12 * 6) {
+		b.put(start+i*600, nil, at(host("a"), start+i*600, 1))
 	}
 	check := func() {
 		b.Helper()

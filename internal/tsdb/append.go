@@ -191,7 +191,7 @@ func (db *DB) store(group []*request) error {
 	}
 	if b.refused != nil && db.mayMoan() {
 		db.log.Warn("the storage engine refused points", "points", b.refusals, "cause", b.refused,
-			"newest", time.UnixMilli(db.engine.maxTime()).UTC())
+			"newest", db.engine.newestTime())
 	}
 	return nil
 }

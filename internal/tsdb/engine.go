@@ -99,12 +99,12 @@ func (e *engine) sync() error {
 	return e.wbl.sync()
 }
 
-// maxTime returns the time of the newest sample in Unix milliseconds, math.MinInt64 without any.
-func (e *engine) maxTime() int64 {
-	if e.db.Head().NumSeries() == 0 {
-		return math.MinInt64
+// newestTime returns the time of the newest sample of the head; the zero time when it has none.
+func (e *engine) newestTime() time.Time {
+	if ms := e.db.Head().MaxTime(); ms != math.MinInt64 {
+		return time.UnixMilli(ms).UTC()
 	}
-	return e.db.Head().MaxTime()
+	return time.Time{}
 }
 
 const wblFailures = "prometheus_tsdb_out_of_order_wbl_writes_failed_total"
@@ -207,7 +207,8 @@ func (h hushed) Enabled(ctx context.Context, l slog.Level) bool {
 func (h hushed) Handle(ctx context.Context, r slog.Record) error {
 	// Late points are compacted to blocks of their own, which overlap the others until the
 	// next compaction. The engine warns of that once a minute.
-	if r.Level < slog.LevelWarn || strings.HasPrefix(r.Message, "Overlapping blocks found") {
+	// A compaction that a stop interrupts is done again after the start.
+	if r.Level < slog.LevelWarn || strings.HasPrefix(r.Message, "Overlapping blocks found") || interrupted(r) {
 		r.Level = slog.LevelDebug
 		if !h.Handler.Enabled(ctx, r.Level) {
 			return nil
@@ -215,6 +216,17 @@ func (h hushed) Handle(ctx context.Context, r slog.Record) error {
 	}
 	r.AddAttrs(slog.String("part", "tsdb"))
 	return h.Handler.Handle(ctx, r)
+}
+
+// interrupted says whether r reports that a context ended.
+func interrupted(r slog.Record) bool {
+	found := false
+	r.Attrs(func(a slog.Attr) bool {
+		err, ok := a.Value.Any().(error)
+		found = ok && errors.Is(err, context.Canceled)
+		return !found
+	})
+	return found
 }
 
 // WithAttrs implements slog.Handler.

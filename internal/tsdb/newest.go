@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/index"
 
 	"github.com/saba-monitor/saba"
 )
@@ -153,14 +154,14 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.owners, n.names = map[owner]*owned{}, map[string]string{}
-	if head := db.Head(); head.NumSeries() > 0 {
-		last := head.MaxTime()
-		// A chunk is decoded from its start. Nearly all series have a sample in the last
-		// minutes, which spares them the decoding of all but one chunk.
-		for _, from := range []int64{last - (10 * time.Minute).Milliseconds(), head.MinTime()} {
-			if err := n.fill(ctx, db, from, math.MaxInt64, everything); err != nil {
-				return err
-			}
+	head := db.Head()
+	if err := n.inOrder(ctx, head); err != nil {
+		return err
+	}
+	// Late points are kept apart. They are the newest of a series whose host is catching up.
+	if from, to := head.MinOOOTime(), head.MaxOOOTime(); from <= to {
+		if err := n.fill(ctx, db, from, to, everything); err != nil {
+			return err
 		}
 	}
 	blocks := db.Blocks()
@@ -193,7 +194,57 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 // everything matches every series: each has an organization.
 var everything = labels.MustNewMatcher(labels.MatchNotEqual, orgLabel, "")
 
-// fill learns the last sample in [mint, maxt] of the series that match and are not known yet.
+// inOrder learns the newest samples that came in order. It decodes one chunk a series, which the
+// engine's queries would do several times slower: a start waits for this.
+func (n *newest) inOrder(ctx context.Context, head *tsdb.Head) error {
+	ix, err := head.Index()
+	if err != nil {
+		return err
+	}
+	defer ix.Close()
+	cr, err := head.Chunks()
+	if err != nil {
+		return err
+	}
+	defer cr.Close()
+	name, value := index.AllPostingsKey()
+	ps, err := ix.Postings(ctx, name, value)
+	if err != nil {
+		return err
+	}
+	var (
+		builder labels.ScratchBuilder
+		chks    []chunks.Meta
+		it      chunkenc.Iterator
+	)
+	for ps.Next() {
+		if err := ix.Series(ps.At(), &builder, &chks); err != nil {
+			return err
+		}
+		if len(chks) == 0 {
+			continue // it has late points only
+		}
+		c, _, err := cr.ChunkOrIterable(chks[len(chks)-1])
+		if err != nil {
+			return err
+		}
+		it = c.Iterator(it)
+		at, v := int64(never), 0.0
+		for it.Next() == chunkenc.ValFloat {
+			at, v = it.At()
+		}
+		if err := it.Err(); err != nil {
+			return err
+		}
+		if at != never {
+			s := seriesOf(builder.Labels())
+			n.learn(&s, at, v)
+		}
+	}
+	return ps.Err()
+}
+
+// fill learns the last sample in [mint, maxt] of the series that match, if it is newer than what is known.
 func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...*labels.Matcher) error {
 	q, err := db.Querier(mint, maxt)
 	if err != nil {
@@ -205,8 +256,10 @@ func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...
 	for set.Next() {
 		series := set.At()
 		s := seriesOf(series.Labels())
-		if o := n.owners[ownerOf(&s)]; o != nil && o.series[s.Name] != nil {
-			continue
+		if o := n.owners[ownerOf(&s)]; o != nil {
+			if e := o.series[s.Name]; e != nil && e.at >= maxt {
+				continue
+			}
 		}
 		it = series.Iterator(it)
 		at, v := int64(never), 0.0

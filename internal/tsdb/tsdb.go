@@ -117,9 +117,8 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.newest.rebuild(ctx, e.db); err != nil {
 		return errors.Join(fmt.Errorf("read the newest samples of %s: %w", db.dir, err), e.close())
 	}
-	if ahead := e.maxTime() - db.now().Add(saba.MaxAhead).UnixMilli(); ahead > 0 {
-		db.log.Warn("the newest sample is in the future, so present ones may be refused as too old: was the clock ahead?",
-			"newest", time.UnixMilli(e.maxTime()).UTC())
+	if at := e.newestTime(); at.After(db.now().Add(saba.MaxAhead)) {
+		db.log.Warn("the newest sample is in the future, so present ones may be refused as too old: was the clock ahead?", "newest", at)
 	}
 	db.engine = e
 	return nil

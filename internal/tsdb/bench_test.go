@@ -1,0 +1,220 @@
+package tsdb
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/saba-monitor/saba"
+)
+
+// The shape of a site of 1,000 hosts, each with 150 metrics.
+const (
+	benchHosts   = 1000
+	benchMetrics = 150
+	benchStart   = 1_768_478_400
+)
+
+func benchBatches(hosts int) [][]saba.Point {
+	batches := make([][]saba.Point, hosts)
+	for h := range batches {
+		for m := range benchMetrics {
+			batches[h] = append(batches[h], saba.Point{Series: saba.Series{
+				Org: "2Mgq9PLHnmT", Host: fmt.Sprintf("3mSqK%06d", h), Name: fmt.Sprintf("custom.plugin%d.metric_%d.value", m%10, m),
+			}})
+		}
+	}
+	return batches
+}
+
+// setMinute makes batches those of minute i.
+func setMinute(batches [][]saba.Point, i int64) (now time.Time) {
+	t := benchStart + i*60
+	for h := range batches {
+		for m := range batches[h] {
+			batches[h][m].Sample = saba.Sample{Time: t, Value: float64((i*int64(m+1) + int64(h)) % 1000)}
+		}
+	}
+	return time.Unix(t, 0)
+}
+
+func benchOpen(b *testing.B, dir string) *DB {
+	b.Helper()
+	db, err := Open(b.Context(), Options{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return db
+}
+
+// BenchmarkAppend stores one minute of 1,000 hosts, a batch for each host, from as many
+// connections as it says.
+func BenchmarkAppend(b *testing.B) {
+	for _, conns := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("connections=%d", conns), func(b *testing.B) {
+			db := benchOpen(b, b.TempDir())
+			batches := benchBatches(benchHosts)
+			minute := int64(0)
+			round := func() {
+				now := setMinute(batches, minute)
+				minute++
+				var wg sync.WaitGroup
+				for c := range conns {
+					wg.Go(func() {
+						for h := c; h < len(batches); h += conns {
+							if _, err := db.Append(b.Context(), now, batches[h]); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+			}
+			round() // makes the series
+			cpu := cpuTime(b)
+			for b.Loop() {
+				round()
+			}
+			samples := float64(b.N) * benchHosts * benchMetrics
+			b.ReportMetric(float64((cpuTime(b)-cpu).Nanoseconds())/samples, "cpu-ns/sample")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/samples, "ns/sample")
+		})
+	}
+}
+
+// benchFilled returns an engine with a day of 20 hosts.
+func benchFilled(b *testing.B) (*DB, [][]saba.Point) {
+	b.Helper()
+	db := benchOpen(b, b.TempDir())
+	batches := benchBatches(20)
+	for i := range int64(24 * 60) {
+		now := setMinute(batches, i)
+		for _, batch := range batches {
+			if _, err := db.Append(b.Context(), now, batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return db, batches
+}
+
+// BenchmarkRead reads from a day of 20 hosts.
+func BenchmarkRead(b *testing.B) {
+	db, batches := benchFilled(b)
+	var host, across []saba.Series
+	for i := range 20 {
+		host = append(host, batches[3][i].Series)
+		across = append(across, batches[i][7].Series)
+	}
+	for name, series := range map[string][]saba.Series{"20 series of a host": host, "1 metric of 20 hosts": across} {
+		b.Run(name+", 24 h", func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				got, err := db.Range(b.Context(), series, benchStart, benchStart+24*3600)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(got) * len(got[0])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/sample")
+		})
+	}
+	b.Run("the names of a host", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := db.HostNames(b.Context(), host[0].Org, host[0].Host); err != nil || len(got) != benchMetrics {
+				b.Fatal(len(got), err)
+			}
+		}
+	})
+	b.Run("the newest of a series", func(b *testing.B) {
+		for b.Loop() {
+			if _, ok := db.Latest(host[5]); !ok {
+				b.Fatal("none")
+			}
+		}
+	})
+	// An agent comes back with six hours that it kept: oldest first, after a present point.
+	b.Run("late points", func(b *testing.B) {
+		batch := make([]saba.Point, benchMetrics)
+		round, n := 0, 0
+		for b.Loop() {
+			for i := range int64(60) {
+				t := int64(benchStart + (24*60-1)*60 - (6*60-i)*60)
+				for m := range batch {
+					batch[m] = saba.Point{Series: saba.Series{Org: "o", Host: fmt.Sprint("back", round), Name: batches[0][m].Name}, Sample: saba.Sample{Time: t, Value: float64(i)}}
+				}
+				if _, err := db.Append(b.Context(), time.Unix(benchStart+24*3600, 0), batch); err != nil {
+					b.Fatal(err)
+				}
+				n += len(batch)
+			}
+			round++
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/sample")
+	})
+}
+
+// BenchmarkOpen starts on two hours of 1,000 hosts after a clean stop.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	db, err := Open(b.Context(), Options{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	batches := benchBatches(benchHosts)
+	for i := range int64(120) {
+		now := setMinute(batches, i)
+		var wg sync.WaitGroup
+		for c := range 8 {
+			wg.Go(func() {
+				for h := c; h < len(batches); h += 8 {
+					if _, err := db.Append(b.Context(), now, batches[h]); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("inspection alone", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := inspect(b.Context(), dir); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			db, err := Open(b.Context(), Options{Dir: dir})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			if err := db.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+	})
+}
+
+// cpuTime returns the CPU time of this process, user and system.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
