@@ -81,4 +81,9 @@ func divideFirst(samples []Sample, from, to, step, start int64, counts []int32, 
 			means[i] += s.Value / float64(counts[i])
 		}
 	}
+	for i := range means { // each part was rounded, so that even their sum may be too large
+		if again[i] {
+			means[i] = max(-math.MaxFloat64, min(math.MaxFloat64, means[i]))
+		}
+	}
 }

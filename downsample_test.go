@@ -74,6 +74,7 @@ func TestDownsample(t *testing.T) {
 		"a range of one second":                  {minutes(7), 600, 600, 300, 600, []float64{7}},
 		"before 1970 steps are aligned too":      {[]saba.Sample{{Time: -61, Value: 1}, {Time: -1, Value: 2}}, -61, 1, 60, -120, []float64{1, 2, nan}},
 		"a mean of the largest values is finite": {minutes(math.MaxFloat64, math.MaxFloat64, 1), 600, 720, 120, 600, []float64{math.MaxFloat64, 1}},
+		"and of three, rounded up":               {minutes(math.MaxFloat64, math.MaxFloat64, math.MaxFloat64), 600, 720, 300, 600, []float64{math.MaxFloat64}},
 		"and of the smallest":                    {minutes(-math.MaxFloat64, -math.MaxFloat64), 600, 660, 120, 600, []float64{-math.MaxFloat64}},
 	} {
 		t.Run(name, func(t *testing.T) {
