@@ -15,7 +15,7 @@ import (
 // Readers never wait for writers, writers wait for each other, and nobody sees half a change.
 func TestReadersAndWritersAtOnce(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "saba.db"))
-	addHosts(t, db, 20)
+	addHosts(t, db, 5)
 	one := []saba.RoleName{{Service: "one", Role: "a"}, {Service: "one", Role: "b"}}
 	two := []saba.RoleName{{Service: "two", Role: "a"}, {Service: "two", Role: "b"}, {Service: "two", Role: "c"}}
 	ctx := t.Context()
@@ -26,7 +26,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	var done atomic.Bool
 	for w := range 4 {
 		writers.Go(func() {
-			for i := range 40 {
+			for i := range 12 {
 				roles := one
 				if (w+i)%2 == 0 {
 					roles = two
@@ -45,7 +45,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 		})
 	}
 	var reads atomic.Int64
-	for range 8 {
+	for range 4 {
 		readers.Go(func() {
 			for !done.Load() {
 				reads.Add(1)
@@ -57,8 +57,8 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 					t.Errorf("roles are %v: half a change", h.Roles)
 				}
 				hosts, err := db.Hosts(ctx, "org1", saba.HostFilter{})
-				if err != nil || len(hosts) != 20 {
-					t.Errorf("%d hosts, error %v; want 20 and none", len(hosts), err)
+				if err != nil || len(hosts) != 5 {
+					t.Errorf("%d hosts, error %v; want 5 and none", len(hosts), err)
 				}
 				if _, err := db.Checks(ctx, "org1", "host00001"); err != nil {
 					t.Error(err)

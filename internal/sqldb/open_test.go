@@ -83,6 +83,8 @@ const pageSize = 4096
 
 func TestOpenRefusesAndLeavesAsItIs(t *testing.T) {
 	const damaged, foreign = "is damaged", "is not a database of saba's"
+	whole := filepath.Join(t.TempDir(), "whole.db")
+	fill(t, whole, 60)
 	for name, tt := range map[string]struct {
 		harm func(t *testing.T, path string)
 		says []string
@@ -150,9 +152,8 @@ func TestOpenRefusesAndLeavesAsItIs(t *testing.T) {
 		}, []string{"is not a file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "saba.db")
-			fill(t, path, 60)
+			path := copyOf(t, whole)
+			dir := filepath.Dir(path)
 			tt.harm(t, path)
 			before := contents(t, dir)
 

@@ -21,9 +21,3 @@ func raw(t testing.TB, path string, statements ...string) {
 		t.Fatal(err)
 	}
 }
-
-// secondOrg adds the organization "org2", which no method can make yet: saba has one.
-func secondOrg(t testing.TB, path string) {
-	t.Helper()
-	raw(t, path, `PRAGMA busy_timeout = 10000`, `INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`)
-}
