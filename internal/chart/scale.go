@@ -31,7 +31,7 @@ func Ticks(min, max float64, n int, u saba.Unit) []Tick {
 	}
 	step := niceStep((max-min)/float64(n), u)
 	first, last := math.Ceil(min/step-1e-6), math.Floor(max/step+1e-6)
-	if !(last-first <= float64(n)+1) { // the range is so small beside its values that steps vanish
+	if math.Max(math.Abs(first), math.Abs(last)) > 1<<50 { // so small a range beside its values that steps vanish
 		return nil
 	}
 	var ticks []Tick
