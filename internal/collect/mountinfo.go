@@ -67,26 +67,39 @@ func isOctal(c byte) bool { return '0' <= c && c <= '7' }
 // mount lies over it. Paths are walked from the root: each mount on the way must be one that
 // mounts[i] was mounted on, directly or through others. byID finds a mount by its id.
 func visible(mounts []mount, byID map[string]int, i int) bool {
-	ancestors := map[int]bool{i: true}
-	for at := i; ; {
-		parent, ok := byID[mounts[at].parent]
-		if !ok || ancestors[parent] { // the root's parent is outside of our view, or itself
-			break
-		}
-		ancestors[parent] = true
-		at = parent
+	below, ok := ancestors(mounts, byID, i)
+	if !ok {
+		return false
 	}
-	m := mounts[i]
 	for j, n := range mounts {
-		if ancestors[j] || !under(m.point, n.point) {
+		if j == i || below[j] || !under(mounts[i].point, n.point) {
 			continue
 		}
-		// Of two in one place, neither mounted on the other, the later lies on top.
-		if n.point != m.point || n.parent == m.id || j > i {
+		if n.point != mounts[i].point || j > i {
+			return false // of two in one place, neither mounted on the other, the later lies on top
+		}
+		if belowJ, _ := ancestors(mounts, byID, j); belowJ[i] {
 			return false
 		}
 	}
 	return true
+}
+
+// ancestors returns the mounts that mounts[i] is mounted on, directly or through others; false
+// if they go round in a circle, as no kernel's do.
+func ancestors(mounts []mount, byID map[string]int, i int) (map[int]bool, bool) {
+	below := map[int]bool{}
+	for at := i; ; {
+		parent, ok := byID[mounts[at].parent]
+		if !ok || parent == at { // the root: what it is mounted on is outside of our view, or itself
+			return below, true
+		}
+		if parent == i || below[parent] {
+			return below, false
+		}
+		below[parent] = true
+		at = parent
+	}
 }
 
 // under says whether path is dir or lies below it.
