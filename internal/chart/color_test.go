@@ -52,6 +52,42 @@ func TestColorsCanBeSeen(t *testing.T) {
 	}
 }
 
+// oklab returns a colour on the axes of OKLab (lightness, green to red, blue to yellow), in which
+// distances are about as large as they look.
+func oklab(l [3]float64) [3]float64 {
+	cone := func(r, g, b float64) float64 { return math.Cbrt(math.Max(r*l[0]+g*l[1]+b*l[2], 0)) }
+	x, y, z := cone(0.4122, 0.5363, 0.0514), cone(0.2119, 0.6807, 0.1074), cone(0.0883, 0.2817, 0.6300)
+	return [3]float64{0.2105*x + 0.7936*y - 0.0041*z, 1.9780*x - 2.4286*y + 0.4506*z, 0.0259*x + 0.7828*y - 0.8087*z}
+}
+
+func TestNeighboursInThePaletteStayApart(t *testing.T) {
+	// How a colour looks without one kind of cone: the matrices of Machado, Oliveira and
+	// Fernandes (2009) for the full loss, in linear light.
+	for eyes, m := range map[string][3][3]float64{
+		"all cones":      {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
+		"no green cones": {{0.367322, 0.860646, -0.227968}, {0.280085, 0.672501, 0.047413}, {-0.011820, 0.042940, 0.968881}},
+		"no red cones":   {{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}},
+	} {
+		seen := func(css string) [3]float64 {
+			l, out := linear(t, css), [3]float64{}
+			for i, row := range m {
+				out[i] = math.Max(row[0]*l[0]+row[1]*l[1]+row[2]*l[2], 0)
+			}
+			return oklab(out)
+		}
+		apart := func(a, b string) {
+			x, y := seen(a), seen(b)
+			if d := math.Hypot(math.Hypot(x[0]-y[0], x[1]-y[1]), x[2]-y[2]); d < 0.09 {
+				t.Errorf("with %s, %s and %s are only %.3f apart", eyes, a, b, d)
+			}
+		}
+		for i := range len(Palette) - 1 {
+			apart(Palette[i].Light, Palette[i+1].Light)
+			apart(Palette[i].Dark, Palette[i+1].Dark)
+		}
+	}
+}
+
 func TestPaletteHasNoColorTwice(t *testing.T) {
 	if len(Palette) < 12 {
 		t.Errorf("the palette has %d colours, want 12 or more", len(Palette))

@@ -56,10 +56,10 @@ const (
 // with the last, lowest and highest value of each series.
 //
 // The document needs nothing from outside and holds no script; all its style is one <style>
-// element. A value alone between gaps is a dot; so is, in a stack, a bar. Infinite values are
-// gaps. No series, or none with a value in the range, is a chart too: it says that there
-// is no data. An error matches saba.ErrInvalid when To is not after From, a time is absurd, or Step is
-// not above 0; any other is w's.
+// element. A value alone between gaps is a dot, or a thin bar where it is stacked. Infinite
+// values are gaps. No series, or none with a value in the range, is a chart too: it says that
+// there is no data. The error matches saba.ErrInvalid when To is not after From, a time is beyond
+// the year 5138, or Step is not above 0 although there are values; any other is w's.
 func SVG(w io.Writer, c Chart) error {
 	for _, f := range []struct {
 		name  string
