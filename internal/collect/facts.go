@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/saba-monitor/saba"
@@ -148,7 +149,9 @@ func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *prober) (map[s
 		return nil, err
 	}
 	mounts = distinct(mounts, func(m mount) bool { return local(m) && !dockerMapper(m) })
-	usages, err := usage.all(ctx, mounts)
+	usages, errs := usage.all(ctx, mounts)
+	// An agent without privileges may not look into other users' mounts: that is no news each hour.
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, fs.ErrPermission) })
 	facts := make(map[string]FilesystemFacts, len(mounts))
 	for i, m := range mounts {
 		u := usages[i]
@@ -162,7 +165,7 @@ func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *prober) (map[s
 			PercentUsed: strconv.FormatFloat(percent, 'f', 0, 64) + "%", Mount: m.point,
 		}
 	}
-	return facts, err
+	return facts, errors.Join(errs...)
 }
 
 // hostInterfaces returns the interfaces of this host that have an address.

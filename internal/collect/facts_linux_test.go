@@ -22,8 +22,8 @@ func machineFacts(t *testing.T, name string) (Facts, error) {
 
 func TestFactsOfMachines(t *testing.T) {
 	modern, err := machineFacts(t, "modern")
-	if err == nil || !strings.Contains(err.Error(), "file systems: statfs /var/lib/docker/overlay2/4f/merged: permission denied") {
-		t.Errorf("modern: error %v, want the one file system that refuses", err)
+	if err != nil { // the overlay that refuses to be asked is left out without a word
+		t.Errorf("modern: %v", err)
 	}
 	if n := len(modern.Meta.CPU); n != 4 {
 		t.Fatalf("modern: %d processors, want 4", n)

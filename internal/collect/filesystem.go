@@ -47,7 +47,7 @@ func (f *Filesystem) Collect(ctx context.Context) ([]saba.Value, error) {
 	if usage == nil {
 		usage = &f.own
 	}
-	usages, err := usage.all(ctx, mounts)
+	usages, errs := usage.all(ctx, mounts)
 	values := make([]saba.Value, 0, 2*len(mounts))
 	for i, m := range mounts {
 		u := usages[i]
@@ -62,7 +62,7 @@ func (f *Filesystem) Collect(ctx context.Context) ([]saba.Value, error) {
 			saba.Value{Name: "filesystem." + label + ".size", Value: float64(u.used()+u.available()) * float64(u.BlockSize)},
 			saba.Value{Name: "filesystem." + label + ".used", Value: float64(u.used()) * float64(u.BlockSize)})
 	}
-	return values, err
+	return values, errors.Join(errs...)
 }
 
 // A Usage says how full a file system is.
@@ -174,10 +174,10 @@ type probe struct {
 	done  bool
 }
 
-// all returns the usage of each mount, nil where there is none. The error names the mounts
+// all returns the usage of each mount, nil where there is none. The errors name the mounts
 // that failed, and those that did not answer in time; the latter are named once, and not
 // asked again until their call has returned.
-func (p *prober) all(ctx context.Context, mounts []mount) ([]*Usage, error) {
+func (p *prober) all(ctx context.Context, mounts []mount) ([]*Usage, []error) {
 	limit := statLimit
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)/2) // what did answer must still be told in time
@@ -222,7 +222,7 @@ func (p *prober) all(ctx context.Context, mounts []mount) ([]*Usage, error) {
 			usages[i] = &c.usage
 		}
 	}
-	return usages, errors.Join(errs...)
+	return usages, errs
 }
 
 func (p *prober) isStuck(point string) bool {

@@ -193,9 +193,9 @@ func TestTwoAskAtOnce(t *testing.T) {
 		other := make(chan []*Usage)
 		go func() { u, _ := p.all(t.Context(), mounts); other <- u }()
 		time.Sleep(time.Second / 2)
-		mine, err := p.all(t.Context(), mounts)
-		if theirs := <-other; err != nil || mine[0] == nil || theirs[0] == nil {
-			t.Errorf("one got %v, the other %v (%v); want both an answer", mine[0], theirs[0], err)
+		mine, errs := p.all(t.Context(), mounts)
+		if theirs := <-other; errs != nil || mine[0] == nil || theirs[0] == nil {
+			t.Errorf("one got %v, the other %v (%v); want both an answer", mine[0], theirs[0], errs)
 		}
 	})
 }

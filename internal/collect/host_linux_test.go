@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"errors"
 	"math"
 	"os/exec"
 	"runtime"
@@ -78,7 +79,8 @@ func TestFilesystemsAreAsDfHasThem(t *testing.T) {
 	type row struct{ blocks, used, available uint64 }
 	df := func() map[string]row {
 		out, err := exec.CommandContext(t.Context(), "df", "-Pkl", "-x", "squashfs", "-x", "iso9660", "-x", "erofs").Output()
-		if err != nil {
+		var refused *exec.ExitError // a mount that df may not look into; the others are there
+		if err != nil && !errors.As(err, &refused) {
 			t.Fatalf("df: %v", err)
 		}
 		rows := map[string]row{}
