@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err e
 	if err := prepareFile(abs); err != nil {
 		return nil, nil, err
 	}
-	recover, err := checkAtRest(ctx, abs)
+	unfinished, err := checkAtRest(ctx, abs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +48,7 @@ func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err e
 	if err != nil {
 		return nil, nil, fmt.Errorf("database %s: %w", abs, err)
 	}
-	if err := prepareWriter(ctx, w, abs, recover); err != nil {
+	if err := prepareWriter(ctx, w, abs, unfinished); err != nil {
 		return nil, nil, errors.Join(err, w.Close())
 	}
 	r, err := openPool(abs, maxReaders, url.Values{"_query_only": {"1"}})
@@ -58,9 +58,10 @@ func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err e
 	return w, r, nil
 }
 
-// prepareWriter makes the first connection and looks whether it may write as it should.
-func prepareWriter(ctx context.Context, writer *sql.DB, path string, recover bool) error {
-	if recover {
+// prepareWriter makes the first connection and looks whether it may write as it should. A
+// change that was cut off is undone by that, and only then the file can be checked.
+func prepareWriter(ctx context.Context, writer *sql.DB, path string, unfinished bool) error {
+	if unfinished {
 		if err := check(ctx, writer, path); err != nil {
 			return err
 		}
@@ -129,9 +130,9 @@ func prepareFile(path string) error {
 	return nil
 }
 
-// checkAtRest checks the file before anything is written to it. recover says that SQLite must
+// checkAtRest checks the file before anything is written to it. unfinished says that SQLite must
 // first undo a change that was cut off, and that the check has to be made after that.
-func checkAtRest(ctx context.Context, path string) (recover bool, err error) {
+func checkAtRest(ctx context.Context, path string) (unfinished bool, err error) {
 	if _, err := os.Stat(path + "-journal"); err == nil {
 		// A rollback journal exists only while a new file is switched to the write-ahead log.
 		return true, nil

@@ -47,7 +47,7 @@ type engineStmt interface {
 // used by one goroutine at a time.
 type conn struct {
 	engineConn
-	idle map[string]engineStmt
+	idle map[string]engineStmt // nil when the connection is closed
 }
 
 func (c *conn) take(ctx context.Context, query string) (engineStmt, error) {
@@ -68,7 +68,7 @@ func (c *conn) take(ctx context.Context, query string) (engineStmt, error) {
 
 // giveBack keeps a statement for its next use. One that failed is closed instead.
 func (c *conn) giveBack(query string, s engineStmt, failed bool) error {
-	if _, ok := c.idle[query]; ok || failed || len(c.idle) >= maxStatements {
+	if _, ok := c.idle[query]; ok || failed || c.idle == nil || len(c.idle) >= maxStatements {
 		return s.Close()
 	}
 	c.idle[query] = s
