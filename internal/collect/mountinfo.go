@@ -17,7 +17,7 @@ type mount struct {
 func parseMountinfo(text string) []mount {
 	var mounts []mount
 	for line := range strings.Lines(text) {
-		// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+		// 46 28 254:0 /www /srv/www rw,relatime shared:40 - xfs /dev/mapper/vg0-home rw,attr2
 		// The number of optional fields before the lone hyphen varies.
 		fields := strings.Fields(line)
 		if len(fields) < 9 {
