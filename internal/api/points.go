@@ -77,16 +77,15 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 		i = blanks(body, i+1)
 		var p saba.Point
 		for seen := 0; ; {
-			rest := body[min(i, len(body)):]
 			member := 0
 			switch {
-			case bytes.HasPrefix(rest, []byte(`"hostId"`)) && hosts:
+			case at(body, i, `"hostId"`) && hosts:
 				member, i = memberHost, i+len(`"hostId"`)
-			case bytes.HasPrefix(rest, []byte(`"name"`)):
+			case at(body, i, `"name"`):
 				member, i = memberName, i+len(`"name"`)
-			case bytes.HasPrefix(rest, []byte(`"time"`)):
+			case at(body, i, `"time"`):
 				member, i = memberTime, i+len(`"time"`)
-			case bytes.HasPrefix(rest, []byte(`"value"`)):
+			case at(body, i, `"value"`):
 				member, i = memberValue, i+len(`"value"`)
 			default:
 				return points{}, false
@@ -150,6 +149,11 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 			return points{}, false
 		}
 	}
+}
+
+// at says whether s stands in b at index i.
+func at(b []byte, i int, s string) bool {
+	return i+len(s) <= len(b) && string(b[i:i+len(s)]) == s
 }
 
 // blanks returns the index of the first byte of b at or after i that is not JSON white space.

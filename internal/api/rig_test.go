@@ -35,7 +35,7 @@ const (
 
 // A rig is the API on real engines, behind a real HTTP server.
 type rig struct {
-	*testing.T
+	testing.TB
 	url      string
 	store    *sqldb.DB
 	samples  *tsdb.DB
@@ -48,9 +48,9 @@ type rig struct {
 const start = 1_700_000_100
 
 // newRig opens a rig; change may put other parts into the options.
-func newRig(t *testing.T, change ...func(*Options)) *rig {
+func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{T: t, log: &lockedBuffer{}, registry: prometheus.NewRegistry()}
+	r := &rig{TB: t, log: &lockedBuffer{}, registry: prometheus.NewRegistry()}
 	r.clock.Store(start)
 	now := func() time.Time { return time.Unix(r.clock.Load(), 0) }
 	ctx, dir := context.Background(), t.TempDir()
