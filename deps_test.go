@@ -34,7 +34,8 @@ var arrows = map[string][]string{
 	"internal/tsdb":      {},
 	"internal/web":       {"internal/chart"},
 	"e2e":                {},
-	"bench":              {},
+	// For tests alone: no arrow of theirs leads to it.
+	"internal/browsertest": {},
 }
 
 // testArrows says what a package's tests may import besides: real parts, never upwards.
@@ -45,7 +46,8 @@ var testArrows = map[string][]string{
 	"internal/ingest": {"internal/sqldb", "internal/tsdb"},
 	"internal/sqldb":  {"internal/storetest"},
 	"internal/tsdb":   {"internal/storetest"},
-	"internal/web":    {"internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"internal/web":    {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"e2e":             {"internal/browsertest"},
 }
 
 // modules lists every third-party module that may be required directly, who may import it,
@@ -55,16 +57,16 @@ var modules = map[string]struct {
 	reason    string
 }{
 	"github.com/prometheus/prometheus":    {[]string{"internal/tsdb"}, "keeps samples: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
-	"github.com/prometheus/client_golang": {[]string{"internal/api", "internal/ingest", "internal/server", "internal/tsdb", "internal/web"}, "saba's own /metrics in the format that everything reads"},
+	"github.com/prometheus/client_golang": {[]string{"internal/api", "internal/ingest", "internal/server", "internal/tsdb"}, "saba's own /metrics in the format that everything reads"},
 	"modernc.org/sqlite":                  {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
 	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
 	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
-	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/agent", "internal/tsdb", "internal/web"}, "errgroup: goroutines that are waited for"},
-	"golang.org/x/sys":                    {[]string{"internal/agent", "internal/collect", "internal/server", "internal/tsdb"}, "statfs, uname, boot time, flock and fdatasync, which the standard library lacks"},
-	"golang.org/x/net":                    {nil, "tests: reads pages as a browser's parser does"},
+	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
+	"golang.org/x/sys":                    {[]string{"internal/collect", "internal/tsdb"}, "statfs, uname, boot time, and fdatasync, which the standard library lacks"},
 	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
 	"github.com/rogpeppe/go-internal":     {nil, "tests: testscript runs the command line as its user does"},
-	"github.com/chromedp/chromedp":        {nil, "tests: drives a real Chromium"},
+	"github.com/chromedp/chromedp":        {[]string{"internal/browsertest"}, "tests: drives a real Chromium"},
+	"github.com/chromedp/cdproto":         {[]string{"internal/browsertest"}, "tests: the browser's protocol, of which chromedp is the driver"},
 }
 
 type listed struct {

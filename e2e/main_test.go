@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir, "../cmd/saba", "../cmd/saba-agent")
+		build := exec.Command("go", "build", "-trimpath", "-o", dir, "../cmd/saba", "../cmd/saba-agent")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {

@@ -13,7 +13,36 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/saba-monitor/saba/internal/browsertest"
 )
+
+// hostLink is the first host of the host list.
+var hostLink = chromedp.CSS(`a[data-host-link]`)
+
+// setUp opens the set-up link and makes the first account, which leads to the host list.
+func setUp(tab *browsertest.Tab, link string) {
+	tab.Do(
+		chromedp.Navigate(link),
+		chromedp.SendKeys(chromedp.CSS(`input[name="email"]`), "operator@example.test"),
+		chromedp.SendKeys(chromedp.CSS(`input[name="password"]`), "a long enough password"),
+		chromedp.Submit(chromedp.CSS(`input[name="password"]`)),
+		chromedp.WaitVisible(hostLinkOrEmpty),
+	)
+}
+
+// hostLinkOrEmpty is what the host list shows when it is there: hosts, or how to add one.
+var hostLinkOrEmpty = chromedp.CSS(`a[data-host-link], main a[href="/hosts/new"]`)
+
+// drawn waits until the chart of a graph shows at least one value and returns the last value of its first series.
+func drawn(tab *browsertest.Tab, graph string) (last string) {
+	tab.Until(fmt.Sprintf(`(() => {
+		const chart = document.querySelector('[data-graph=%q]');
+		chart?.scrollIntoView(); // charts are drawn when they come into view
+		return Number(chart?.dataset.points) > 0;
+	})()`, graph))
+	return browsertest.JS[string](tab, fmt.Sprintf(`document.querySelector('[data-graph=%q]').dataset.last`, graph))
+}
 
 // The newcomer's path: one command, the link it prints, and this machine's graphs.
 func TestUpShowsThisMachinesGraphs(t *testing.T) {
@@ -41,18 +70,11 @@ func TestUpShowsThisMachinesGraphs(t *testing.T) {
 		eventually(t, name, func() bool { return len(points(t, base, h.ID, name)) > 0 })
 	}
 
-	ctx := browser(t)
-	setUp(t, ctx, link)
-	var at string
-	run(t, ctx,
-		chromedp.Click(`a[data-host-link]`, chromedp.ByQuery),
-		chromedp.WaitVisible(`[data-graph="loadavg"]`, chromedp.ByQuery),
-		chromedp.Location(&at),
-	)
-	if !strings.Contains(at, "/hosts/"+h.ID) {
-		t.Fatalf("the host list led to %s, want the page of host %s", at, h.ID)
-	}
-	last, err := strconv.ParseFloat(drawn(t, ctx, "loadavg"), 64)
+	tab := browsertest.New(t, base)
+	setUp(tab, link)
+	tab.Do(chromedp.Click(hostLink))
+	tab.Until(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID))
+	last, err := strconv.ParseFloat(drawn(tab, "loadavg"), 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,17 +83,16 @@ func TestUpShowsThisMachinesGraphs(t *testing.T) {
 		t.Errorf("the chart ends at %v, the API's loadavg1 at %v", last, one)
 	}
 	for _, graph := range []string{"cpu", "memory", "filesystem"} {
-		drawn(t, ctx, graph)
+		drawn(tab, graph)
 	}
 
 	// Another range: it is in the address, and the chart is drawn again.
-	run(t, ctx,
-		chromedp.Click(`a[data-range="6h"]`, chromedp.ByQuery),
-		chromedp.Poll(`location.search.includes("range=6h")`, nil),
-	)
-	drawn(t, ctx, "loadavg")
-	run(t, ctx, chromedp.NavigateBack(), chromedp.Poll(`!location.search.includes("range=6h")`, nil))
-	drawn(t, ctx, "loadavg")
+	tab.Do(chromedp.Click(chromedp.CSS(`a[data-range="6h"]`)))
+	tab.Until(`location.search.includes("range=6h")`)
+	drawn(tab, "loadavg")
+	browsertest.JS[any](tab, `void history.back()`)
+	tab.Until(`!location.search.includes("range=6h")`)
+	drawn(tab, "loadavg")
 
 	// A link that was used makes no second account.
 	resp, err := http.Get(link)
@@ -127,14 +148,14 @@ func TestPagesAreWholeWithoutJavaScript(t *testing.T) {
 	h := firstHost(t, base)
 	eventually(t, "a first point", func() bool { return len(points(t, base, h.ID, "loadavg1")) > 0 })
 
-	ctx := browser(t)
-	run(t, ctx, emulation.SetScriptExecutionDisabled(true))
-	setUp(t, ctx, link)
-	run(t, ctx,
-		chromedp.Click(`a[data-host-link]`, chromedp.ByQuery),
-		chromedp.WaitVisible(`[data-graph="loadavg"] img`, chromedp.ByQuery),
-		chromedp.Click(`a[data-range="6h"]`, chromedp.ByQuery),
-		chromedp.WaitVisible(`[data-graph="loadavg"] img[src*="6h"]`, chromedp.ByQuery),
+	tab := browsertest.New(t, base)
+	browsertest.Command(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	setUp(tab, link)
+	tab.Do(
+		chromedp.Click(hostLink),
+		chromedp.WaitVisible(chromedp.CSS(`[data-graph="loadavg"] img`)),
+		chromedp.Click(chromedp.CSS(`a[data-range="6h"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`[data-graph="loadavg"] img[src*="6h"]`)),
 	)
 	up.stop()
 }
@@ -176,19 +197,15 @@ command = ["sh", %q]
 	h := firstHost(t, base)
 	eventually(t, "the plugin's metric", func() bool { return len(points(t, base, h.ID, "custom.procs.all")) > 0 })
 
-	ctx := browser(t)
-	setUp(t, ctx, link)
-	run(t, ctx,
-		chromedp.WaitVisible(`//*[contains(text(), "web one")]`, chromedp.BySearch),
-		chromedp.Click(`a[data-host-link]`, chromedp.ByQuery),
-	)
-	last := drawn(t, ctx, "custom.procs")
+	tab := browsertest.New(t, base)
+	setUp(tab, link)
+	tab.Until(`document.querySelector("a[data-host-link]").textContent.includes("web one")`)
+	tab.Do(chromedp.Click(hostLink))
+	last := drawn(tab, "custom.procs")
 	if n, err := strconv.ParseFloat(last, 64); err != nil || n < 1 {
 		t.Errorf("the custom chart ends at %q, want a number of processes", last)
 	}
-	var title string
-	run(t, ctx, chromedp.Text(`[data-graph="custom.procs"]`, &title, chromedp.ByQuery))
-	if !strings.Contains(title, "Process count") {
+	if title := browsertest.JS[string](tab, `document.querySelector('[data-graph="custom.procs"]').textContent`); !strings.Contains(title, "Process count") {
 		t.Errorf("the custom chart says %q, want the title of its definition, Process count", title)
 	}
 	agent.stop()
@@ -199,21 +216,17 @@ command = ["sh", %q]
 func TestAddAHost(t *testing.T) {
 	server := start(t, []string{"SABA_API_KEY=" + key}, "saba", "server", "--listen", "127.0.0.1:0", "--data", t.TempDir())
 	base, link := server.consoleURL(), server.setupURL()
-	ctx := browser(t)
-	setUp(t, ctx, link)
-	var config string
-	run(t, ctx,
-		chromedp.Navigate(base+"/hosts/new"),
-		chromedp.Submit(`main form`, chromedp.ByQuery),
-		chromedp.WaitVisible(`[data-agent-config]`, chromedp.ByQuery),
-		chromedp.Text(`[data-agent-config]`, &config, chromedp.ByQuery),
-	)
+	tab := browsertest.New(t, base)
+	setUp(tab, link)
+	tab.Open("/hosts/new")
+	tab.Do(chromedp.Submit(chromedp.CSS(`main form`)), chromedp.WaitVisible(chromedp.CSS(`[data-agent-config]`)))
+	config := browsertest.JS[string](tab, `document.querySelector("[data-agent-config]").textContent`)
 	dir := t.TempDir()
 	conf := write(t, filepath.Join(dir, "agent.toml"), config)
 	agent := start(t, nil, "saba-agent", "agent", "--conf", conf, "--root", filepath.Join(dir, "root"))
 	h := firstHost(t, base)
-	run(t, ctx, chromedp.Poll(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID), nil, chromedp.WithPollingTimeout(patience)))
-	drawn(t, ctx, "loadavg")
+	tab.Until(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID))
+	drawn(tab, "loadavg")
 	agent.stop()
 	server.stop()
 }
