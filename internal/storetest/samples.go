@@ -294,8 +294,13 @@ func testManyRewrites(t *testing.T, open func(*testing.T, string) Samples) {
 	b := begin(t, open)
 	x, y := host("x"), host("y")
 	b.put(start, nil, at(y, start+60, 0))
+	var points []saba.Point
 	for i := range 1000 {
-		b.put(start, nil, at(x, start, float64(i)), at(y, start, float64(i)))
+		points = append(points, at(x, start, float64(i)), at(y, start, float64(i)))
+		if i%50 == 49 {
+			b.put(start, nil, points...)
+			points = nil
+		}
 	}
 	b.put(start+60, nil, at(x, start+60, 1)) // the minute after it is untouched
 	b.want(x, saba.Sample{Time: start, Value: 999}, saba.Sample{Time: start + 60, Value: 1})

@@ -210,7 +210,6 @@ func (db *DB) mayMoan() bool {
 type batch struct {
 	db       *DB
 	app      storage.Appender // nil when everything is committed
-	id       uint32           // of the open commit, or of the next one
 	labels   labels.ScratchBuilder
 	plan     []planned
 	refused  error // why the engine refused the first of the points that it refused

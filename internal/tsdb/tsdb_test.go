@@ -125,9 +125,14 @@ func TestSamplesStayRightThroughCompaction(t *testing.T) {
 			}
 		}
 	}
+	var points []saba.Point
 	for i := range int64(minutes) {
-		put(t, db, start+i*60, point(x, start+i*60, float64(i)), point(y, start+i*60, 0))
+		points = append(points, point(x, start+i*60, float64(i)), point(y, start+i*60, 0))
 		want = append(want, saba.Sample{Time: start + i*60, Value: float64(i)})
+		if i%20 == 19 {
+			put(t, db, start+i*60, points...)
+			points = points[:0]
+		}
 	}
 	compact(t, db)
 	if n := len(db.engine.db.Blocks()); n == 0 {
@@ -137,8 +142,10 @@ func TestSamplesStayRightThroughCompaction(t *testing.T) {
 	for round := range 3 { // each time the earlier rewrites have gone to blocks of their own
 		for i := round; i < minutes; i += 7 {
 			want[i].Value = float64(-i - 1000*round)
-			put(t, db, start+minutes*60, point(x, want[i].Time, want[i].Value))
+			points = append(points, point(x, want[i].Time, want[i].Value))
 		}
+		put(t, db, start+minutes*60, points...)
+		points = points[:0]
 		check("rewritten")
 		put(t, db, start+minutes*60, point(x, want[round].Time, want[round].Value)) // the same again
 		if err := db.engine.db.CompactOOOHead(t.Context()); err != nil {
@@ -162,11 +169,13 @@ func TestLateRewritesWinForSeriesThatLeftTheHead(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir)
 	gone, stays := series("gone"), saba.Series{Org: "o", Host: "h2", Name: "stays"}
+	var points []saba.Point
 	for i := range int64(30) {
-		put(t, db, start+i*60, point(gone, start+i*60, float64(i)), point(stays, start+i*60, 0))
+		points = append(points, point(gone, start+i*60, float64(i)), point(stays, start+i*60, 0))
 	}
-	for i := range int64(12 * 60) {
-		put(t, db, start+i*60, point(stays, start+i*60, 0))
+	put(t, db, start+30*60, points...)
+	for i := range int64(12 * 6) {
+		put(t, db, start+i*600, point(stays, start+i*600, 0))
 	}
 	compact(t, db)
 	if err := db.Close(); err != nil {
@@ -206,8 +215,8 @@ func TestAHostLongSilentIsStillKnown(t *testing.T) {
 	old, x := saba.Series{Org: "o", Host: "old", Name: "x"}, series("x")
 	other := saba.Series{Org: "other", Host: "h", Name: "x"} // of one id with a live host
 	put(t, db, start, point(old, start, 1), point(other, start, 1))
-	for i := range int64(4 * 24 * 60 / 10) { // four days, every ten minutes
-		put(t, db, start+i*600, point(x, start+i*600, 1))
+	for i := range int64(4 * 24) { // four days, every hour
+		put(t, db, start+i*3600, point(x, start+i*3600, 1))
 	}
 	compact(t, db)
 	if err := db.Close(); err != nil {
@@ -317,9 +326,11 @@ func TestAClockThatWasAheadIsNamed(t *testing.T) {
 func TestAMinuteTakesSoManyRewritesAndNoMore(t *testing.T) {
 	db := openFor(t, Options{Dir: t.TempDir()})
 	x := series("x")
+	var points []saba.Point
 	for i := range 59 + 999 + 1 {
-		put(t, db, start, point(x, start, float64(i)))
+		points = append(points, point(x, start, float64(i)))
 	}
+	put(t, db, start, points...)
 	drops, err := db.Append(t.Context(), time.Unix(start+60, 0), []saba.Point{point(x, start, -1), point(x, start+60, -2)})
 	if err != nil || drops[saba.DropEngine] != 1 || drops.Total() != 1 {
 		t.Errorf("one rewrite too many = %v, %v; want it alone dropped", drops, err)
