@@ -105,8 +105,11 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 		close(ended)
 	}()
 	result := func() Result {
-		r := Result{Stdout: stdout.take(), Stderr: stderr.take()}
-		r.Cut = stdout.cut || stderr.cut
+		var r Result
+		var cut1, cut2 bool
+		r.Stdout, cut1 = stdout.take()
+		r.Stderr, cut2 = stderr.take()
+		r.Cut = cut1 || cut2
 		return r
 	}
 
@@ -250,9 +253,10 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take returns a copy of what was kept; what an abandoned command writes later changes nothing.
-func (o *output) take() []byte {
+// take returns a copy of what was kept, and whether there was more; what an abandoned command
+// writes later changes nothing.
+func (o *output) take() (b []byte, cut bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return bytes.Clone(o.b.Bytes())
+	return bytes.Clone(o.b.Bytes()), o.cut
 }

@@ -51,7 +51,7 @@ type plugin struct {
 	log     *slog.Logger
 
 	mu   sync.Mutex
-	left <-chan struct{} // of the run that nothing could end; nil when there is none
+	left <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
 }
 
 // newPlugins returns the configured plugins, ready to run.
@@ -88,11 +88,10 @@ func (p *plugin) start(ctx context.Context, meta string) (Result, error) {
 		}
 	}
 	r, err := p.run(ctx, p.Command, append(slices.Clone(p.environ), metaVariable+"="+meta))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.left = nil
-	if t, ok := errors.AsType[*TimeoutError](err); ok {
+	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {
+		p.mu.Lock()
 		p.left = t.Left
+		p.mu.Unlock()
 	}
 	return r, err
 }
