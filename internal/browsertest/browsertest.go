@@ -124,13 +124,24 @@ func (b *Tab) Open(path string) {
 	b.Do(chromedp.Navigate(b.Base+path), chromedp.WaitReady(chromedp.CSS("main")))
 }
 
-// Until waits until a JavaScript expression holds.
+// Until waits until a JavaScript expression holds, over any number of navigations: a page that
+// goes away takes its answer with it, so the next page is asked again.
 func (b *Tab) Until(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0))); err != nil {
-		b.t.Fatalf("%s did not come true: %v\n%s", expression, err, b.page())
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && holds {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			b.t.Fatalf("%s did not come true: %v\n%s", expression, err, b.page())
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -194,18 +195,28 @@ func (s *Server) EnsureKey(ctx context.Context, name, secret string) error {
 // routes hands the engines to the API and the console and puts both on one handler.
 func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	o := s.opts
-	mux := http.NewServeMux()
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
-	mux.Handle("/api/", api.New(api.Options{
+	calls := api.New(api.Options{
 		Store: s.records, Ingest: writer, Samples: s.samples,
 		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry,
-	}))
-	mux.Handle("GET /metrics", metricsHandler(registry, s.records))
-	mux.Handle("/", web.New(web.Options{
+	})
+	metrics := metricsHandler(registry, s.records)
+	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples,
 		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version,
-	}))
-	return mux
+	})
+	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some
+	// clients of the API lose their body.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/api/"):
+			calls.ServeHTTP(w, r)
+		case r.URL.Path == "/metrics":
+			metrics.ServeHTTP(w, r)
+		default:
+			console.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Addr returns the address that the server listens on, with the port that it got.
