@@ -30,7 +30,8 @@ type reportIn struct {
 }
 
 // checksReport takes verdicts of checks. Those that are six hours old, and those of hosts that
-// do not exist, are ignored.
+// do not exist, are ignored. The good ones are stored even when the answer is a 400 about a bad
+// one: agents throw a refused request away.
 func (s *server) checksReport(w http.ResponseWriter, c *call) error {
 	var in struct {
 		Reports []reportIn `json:"reports"`
@@ -43,10 +44,14 @@ func (s *server) checksReport(w http.ResponseWriter, c *call) error {
 	}
 	now := s.now().Unix()
 	var reports []saba.CheckReport
+	var bad error // the first
 	for i, r := range in.Reports {
 		report, err := r.clean(fmt.Sprintf("reports[%d]", i), now)
 		if err != nil {
-			return err
+			if bad == nil {
+				bad = err
+			}
+			continue
 		}
 		if now-report.OccurredAt < saba.MaxCheckLate {
 			reports = append(reports, report)
@@ -56,6 +61,9 @@ func (s *server) checksReport(w http.ResponseWriter, c *call) error {
 		if err := s.store.ReportChecks(c.Context(), c.org, reports, s.newID); err != nil {
 			return fmt.Errorf("store check reports: %w", err)
 		}
+	}
+	if bad != nil {
+		return bad
 	}
 	return s.ok(w, c)
 }

@@ -422,6 +422,20 @@ func TestCheckReports(t *testing.T) { // trap 9
 	}
 }
 
+func TestOneBadCheckReportCostsOnlyItself(t *testing.T) {
+	r := newRig(t)
+	id := r.register(`{"name":"a","meta":{}}`)
+	report := func(name, status string) string {
+		return fmt.Sprintf(`{"source":{"type":"host","hostId":"%s"},"name":"%s","status":"%s","message":"","occurredAt":%d}`, id, name, status, start)
+	}
+	r.refuseSaying(400, "reports[1].status must be", "POST", "/monitoring/checks/report",
+		`{"reports":[`+report("before", "OK")+","+report("bad", "FINE")+","+report("after", "CRITICAL")+`]}`)
+	checks, err := r.store.Checks(t.Context(), "org1", id)
+	if err != nil || len(checks) != 2 || checks[0].Name != "after" || checks[1].Name != "before" {
+		t.Errorf("kept are %v (%v), want the checks after and before: agents send a refused report once", checks, err)
+	}
+}
+
 func TestTheListOfChecksHasPages(t *testing.T) {
 	r := newRig(t)
 	r.register(`{"name":"a","meta":{},"checks":[{"name":"a"},{"name":"b"},{"name":"c"},{"name":"d"},{"name":"e"}]}`)
