@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,10 +15,15 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/chart"
 )
 
 // shots is where TestLook puts pictures of every page, for people to look at.
@@ -110,7 +116,7 @@ func (b *tab) open(path string) {
 // window sets the size of the window and what the system prefers.
 func (b *tab) window(width int64, scheme string) {
 	b.t.Helper()
-	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 500})
+	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: map[bool]int64{true: 1400, false: 900}[width < 500], DeviceScaleFactor: 1, Mobile: width < 500})
 	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
@@ -124,13 +130,23 @@ func js[T any](b *tab, expression string) T {
 	return v
 }
 
-// until waits until an expression holds.
+// until asks until an expression holds, on this page or on the one that it leads to.
 func (b *tab) until(expression string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 45*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0))); err != nil {
-		b.t.Fatalf("%s did not come true: %v\n%s", expression, err, js[string](b, `location.href + "\n" + document.body.innerText`))
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		// An error is a page that is on its way out.
+		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			b.t.Fatalf("%s did not come true at %s", expression, js[string](b, `location.href + "\n" + document.body.innerText`))
+		}
 	}
 }
 
@@ -152,7 +168,11 @@ func (b *tab) shoot(name string) {
 	if *shots == "" {
 		return
 	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	take := chromedp.FullScreenshot(100)
+	if strings.Contains(name, "390") { // whole, a phone's page would be too long to look at
+		take = chromedp.CaptureScreenshot()
+	}
+	png, err := chromedp.Run(b.ctx, take)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -172,7 +192,7 @@ func TestLook(t *testing.T) {
 		{"hosts", "/hosts"},
 		{"hosts-filtered", "/hosts?q=nothing+has+this+name"},
 		{"host", host + "?range=1h"},
-		{"host-3d", host + "?range=3d"},
+		{"host-1d", host + "?range=1d"},
 		{"graph", host + "/graphs/cpu?range=6h"},
 		{"services", "/services"},
 		{"service", "/services/shop?range=12h"},
@@ -181,8 +201,12 @@ func TestLook(t *testing.T) {
 		{"retire", host + "/retire"},
 		{"lost", "/nowhere"},
 	}
+	schemes := []string{"light"}
+	if *shots != "" { // widths do not depend on it
+		schemes = append(schemes, "dark")
+	}
 	for _, width := range []int64{1440, 390} {
-		for _, scheme := range []string{"light", "dark"} {
+		for _, scheme := range schemes {
 			b.window(width, scheme)
 			for _, p := range pages {
 				name := fmt.Sprintf("%s-%d-%s", p.name, width, scheme)
@@ -195,4 +219,231 @@ func TestLook(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The scripts write values and axes as the package internal/chart does.
+func TestScriptsFormatAsTheServerDoes(t *testing.T) {
+	cases, err := os.ReadFile("../chart/testdata/format.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newRig(t, time.Now)
+	b := newTab(t, g)
+	b.open("/hosts")
+	module := loadAssets().url("format.js")
+	for _, wrong := range js[[]string](b, fmt.Sprintf(`import(%q).then(({format, ticks}) => {
+		const wrong = [];
+		for (const c of %s) {
+			const got = format(c.value, c.unit); // JSON has null for what is no value
+			if (got !== c.text) wrong.push(c.value + ' ' + c.unit + ' is ' + got + ', want ' + c.text);
+		}
+		return wrong;
+	})`, module, cases)) {
+		t.Error(wrong)
+	}
+	// Axes: the same ranges through both.
+	var calls []string
+	var want []string
+	for _, u := range saba.Units {
+		for _, r := range [][3]float64{{0, 1, 5}, {0, 400, 4}, {0, 17e9, 5}, {0, 0.0004, 6}, {-3, 12, 5}, {0, 95, 4}, {1e6, 1.0001e6, 4}, {0, 250000, 7}, {5, 5, 3}, {0, 3e18, 5}} {
+			calls = append(calls, fmt.Sprintf("[%v,%v,%v,%q]", r[0], r[1], r[2], u))
+			var texts []string
+			for _, tick := range chart.Ticks(r[0], r[1], int(r[2]), u) {
+				texts = append(texts, tick.Text)
+			}
+			want = append(want, strings.Join(texts, " | "))
+		}
+	}
+	got := js[[]string](b, fmt.Sprintf(`import(%q).then(({ticks}) => [%s].map(c => ticks(...c).map(t => t.text).join(' | ')))`, module, strings.Join(calls, ",")))
+	for i, w := range want {
+		if got[i] != w {
+			t.Errorf("ticks(%s) = %q, want %q", calls[i], got[i], w)
+		}
+	}
+}
+
+// A host's page with scripts: ranges, zoom, back, the joined crosshair, the legend.
+func TestChartsAnswer(t *testing.T) {
+	g := newRig(t, time.Now)
+	h := g.host(saba.Host{Name: "web-1", CreatedAt: time.Now().Unix() - day})
+	g.fill(h, 7*time.Hour, machine(1, 4, func(m int64) bool { return m%50 == 0 }))
+	b := newTab(t, g)
+	b.window(1440, "light")
+	b.open("/hosts/" + h.ID)
+	b.allDrawn()
+	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*58 || n > 3*61 {
+		t.Errorf("an hour of three load averages has %d values", n)
+	}
+	latest, _ := g.samples.Latest(saba.Series{Org: g.org.ID, Host: h.ID, Name: "loadavg1"})
+	if last := js[float64](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.last)`); last != latest.Value {
+		t.Errorf("the chart ends at %v, the series at %v", last, latest.Value)
+	}
+
+	js[bool](b, `document.querySelector('a[data-range="6h"]').click(), true`)
+	b.until(`location.search === '?range=6h'`)
+	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 3 * 340`)
+	if href := js[string](b, `document.querySelector('[data-graph="cpu"] [data-graph-link]').href`); !strings.HasSuffix(href, "/graphs/cpu?range=6h") {
+		t.Errorf("the chart's link did not follow the range: %s", href)
+	}
+
+	// Drag over the middle third of the load chart: every chart zooms in.
+	box := js[[]float64](b, `(() => { scrollTo(0, 0); document.querySelector('[data-graph="loadavg"]').scrollIntoView({block: 'center'}); const r = document.querySelector('[data-graph="loadavg"] .u-over').getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; })()`)
+	at := func(share float64) (x, y float64) { return box[0] + box[2]*share, box[1] + box[3]/2 }
+	mouse := func(kind input.DispatchMouseEventType, share float64) {
+		t.Helper()
+		x, y := at(share)
+		p := input.DispatchMouseEventParams{Type: kind, X: x, Y: y}
+		if kind != input.DispatchMouseEventTypeMouseMoved {
+			p.Button, p.ClickCount = input.MouseButtonLeft, 1
+		} else {
+			p.Buttons = 1
+		}
+		command(b, input.DispatchMouseEvent, p)
+	}
+	mouse(input.DispatchMouseEventTypeMouseMoved, 0.33)
+	b.until(`[...document.querySelectorAll('[data-at]')].filter(a => a.textContent).length === document.querySelectorAll('[data-graph]').length`)
+	mouse(input.DispatchMouseEventTypeMousePressed, 0.33)
+	mouse(input.DispatchMouseEventTypeMouseMoved, 0.5)
+	mouse(input.DispatchMouseEventTypeMouseMoved, 0.66)
+	mouse(input.DispatchMouseEventTypeMouseReleased, 0.66)
+	b.until(`location.search.startsWith('?from=')`)
+	span := js[int64](b, `(() => { const q = new URLSearchParams(location.search); return q.get('to') - q.get('from'); })()`)
+	if span < 6600 || span > 7600 {
+		t.Errorf("a third of six hours is %d s", span)
+	}
+	b.allDrawn()
+	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*105 || n > 3*128 {
+		t.Errorf("the zoomed chart has %d values", n)
+	}
+	b.until(`!document.querySelector('[data-zoom-out]').hidden`)
+	js[bool](b, `document.querySelector('[data-zoom-out]').click(), true`)
+	b.until(`location.search === '?range=6h'`)
+	b.allDrawn()
+	js[bool](b, `history.back(), true`)
+	b.until(`location.search === ''`)
+	b.drawn("loadavg")
+
+	// A click in the legend shows one series alone, another shows all.
+	b.until(`document.querySelectorAll('[data-graph="loadavg"] [data-legend] button').length === 3`)
+	js[bool](b, `document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')[1].click(), true`)
+	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) <= 61`)
+	if pressed := js[string](b, `[...document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')].map(b => b.ariaPressed).join()`); pressed != "false,true,false" {
+		t.Errorf("after a click the legend is %s", pressed)
+	}
+	js[bool](b, `document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')[1].click(), true`)
+	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 61`)
+
+	// Search, keys, and the theme changing under way.
+	js[bool](b, `(() => { const i = document.querySelector('[data-chart-search]'); i.value = 'nvme0n1 writes'; i.dispatchEvent(new Event('input')); return true; })()`)
+	if shown := js[string](b, `[...document.querySelectorAll('[data-graph]:not([hidden])')].map(f => f.dataset.graph).join()`); shown != "disk" {
+		t.Errorf("the search shows %s, want disk", shown)
+	}
+	js[bool](b, `(() => { const i = document.querySelector('[data-chart-search]'); i.value = ''; i.dispatchEvent(new Event('input')); return true; })()`)
+	js[bool](b, `document.querySelector('[data-graph="loadavg"] [data-plot]').focus(), true`)
+	b.do(chromedp.KeyEvent(kb.ArrowLeft))
+	b.until(`document.querySelector('[data-graph="cpu"] [data-at]').textContent !== ''`)
+	swatch := `document.querySelector('[data-graph="loadavg"] .swatch').firstChild.getAttribute('fill')`
+	light := js[string](b, swatch)
+	b.window(1440, "dark")
+	b.until(fmt.Sprintf(`%s !== %q`, swatch, light))
+
+	// An absolute range through the form.
+	js[bool](b, `(() => { const f = document.querySelector('[data-range-form]'); f.closest('details').open = true; const local = s => new Date(Date.now() - s * 1000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16); f.elements.from.value = local(7200); f.elements.to.value = local(3600); f.requestSubmit(); return true; })()`)
+	b.until(`location.search.startsWith('?from=')`)
+	b.allDrawn()
+	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*56 || n > 3*62 {
+		t.Errorf("the absolute hour has %d values", n)
+	}
+}
+
+// First data appears by itself, and so does a graph that was not there before.
+func TestChartsAppearByThemselves(t *testing.T) {
+	g := newRig(t, time.Now)
+	h := g.host(saba.Host{Name: "fresh"})
+	b := newTab(t, g)
+	b.open("/hosts/" + h.ID)
+	b.until(`document.body.innerText.includes('Waiting for the first samples')`)
+	g.fill(h, 0, map[string]func(int64) float64{"loadavg1": func(int64) float64 { return 1.25 }})
+	b.drawn("loadavg")
+	if last := js[string](b, `document.querySelector('[data-graph="loadavg"]').dataset.last`); last != "1.25" {
+		t.Errorf("the first sample is drawn as %s", last)
+	}
+	g.fill(h, 0, map[string]func(int64) float64{"custom.procs.all": func(int64) float64 { return 120 }})
+	b.drawn("custom.procs")
+}
+
+// What strangers write is text: in pages, in charts, in pictures.
+func TestStrangersTextStaysText(t *testing.T) {
+	g := newRig(t, time.Now)
+	evil := `<img src=x onerror=document.title='owned'><script>document.title='owned'</script>`
+	h := g.host(saba.Host{Name: evil, DisplayName: evil + "'\"", Memo: evil, CustomIdentifier: evil, Interfaces: []saba.Interface{{Name: evil, IPv4: []string{evil}}},
+		Meta: json.RawMessage(`{"agent-name":"` + strings.ReplaceAll(evil, `"`, ``) + `","cpu":[{"model_name":"<b>cpu</b>"}]}`)})
+	if err := g.records.PutGraphDefs(t.Context(), g.org.ID, []saba.GraphDef{{Name: "custom.evil", DisplayName: evil, Unit: saba.UnitFloat, Metrics: []saba.GraphDefMetric{{Name: "custom.evil.x", DisplayName: evil}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.records.ReportChecks(t.Context(), g.org.ID, []saba.CheckReport{{Host: h.ID, Name: evil, Status: saba.CheckCritical, Message: evil, OccurredAt: g.now().Unix()}}, newID); err != nil {
+		t.Fatal(err)
+	}
+	g.fill(h, 10*time.Minute, map[string]func(int64) float64{"custom.evil.x": wave(1, 0, 5)})
+	b := newTab(t, g)
+	for _, path := range []string{"/hosts", "/hosts?q=%3Cscript%3Edocument.title='owned'%3C/script%3E", "/hosts/" + h.ID, "/hosts/" + h.ID + "/graphs/custom.evil", "/hosts/" + h.ID + "/retire"} {
+		b.open(path)
+		b.allDrawn()
+		if got := js[string](b, `document.title`); strings.Contains(got, "owned") && !strings.Contains(got, "<") {
+			t.Errorf("%s ran a stranger's script", path)
+		}
+		if n := js[int](b, `document.querySelectorAll('main img, main script, main b').length`); n != 0 {
+			t.Errorf("%s has %d elements of a stranger's", path, n)
+		}
+	}
+	b.open("/hosts/" + h.ID)
+	b.allDrawn()
+	if label := js[string](b, `document.querySelector('[data-graph="custom.evil"] .label').textContent`); label != evil {
+		t.Errorf("the legend says %q, want the text as it is", label)
+	}
+	resp, err := g.signedIn().Get(g.server.URL + "/hosts/" + h.ID + "/graphs/custom.evil.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, body := g.read(resp); strings.Contains(body, "<script") || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("the picture may run a script: %s\n%.300s", resp.Header.Get("Content-Security-Policy"), body)
+	}
+}
+
+// Without scripts a page is whole: links, forms, and charts as pictures.
+func TestWithoutScripts(t *testing.T) {
+	g := newRig(t, time.Now)
+	main := g.town()
+	b := newTab(t, g)
+	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	for _, width := range []int64{1440, 390} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.window(width, scheme)
+			b.open("/hosts/" + main.ID + "?range=6h")
+			b.do(chromedp.WaitVisible(chromedp.CSS(`[data-graph="loadavg"] img[src*="range=6h"]`)))
+			b.shoot(fmt.Sprintf("noscript-%d-%s", width, scheme))
+		}
+	}
+	b.do(
+		chromedp.Click(chromedp.CSS(`a[data-range="3d"]`)), chromedp.WaitVisible(chromedp.CSS(`[data-graph="cpu"] img[src*="range=3d"]`)),
+		chromedp.Click(chromedp.CSS(`.absolute summary`)), chromedp.Click(chromedp.CSS(`.absolute button`)), chromedp.WaitVisible(chromedp.CSS(`[data-graph="cpu"] img[src*="from="]`)),
+		chromedp.Click(chromedp.CSS(`[data-graph="cpu"] a img`)), chromedp.WaitVisible(chromedp.CSS(`.numbers table`)),
+		chromedp.Navigate(b.base+"/hosts"), chromedp.SendKeys(chromedp.CSS(`input[name="q"]`), "front door"), chromedp.Submit(chromedp.CSS(`input[name="q"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`.clear`)), chromedp.Click(chromedp.CSS(`a[data-host-link]`)), chromedp.WaitVisible(chromedp.CSS(`.facts`)),
+	)
+}
+
+// "Add a host" becomes the page of the host that its key registered.
+func TestAddAHostBecomesItsPage(t *testing.T) {
+	g := newRig(t, time.Now)
+	b := newTab(t, g)
+	b.open("/hosts/new")
+	b.do(chromedp.Submit(chromedp.CSS(`main form`)), chromedp.WaitVisible(chromedp.CSS(`[data-agent-config]`)))
+	b.shoot("new-made")
+	keys, err := g.records.Keys(t.Context(), g.org.ID)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("the keys are %v, %v", keys, err)
+	}
+	h := g.host(saba.Host{Name: "fresh", RegisteredBy: keys[0].ID})
+	b.until(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID))
 }

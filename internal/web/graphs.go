@@ -206,12 +206,13 @@ func (c *console) answerGraphs(w http.ResponseWriter, r *http.Request, sub subje
 
 // A chartCard is a chart on a page: what is there before any script runs.
 type chartCard struct {
-	Name  string
-	Title string
-	Page  string // address of the large chart
-	Image string // address of the SVG
-	Alt   string
-	Find  string // lower-case words that the search box looks in
+	Name          string
+	Title         string
+	Page          string // address of the large chart
+	Image         string // address of the SVG
+	Width, Height int    // of the SVG, in CSS pixels
+	Alt           string
+	Find          string // lower-case words that the search box looks in
 }
 
 // A chartRoom is the part "charts": a time bar and groups of charts.
@@ -258,6 +259,13 @@ func (c *console) newChartRoom(sub subject, r timeRange) chartRoom {
 	return room
 }
 
+// The size of a chart's picture on a page of many, and on its own page. A picture in a narrow
+// column has its legend below.
+const (
+	cardWidth, cardHeight   = 480, 280
+	largeWidth, largeHeight = 1200, 420
+)
+
 // maxFind bounds the words of a chart that the search box looks in, in bytes.
 const maxFind = 4000
 
@@ -274,9 +282,10 @@ func newChartCard(sub subject, g saba.Graph, r timeRange, loc *time.Location) ch
 	return chartCard{
 		Name: g.Name, Title: g.Title,
 		Page:  at + "?" + r.query(),
-		Image: at + ".svg?" + r.query(),
-		Alt:   fmt.Sprintf("Chart of %s, %s: %s.", g.Title, sub.label, r.words(loc)),
-		Find:  strings.ToLower(find.String()),
+		Image: fmt.Sprintf("%s.svg?%s&width=%d&height=%d", at, r.query(), cardWidth, cardHeight),
+		Width: cardWidth, Height: cardHeight,
+		Alt:  fmt.Sprintf("Chart of %s, %s: %s.", g.Title, sub.label, r.words(loc)),
+		Find: strings.ToLower(find.String()),
 	}
 }
 
@@ -334,6 +343,7 @@ func (c *console) answerGraph(w http.ResponseWriter, r *http.Request, v visitor,
 	loc := c.Now().Location()
 	card := newChartCard(sub, g, rng, loc)
 	base, _, _ := strings.Cut(card.Page, "?")
+	card.Image, card.Width, card.Height = fmt.Sprintf("%s.svg?%s&width=%d&height=%d", base, rng.query(), largeWidth, largeHeight), largeWidth, largeHeight
 	one := sub
 	one.graphs = []saba.Graph{g}
 	page := graphPage{

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,8 +64,12 @@ func (c *console) hostShow(w http.ResponseWriter, r *http.Request, v visitor) er
 	for _, ch := range checks {
 		p.Checks = append(p.Checks, checkRow{ch.Name, ch.Memo, ch.Latest.Message, ch.Latest.Status, ch.Latest.OccurredAt})
 	}
+	slices.SortStableFunc(p.Checks, func(a, b checkRow) int { return cmp.Compare(urgency[a.Status], urgency[b.Status]) })
 	return c.render(w, r, http.StatusOK, "host", p)
 }
+
+// urgency orders verdicts for people: what needs them comes first.
+var urgency = map[saba.CheckStatus]int{saba.CheckCritical: 0, saba.CheckWarning: 1, saba.CheckUnknown: 2, saba.CheckOK: 3, "": 4}
 
 func (c *console) hostGraphs(w http.ResponseWriter, r *http.Request, v visitor) error {
 	_, sub, err := c.hostSubject(r.Context(), v, r.PathValue("id"))

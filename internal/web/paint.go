@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/saba-monitor/saba/internal/chart"
 )
@@ -13,7 +14,8 @@ import (
 func (c *console) answerSVG(w http.ResponseWriter, r *http.Request, p plot, rng timeRange) error {
 	picture := chart.Chart{
 		Title: p.Title, Unit: p.Unit, From: rng.from, To: rng.to, Location: c.Now().Location(), Start: p.start, Step: p.step,
-		Width: 720, Height: 300,
+		// Whatever is no number is 0, the default; chart bounds the rest.
+		Width: number(r.URL.Query().Get("width")), Height: number(r.URL.Query().Get("height")),
 	}
 	for i, s := range p.Series {
 		picture.Series = append(picture.Series, chart.Series{GraphSeries: s, Values: p.values[i]})
@@ -25,4 +27,13 @@ func (c *console) answerSVG(w http.ResponseWriter, r *http.Request, p plot, rng 
 	w.Header().Set("Content-Type", "image/svg+xml")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
 	return send(w, r, http.StatusOK, b.Bytes())
+}
+
+// number reads a whole number, or 0 where there is none.
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -127,7 +127,7 @@ class Chart {
     return {
       width: this.plot.clientWidth,
       height: this.plot.clientHeight,
-      padding: [8, 10, 0, 0],
+      padding: [8, 18, 0, 0], // room for half a label of the time axis
       legend: {show: false},
       scales: {
         x: {time: true, range: () => [room.from, room.to]},
@@ -387,6 +387,8 @@ export class Room {
       if (a.dataset.range === this.relative) a.setAttribute('aria-current', 'true');
       else a.removeAttribute('aria-current');
     }
+    const on = document.querySelector('a[data-range][aria-current]'); // on phones the list scrolls
+    if (on) on.parentElement.scrollLeft = on.offsetLeft - on.parentElement.clientWidth / 2;
     for (const c of this.charts) c.link.search = '?' + this.query();
     const words = document.querySelector('[data-range-words]');
     if (!words) return;

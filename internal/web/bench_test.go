@@ -1,0 +1,76 @@
+package web
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// latencies runs f b.N times and reports the median and the 95th percentile.
+func latencies(b *testing.B, f func()) {
+	b.Helper()
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		f()
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms-p50")
+	b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "ms-p95")
+}
+
+func fetch(b *testing.B, c *http.Client, address string) {
+	b.Helper()
+	resp, err := c.Get(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n < 1000 || resp.StatusCode != http.StatusOK {
+		b.Fatalf("%s answered %d with %d bytes, %v", address, resp.StatusCode, n, err)
+	}
+}
+
+// BenchmarkHostList asks for the first page of 1,000 hosts with an hour of samples each.
+func BenchmarkHostList(b *testing.B) {
+	g := newRig(b, time.Now)
+	for i := range 1000 {
+		h := g.host(saba.Host{Name: fmt.Sprintf("web-%04d.example.test", i), Roles: []saba.RoleName{{Service: "shop", Role: "web"}}, Interfaces: []saba.Interface{{Name: "eth0", IPv4: []string{fmt.Sprintf("10.0.%d.%d", i/250, i%250)}}}})
+		all := machine(float64(i), 4, nil)
+		few := map[string]func(int64) float64{}
+		for _, name := range []string{"loadavg5", "cpu.user.percentage", "cpu.system.percentage", "cpu.idle.percentage", "memory.used", "memory.total"} {
+			few[name] = all[name]
+		}
+		g.fill(h, time.Hour, few)
+	}
+	c := g.signedIn()
+	for name, path := range map[string]string{"all": "/hosts", "search": "/hosts?q=10.0.3.7", "by-load": "/hosts?sort=load&page=3"} {
+		b.Run(name, func(b *testing.B) { latencies(b, func() { fetch(b, c, g.server.URL+path) }) })
+	}
+}
+
+// BenchmarkHostPage asks for the page of a host with everything, its charts, and a picture.
+func BenchmarkHostPage(b *testing.B) {
+	g := newRig(b, time.Now)
+	main := g.town()
+	c := g.signedIn()
+	all := ""
+	for _, n := range []string{"loadavg", "cpu", "memory", "disk", "interface", "filesystem"} {
+		all += "&graph=" + n
+	}
+	at := g.server.URL + "/hosts/" + main.ID
+	for _, bb := range []struct{ name, address string }{
+		{"page", at},
+		{"six-charts-1h", at + "/graphs.json?range=1h" + all},
+		{"six-charts-1d", at + "/graphs.json?range=1d" + all},
+		{"svg-6h", at + "/graphs/cpu.svg?range=6h"},
+	} {
+		b.Run(bb.name, func(b *testing.B) { latencies(b, func() { fetch(b, c, bb.address) }) })
+	}
+}
