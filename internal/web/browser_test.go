@@ -302,6 +302,7 @@ func TestChartsAnswer(t *testing.T) {
 	}
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.33)
 	b.until(`[...document.querySelectorAll('[data-at]')].filter(a => a.textContent).length === document.querySelectorAll('[data-graph]').length`)
+	b.shoot("crosshair")
 	mouse(input.DispatchMouseEventTypeMousePressed, 0.33)
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.5)
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.66)
@@ -354,6 +355,21 @@ func TestChartsAnswer(t *testing.T) {
 	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*56 || n > 3*62 {
 		t.Errorf("the absolute hour has %d values", n)
 	}
+}
+
+// The host list turns up its first host, and a stranger's way in is the login page.
+func TestHostListFillsByItself(t *testing.T) {
+	g := newRig(t, time.Now)
+	b := newTab(t, g)
+	b.open("/hosts")
+	b.until(`document.body.innerText.includes('No hosts yet')`)
+	b.shoot("empty")
+	g.host(saba.Host{Name: "fresh"})
+	b.until(`document.querySelector('a[data-host-link]')?.textContent === 'fresh'`)
+	js[bool](b, `document.querySelector('.account summary').click(), true`)
+	b.shoot("account")
+	b.do(chromedp.Submit(chromedp.CSS(`form[action="/logout"]`)), chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
+	b.shoot("login")
 }
 
 // First data appears by itself, and so does a graph that was not there before.

@@ -40,7 +40,12 @@ const charts = document.querySelector('[data-charts]');
 if (charts) import('./charts.js').then(({Room}) => new Room(charts, swap));
 
 if (document.querySelector('[data-swap="hosts"]')) {
-  setInterval(() => document.hidden || swap(['hosts', 'matches']), 20000);
+  // An empty list waits for its first host.
+  const again = () => setTimeout(async () => {
+    if (!document.hidden) await swap(['hosts', 'matches']);
+    again();
+  }, document.querySelector('[data-host-link]') ? 20000 : 3000);
+  again();
 }
 
 // A menu closes when one clicks elsewhere or presses Escape.

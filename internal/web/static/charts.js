@@ -456,7 +456,8 @@ export class Room {
       if (!r.ok) throw new Error('the server answered ' + r.status);
       answer = await r.json();
     } catch {
-      answer = null; // the charts stay as they are; the next tick tries again
+      answer = null; // the charts stay as they are
+      setTimeout(() => this.load(), 10000);
     } finally {
       charts.forEach(c => { c.loading = false; });
     }
