@@ -181,7 +181,7 @@ func (db *DB) store(group []*request) error {
 		if err := b.commit(); err != nil {
 			return err
 		}
-		return db.engine.sync()
+		return db.engine.sync(b.late)
 	}()
 	if err != nil {
 		b.rollback()
@@ -212,6 +212,8 @@ type batch struct {
 	app      storage.Appender // nil when everything is committed
 	labels   labels.ScratchBuilder
 	plan     []planned
+	inOrder  int64 // Unix milliseconds: points before it are late for every series
+	late     bool  // some points may have gone to the log of late points
 	refused  error // why the engine refused the first of the points that it refused
 	refusals int
 }
@@ -329,7 +331,7 @@ func (b *batch) lookUp() (map[place]stored, error) {
 		from   = int64(math.MaxInt64)
 		to     = int64(math.MinInt64)
 		wanted []saba.Series
-		asked  = map[*entry]bool{}
+		asked  map[*entry]bool
 		open   = false
 	)
 	for i := range b.plan {
@@ -338,7 +340,7 @@ func (b *batch) lookUp() (map[place]stored, error) {
 			continue
 		}
 		if places == nil {
-			places = map[place]stored{}
+			places, asked = map[place]stored{}, map[*entry]bool{}
 		}
 		places[place{p.entry, p.minute}] = stored{at: never}
 		from = min(from, p.minute)
@@ -362,6 +364,7 @@ func (b *batch) lookUp() (map[place]stored, error) {
 		}
 	}
 	if err := b.search(wanted, from*1000, to*1000-1, places); err != nil && b.db.mayMoan() {
+		b.late = true // for all that is known
 		// A damaged block must not keep out all that is new. What is lost is that a late
 		// rewrite wins: the first value stays.
 		b.db.log.Error("could not look for earlier samples of late points, so a rewrite may not win", "error", err)
@@ -428,6 +431,7 @@ func (b *batch) put(p *planned, late map[place]stored) error {
 	if err := b.append(p, at); err != nil {
 		return err
 	}
+	b.late = b.late || at <= e.at || at < b.inOrder
 	if at > e.at {
 		e.at, e.value = at, p.value()
 		p.owned.seen = max(p.owned.seen, at)
@@ -455,6 +459,9 @@ func (b *batch) append(p *planned, at int64) error {
 	e := p.entry
 	if b.app == nil {
 		b.db.commits++
+		var ok bool
+		b.inOrder, ok = b.db.engine.db.Head().AppendableMinValidTime()
+		b.late = b.late || !ok // the head is empty: its first point decides what is late
 		b.app = b.db.engine.db.Appender(context.Background())
 	}
 	if e.ref != 0 {

@@ -87,12 +87,7 @@ func TestAFailedWriteIsNotAcknowledged(t *testing.T) {
 					t.Fatalf("Append once there is room = %v\n%s", err, log.String())
 				}
 			}
-			// As a crash would leave it: opened from a copy, without the snapshot of a clean stop.
-			db.engine.db.DisableCompactions() // a copy must not meet files on the move
-			copied := t.TempDir()
-			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-				t.Fatal(err)
-			}
+			copied := copyOf(t, db)
 			check := func(db *DB) {
 				t.Helper()
 				have := map[int64]bool{}
@@ -119,6 +114,17 @@ func TestAFailedWriteIsNotAcknowledged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// copyOf returns a copy of the folder of db, as a crash would leave it: without the snapshot of a clean stop.
+func copyOf(t *testing.T, db *DB) string {
+	t.Helper()
+	db.engine.db.DisableCompactions() // no file must be on the move; this waits for those that are
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(db.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // limitFiles lets no file of this process grow beyond a little more than the newest segment in

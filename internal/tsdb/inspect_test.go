@@ -62,11 +62,7 @@ func crashed(t *testing.T) string {
 				at := start + 15*hour + i*60
 				put(t, db, at, point(series("x"), at, float64(i)), point(series("late"), at-2*hour, 3))
 			}
-			copied := t.TempDir()
-			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-				t.Fatal(err)
-			}
-			dir = copied
+			dir = copyOf(t, db)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)

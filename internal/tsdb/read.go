@@ -88,7 +88,7 @@ func (db *DB) Range(ctx context.Context, series []saba.Series, from, to int64) (
 		for _, sel := range selections(series) {
 			if err := sel.each(ctx, q, func(s saba.Series, it chunkenc.Iterator) error {
 				at := sel.want[s]
-				got, err := minutes(it)
+				got, err := minutes(it, to)
 				if err != nil {
 					return fmt.Errorf("series %s: %w", s.Name, err)
 				}
@@ -118,8 +118,8 @@ func (db *DB) read(f func(*engine) error) error {
 	return f(db.engine)
 }
 
-// minutes reads the last sample of each minute. The result is nil if there is none.
-func minutes(it chunkenc.Iterator) ([]saba.Sample, error) {
+// minutes reads the last sample of each minute until to, Unix seconds. The result is nil if there is none.
+func minutes(it chunkenc.Iterator, to int64) ([]saba.Sample, error) {
 	var out []saba.Sample
 	for it.Next() == chunkenc.ValFloat {
 		ms, v := it.At()
@@ -127,6 +127,9 @@ func minutes(it chunkenc.Iterator) ([]saba.Sample, error) {
 		if last := len(out) - 1; last >= 0 && out[last].Time == m {
 			out[last].Value = v
 			continue
+		}
+		if out == nil { // room for a day at once; a series that has fewer minutes is rare
+			out = make([]saba.Sample, 0, min((to-m)/saba.Resolution+1, 1440))
 		}
 		out = append(out, saba.Sample{Time: m, Value: v})
 	}
