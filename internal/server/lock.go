@@ -33,7 +33,8 @@ func lockFolder(dir string) (unlock func() error, err error) {
 		}
 		return nil, fmt.Errorf("the data folder %s is in use by another saba%s: stop that one, or choose another folder with --data", dir, who)
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
 	}
 	if err != nil {

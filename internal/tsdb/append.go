@@ -125,6 +125,12 @@ drain:
 		db.prunes = now
 		db.newest.prune(now, db.retention)
 	}
+	if now := db.now(); db.engine != nil && !db.engine.compacts && (now.Sub(db.asked) >= time.Minute || now.Before(db.asked)) {
+		db.asked = now
+		if _, err := db.engine.mayCompact(); err != nil && db.mayMoan() {
+			db.log.Error("samples are not compacted", "error", err)
+		}
+	}
 	return group
 }
 
@@ -363,11 +369,13 @@ func (b *batch) lookUp() (map[place]stored, error) {
 			return nil, err
 		}
 	}
-	if err := b.search(wanted, from*1000, to*1000-1, places); err != nil && b.db.mayMoan() {
+	if err := b.search(wanted, from*1000, to*1000-1, places); err != nil {
 		b.late = true // for all that is known
 		// A damaged block must not keep out all that is new. What is lost is that a late
 		// rewrite wins: the first value stays.
-		b.db.log.Error("could not look for earlier samples of late points, so a rewrite may not win", "error", err)
+		if b.db.mayMoan() {
+			b.db.log.Error("could not look for earlier samples of late points, so a rewrite may not win", "error", err)
+		}
 	}
 	return places, nil
 }

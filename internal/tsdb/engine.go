@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +33,10 @@ type engine struct {
 	reg      *registrations
 	wal, wbl syncedLog
 	wblFails float64 // failed writes to the log of late points so far
+
+	dir       string
+	oldChunks int  // number of the newest file of head chunks at the start
+	compacts  bool // in the background; see mayCompact
 }
 
 // options are those that suit one sample a minute; the measurements are in docs/decisions.md.
@@ -50,11 +56,15 @@ func options(retention time.Duration) *tsdb.Options {
 }
 
 func openEngine(dir string, retention time.Duration, log *slog.Logger, outer prometheus.Registerer) (*engine, error) {
-	e := &engine{reg: &registrations{outer: outer, wbl: prometheus.NewRegistry()}}
+	e := &engine{dir: dir, reg: &registrations{outer: outer, wbl: prometheus.NewRegistry()}}
 	var err error
 	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, options(retention), nil); err != nil {
 		e.reg.unregister()
 		return nil, err
+	}
+	e.db.DisableCompactions() // until mayCompact
+	if e.oldChunks, err = newestChunkFile(dir); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
 	if !e.reg.hasWBL {
 		return nil, errors.Join(errors.New("the engine no longer counts failed writes to its log of late points ("+wblFailures+")"), e.close())
@@ -72,6 +82,51 @@ func openEngine(dir string, retention time.Duration, log *slog.Logger, outer pro
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+// mostHead is the span of the head from which on it is compacted in any case.
+const mostHead = 8 * time.Hour
+
+// mayCompact lets the engine compact in the background once that is safe, and says whether it was
+// let. The appender asks every now and then.
+//
+// The engine begins a file of head chunks with the first chunk that is full. While it has begun none
+// in this run, a compaction that is done with every older file (or finds none at all) numbers
+// its files from the beginning again; if a chunk is written in that very moment, the numbers no longer
+// agree and the engine panics (ChunkDiskMapper.Truncate and WriteChunk). Late points in bulk after a
+// start have met it. It is never done with the file that it is writing, so from the first
+// one on the trap is shut. With data coming in, that is two hours after the start at the latest,
+// and a head may wait for so long.
+func (e *engine) mayCompact() (bool, error) {
+	if e.compacts {
+		return true, nil
+	}
+	newest, err := newestChunkFile(e.dir)
+	if err != nil {
+		return false, err
+	}
+	h := e.db.Head()
+	if newest == e.oldChunks && (h.MinTime() > h.MaxTime() || h.MaxTime()-h.MinTime() < mostHead.Milliseconds()) {
+		return false, nil
+	}
+	e.db.EnableCompactions()
+	e.compacts = true
+	return true, nil
+}
+
+// newestChunkFile returns the number of the newest file of head chunks below dir; 0 when there is none.
+func newestChunkFile(dir string) (int, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, chunksFolder))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	newest := 0
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest, nil
 }
 
 // close stops the engine. It compacts nothing, and writes a snapshot of the head that makes the

@@ -165,6 +165,39 @@ func TestSamplesStayRightThroughCompaction(t *testing.T) {
 	}
 }
 
+func TestCompactionWaitsForTheFirstFullChunk(t *testing.T) {
+	dir := t.TempDir()
+	for _, run := range []int64{0, 1} { // the files of an earlier run do not count
+		db := open(t, dir)
+		may := func(want bool, when string) {
+			t.Helper()
+			if got, err := db.engine.mayCompact(); got != want || err != nil {
+				t.Errorf("run %d, %s: mayCompact() = %v, %v, want %v", run, when, got, err, want)
+			}
+		}
+		from := start + run*2*3600
+		put(t, db, from, point(series("x"), from, 1))
+		may(false, "with one point")
+		for i := range int64(122) { // a full chunk of two hours, and the begin of the next
+			put(t, db, from+i*60, point(series("x"), from+i*60, float64(i)))
+		}
+		db.engine.db.ForceHeadMMap() // as the engine does once a minute
+		may(true, "with a full chunk")
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAHeadThatIsLongIsCompactedInAnyCase(t *testing.T) {
+	db := openFor(t, Options{Dir: t.TempDir()})
+	put(t, db, start, point(series("x"), start, 1))
+	put(t, db, start+8*3600, point(series("y"), start+8*3600, 1))
+	if got, err := db.engine.mayCompact(); !got || err != nil {
+		t.Errorf("mayCompact() = %v, %v, want true: the head spans eight hours", got, err)
+	}
+}
+
 func TestLateRewritesWinForSeriesThatLeftTheHead(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir)
