@@ -125,7 +125,7 @@ drain:
 		db.prunes = now
 		db.newest.prune(now, db.retention)
 	}
-	if now := db.now(); db.engine != nil && !db.engine.compacts && (now.Sub(db.asked) >= time.Minute || now.Before(db.asked)) {
+	if now := db.now(); db.engine != nil && !db.engine.compacts.Load() && (now.Sub(db.asked) >= time.Minute || now.Before(db.asked)) {
 		db.asked = now
 		if _, err := db.engine.mayCompact(); err != nil && db.mayMoan() {
 			db.log.Error("samples are not compacted", "error", err)

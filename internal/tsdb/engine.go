@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,8 +36,8 @@ type engine struct {
 	wblFails float64 // failed writes to the log of late points so far
 
 	dir       string
-	oldChunks int  // number of the newest file of head chunks at the start
-	compacts  bool // in the background; see mayCompact
+	oldChunks int         // number of the newest file of head chunks at the start
+	compacts  atomic.Bool // in the background; see mayCompact
 }
 
 // options are those that suit one sample a minute; the measurements are in docs/decisions.md.
@@ -98,7 +99,7 @@ const mostHead = 8 * time.Hour
 // one on the trap is shut. With data coming in, that is two hours after the start at the latest,
 // and a head may wait for so long.
 func (e *engine) mayCompact() (bool, error) {
-	if e.compacts {
+	if e.compacts.Load() {
 		return true, nil
 	}
 	newest, err := newestChunkFile(e.dir)
@@ -110,7 +111,7 @@ func (e *engine) mayCompact() (bool, error) {
 		return false, nil
 	}
 	e.db.EnableCompactions()
-	e.compacts = true
+	e.compacts.Store(true)
 	return true, nil
 }
 
