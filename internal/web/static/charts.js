@@ -90,7 +90,7 @@ class Chart {
     } else {
       this.destroy();
     }
-    this.values(null);
+    this.values(this.u?.cursor.left >= 0 ? this.u.cursor.idx : null); // new data does not move a crosshair
     this.figure.dataset.points = points;
     const first = graph.series.length ? graph.series[0].values.findLast(v => v !== null) : undefined;
     this.figure.dataset.last = first === undefined ? '' : String(first);
