@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,25 @@ type Tab struct {
 
 	t   *testing.T
 	ctx context.Context
+
+	mu         sync.Mutex
+	complaints []string
+	expected   string
+}
+
+// ExpectTrouble excuses complaints about addresses that end in suffix: a page that is to be an error.
+func (b *Tab) ExpectTrouble(suffix string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expected = suffix
+}
+
+func (b *Tab) complain(what, address string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.expected == "" || !strings.HasSuffix(address, b.expected) {
+		b.complaints = append(b.complaints, what+" ("+address+")")
+	}
 }
 
 // New starts a browser, 1440 pixels wide, that ends with the test.
@@ -49,13 +69,6 @@ func New(t *testing.T, base string) *Tab {
 	)
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	var mu sync.Mutex
-	var complaints []string
-	complain := func(s string) {
-		mu.Lock()
-		defer mu.Unlock()
-		complaints = append(complaints, s)
-	}
 	b := &Tab{Base: base, t: t}
 	var cancelTime context.CancelFunc
 	b.ctx, cancelTime = context.WithTimeout(ctx, 5*time.Minute)
@@ -64,9 +77,9 @@ func New(t *testing.T, base string) *Tab {
 		cancel()
 		cancelAlloc()
 		os.RemoveAll(profile) // what a last child leaves behind is the temporary folder's to clean
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range complaints {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range b.complaints {
 			t.Errorf("the browser complained: %s", c)
 		}
 	})
@@ -78,10 +91,10 @@ func New(t *testing.T, base string) *Tab {
 			if d.Exception != nil {
 				what += " " + d.Exception.Description
 			}
-			complain(fmt.Sprintf("%s at %s:%d", what, d.URL, d.LineNumber+1))
+			b.complain(what, fmt.Sprintf("%s:%d", d.URL, d.LineNumber+1))
 		case *log.EventEntryAdded:
 			if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
-				complain(fmt.Sprintf("%s (%s)", ev.Entry.Text, ev.Entry.URL))
+				b.complain(ev.Entry.Text, ev.Entry.URL)
 			}
 		}
 	}); err != nil {
@@ -152,10 +165,14 @@ func (b *Tab) Window(width, height int64, scheme string) {
 	Command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
-// Screenshot returns a picture of the whole page as PNG.
-func (b *Tab) Screenshot() []byte {
+// Screenshot returns a picture as PNG: of the whole page, or of what the window shows.
+func (b *Tab) Screenshot(whole bool) []byte {
 	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	take := chromedp.CaptureScreenshot()
+	if whole {
+		take = chromedp.FullScreenshot(100)
+	}
+	png, err := chromedp.Run(b.ctx, take)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,165 +1,66 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/browsertest"
 	"github.com/saba-monitor/saba/internal/chart"
 )
 
 // shots is where TestLook puts pictures of every page, for people to look at.
 var shots = flag.String("shots", "", "`folder` to put pictures of every page into")
 
-// A tab is a page in a real Chromium that is signed in to the rig. A script error or a
-// violation of the content security policy fails the test.
+// A tab is a page in a real Chromium that is signed in to the rig.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
-	base string
+	*browsertest.Tab
+	t *testing.T
 }
 
 func newTab(t *testing.T, g *rig) *tab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("these tests need chromium: 'make test' installs it on Debian")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1440, 900),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-	)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(t.Context(), opts...)
-	ctx, cancel := chromedp.NewContext(alloc)
-	var mu sync.Mutex
-	var complaints []string
-	complain := func(s string) {
-		mu.Lock()
-		defer mu.Unlock()
-		complaints = append(complaints, s)
-	}
-	if err := chromedp.Listen(ctx, func(ev any) {
-		switch ev := ev.(type) {
-		case *runtime.EventExceptionThrown:
-			d := ev.ExceptionDetails
-			complain(fmt.Sprintf("%s at %s:%d: %s", d.Text, d.URL, d.LineNumber+1, describe(d.Exception)))
-		case *log.EventEntryAdded:
-			if (ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning) && !strings.HasSuffix(ev.Entry.URL, "/nowhere") {
-				complain(fmt.Sprintf("%s (%s)", ev.Entry.Text, ev.Entry.URL))
-			}
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	b := &tab{t: t, base: g.server.URL}
-	var cancelTime context.CancelFunc
-	b.ctx, cancelTime = context.WithTimeout(ctx, 4*time.Minute)
-	t.Cleanup(func() {
-		cancelTime()
-		cancel()
-		cancelAlloc()
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range complaints {
-			t.Errorf("the browser complained: %s", c)
-		}
-	})
-	command(b, network.SetCookie, network.SetCookieParams{Name: sessionCookie, Value: g.session(), URL: b.base, HTTPOnly: new(true)})
+	b := &tab{browsertest.New(t, g.server.URL), t}
+	b.ExpectTrouble("/nowhere")
+	command(b, network.SetCookie, network.SetCookieParams{Name: sessionCookie, Value: g.session(), URL: b.Base, HTTPOnly: new(true)})
 	return b
-}
-
-func describe(o *runtime.RemoteObject) string {
-	if o == nil {
-		return ""
-	}
-	return o.Description
 }
 
 // command sends a command of the browser's protocol.
 func command[P, R any](b *tab, cmd cdp.Command[P, R], params P) {
 	b.t.Helper()
-	if _, err := chromedp.Call(b.ctx, cmd, params); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *tab) open(path string) {
-	b.t.Helper()
-	b.do(chromedp.Navigate(b.base+path), chromedp.WaitReady(chromedp.CSS("main")))
-}
-
-// window sets the size of the window and what the system prefers.
-func (b *tab) window(width int64, scheme string) {
-	b.t.Helper()
-	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: map[bool]int64{true: 1400, false: 900}[width < 500], DeviceScaleFactor: 1, Mobile: width < 500})
-	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	browsertest.Command(b.Tab, cmd, params)
 }
 
 // js evaluates an expression, and waits for it if it is a promise.
 func js[T any](b *tab, expression string) T {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		b.t.Fatalf("%s: %v", expression, err)
-	}
-	return v
-}
-
-// until asks until an expression holds, on this page or on the one that it leads to.
-func (b *tab) until(expression string) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 45*time.Second)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		// An error is a page that is on its way out.
-		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			b.t.Fatalf("%s did not come true at %s", expression, js[string](b, `location.href + "\n" + document.body.innerText`))
-		}
-	}
+	return browsertest.JS[T](b.Tab, expression)
 }
 
 // drawn waits until the chart of a graph was drawn.
 func (b *tab) drawn(graph string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf(`document.querySelector('[data-graph=%q][data-points]') !== null`, graph))
+	b.Until(fmt.Sprintf(`document.querySelector('[data-graph=%q][data-points]') !== null`, graph))
 }
 
 // allDrawn scrolls through the page until every chart was drawn.
 func (b *tab) allDrawn() {
 	b.t.Helper()
-	b.until(`(() => { const next = document.querySelector('[data-graph]:not([data-points]):not([hidden])'); next?.scrollIntoView(); if (!next) scrollTo(0, 0); return !next; })()`)
+	b.Until(`(() => { const next = document.querySelector('[data-graph]:not([data-points]):not([hidden])'); next?.scrollIntoView(); if (!next) scrollTo(0, 0); return !next; })()`)
 }
 
 // shoot takes a picture of the whole page when -shots asks for it.
@@ -168,14 +69,7 @@ func (b *tab) shoot(name string) {
 	if *shots == "" {
 		return
 	}
-	take := chromedp.FullScreenshot(100)
-	if strings.Contains(name, "390") { // whole, a phone's page would be too long to look at
-		take = chromedp.CaptureScreenshot()
-	}
-	png, err := chromedp.Run(b.ctx, take)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	png := b.Screenshot(!strings.Contains(name, "390")) // whole, a phone's page would be too long to look at
 	if err := os.WriteFile(filepath.Join(*shots, strings.ReplaceAll(name, "/", "-")+".png"), png, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -207,10 +101,10 @@ func TestLook(t *testing.T) {
 	}
 	for _, width := range []int64{1440, 390} {
 		for _, scheme := range schemes {
-			b.window(width, scheme)
+			b.Window(width, 1000, scheme)
 			for _, p := range pages {
 				name := fmt.Sprintf("%s-%d-%s", p.name, width, scheme)
-				b.open(p.path)
+				b.Open(p.path)
 				b.allDrawn()
 				if scroll := js[int64](b, `document.documentElement.scrollWidth`); scroll > width {
 					t.Errorf("%s: the page is %d pixels wide", name, scroll)
@@ -229,7 +123,7 @@ func TestScriptsFormatAsTheServerDoes(t *testing.T) {
 	}
 	g := newRig(t, time.Now)
 	b := newTab(t, g)
-	b.open("/hosts")
+	b.Open("/hosts")
 	module := loadAssets().url("format.js")
 	for _, wrong := range js[[]string](b, fmt.Sprintf(`import(%q).then(({format, ticks}) => {
 		const wrong = [];
@@ -268,8 +162,8 @@ func TestChartsAnswer(t *testing.T) {
 	h := g.host(saba.Host{Name: "web-1", CreatedAt: time.Now().Unix() - day})
 	g.fill(h, 7*time.Hour, machine(1, 4, func(m int64) bool { return m%50 == 0 }))
 	b := newTab(t, g)
-	b.window(1440, "light")
-	b.open("/hosts/" + h.ID)
+	b.Window(1440, 900, "light")
+	b.Open("/hosts/" + h.ID)
 	b.allDrawn()
 	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*58 || n > 3*61 {
 		t.Errorf("an hour of three load averages has %d values", n)
@@ -280,8 +174,8 @@ func TestChartsAnswer(t *testing.T) {
 	}
 
 	js[bool](b, `document.querySelector('a[data-range="6h"]').click(), true`)
-	b.until(`location.search === '?range=6h'`)
-	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 3 * 340`)
+	b.Until(`location.search === '?range=6h'`)
+	b.Until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 3 * 340`)
 	if href := js[string](b, `document.querySelector('[data-graph="cpu"] [data-graph-link]').href`); !strings.HasSuffix(href, "/graphs/cpu?range=6h") {
 		t.Errorf("the chart's link did not follow the range: %s", href)
 	}
@@ -301,13 +195,13 @@ func TestChartsAnswer(t *testing.T) {
 		command(b, input.DispatchMouseEvent, p)
 	}
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.33)
-	b.until(`[...document.querySelectorAll('[data-at]')].filter(a => a.textContent).length === document.querySelectorAll('[data-graph]').length`)
+	b.Until(`[...document.querySelectorAll('[data-at]')].filter(a => a.textContent).length === document.querySelectorAll('[data-graph]').length`)
 	b.shoot("crosshair")
 	mouse(input.DispatchMouseEventTypeMousePressed, 0.33)
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.5)
 	mouse(input.DispatchMouseEventTypeMouseMoved, 0.66)
 	mouse(input.DispatchMouseEventTypeMouseReleased, 0.66)
-	b.until(`location.search.startsWith('?from=')`)
+	b.Until(`location.search.startsWith('?from=')`)
 	span := js[int64](b, `(() => { const q = new URLSearchParams(location.search); return q.get('to') - q.get('from'); })()`)
 	if span < 6600 || span > 7600 {
 		t.Errorf("a third of six hours is %d s", span)
@@ -316,23 +210,23 @@ func TestChartsAnswer(t *testing.T) {
 	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*105 || n > 3*128 {
 		t.Errorf("the zoomed chart has %d values", n)
 	}
-	b.until(`!document.querySelector('[data-zoom-out]').hidden`)
+	b.Until(`!document.querySelector('[data-zoom-out]').hidden`)
 	js[bool](b, `document.querySelector('[data-zoom-out]').click(), true`)
-	b.until(`location.search === '?range=6h'`)
+	b.Until(`location.search === '?range=6h'`)
 	b.allDrawn()
 	js[bool](b, `history.back(), true`)
-	b.until(`location.search === ''`)
+	b.Until(`location.search === ''`)
 	b.drawn("loadavg")
 
 	// A click in the legend shows one series alone, another shows all.
-	b.until(`document.querySelectorAll('[data-graph="loadavg"] [data-legend] button').length === 3`)
+	b.Until(`document.querySelectorAll('[data-graph="loadavg"] [data-legend] button').length === 3`)
 	js[bool](b, `document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')[1].click(), true`)
-	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) <= 61`)
+	b.Until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) <= 61`)
 	if pressed := js[string](b, `[...document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')].map(b => b.ariaPressed).join()`); pressed != "false,true,false" {
 		t.Errorf("after a click the legend is %s", pressed)
 	}
 	js[bool](b, `document.querySelectorAll('[data-graph="loadavg"] [data-legend] button')[1].click(), true`)
-	b.until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 61`)
+	b.Until(`Number(document.querySelector('[data-graph="loadavg"]').dataset.points) > 61`)
 
 	// Search, keys, and the theme changing under way.
 	js[bool](b, `(() => { const i = document.querySelector('[data-chart-search]'); i.value = 'nvme0n1 writes'; i.dispatchEvent(new Event('input')); return true; })()`)
@@ -341,16 +235,16 @@ func TestChartsAnswer(t *testing.T) {
 	}
 	js[bool](b, `(() => { const i = document.querySelector('[data-chart-search]'); i.value = ''; i.dispatchEvent(new Event('input')); return true; })()`)
 	js[bool](b, `document.querySelector('[data-graph="loadavg"] [data-plot]').focus(), true`)
-	b.do(chromedp.KeyEvent(kb.ArrowLeft))
-	b.until(`document.querySelector('[data-graph="cpu"] [data-at]').textContent !== ''`)
+	b.Do(chromedp.KeyEvent(kb.ArrowLeft))
+	b.Until(`document.querySelector('[data-graph="cpu"] [data-at]').textContent !== ''`)
 	swatch := `document.querySelector('[data-graph="loadavg"] .swatch').firstChild.getAttribute('fill')`
 	light := js[string](b, swatch)
-	b.window(1440, "dark")
-	b.until(fmt.Sprintf(`%s !== %q`, swatch, light))
+	b.Window(1440, 900, "dark")
+	b.Until(fmt.Sprintf(`%s !== %q`, swatch, light))
 
 	// An absolute range through the form.
 	js[bool](b, `(() => { const f = document.querySelector('[data-range-form]'); f.closest('details').open = true; const local = s => new Date(Date.now() - s * 1000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16); f.elements.from.value = local(7200); f.elements.to.value = local(3600); f.requestSubmit(); return true; })()`)
-	b.until(`location.search.startsWith('?from=')`)
+	b.Until(`location.search.startsWith('?from=')`)
 	b.allDrawn()
 	if n := js[int](b, `Number(document.querySelector('[data-graph="loadavg"]').dataset.points)`); n < 3*56 || n > 3*62 {
 		t.Errorf("the absolute hour has %d values", n)
@@ -361,14 +255,14 @@ func TestChartsAnswer(t *testing.T) {
 func TestHostListFillsByItself(t *testing.T) {
 	g := newRig(t, time.Now)
 	b := newTab(t, g)
-	b.open("/hosts")
-	b.until(`document.body.innerText.includes('No hosts yet')`)
+	b.Open("/hosts")
+	b.Until(`document.body.innerText.includes('No hosts yet')`)
 	b.shoot("empty")
 	g.host(saba.Host{Name: "fresh"})
-	b.until(`document.querySelector('a[data-host-link]')?.textContent === 'fresh'`)
+	b.Until(`document.querySelector('a[data-host-link]')?.textContent === 'fresh'`)
 	js[bool](b, `document.querySelector('.account summary').click(), true`)
 	b.shoot("account")
-	b.do(chromedp.Submit(chromedp.CSS(`form[action="/logout"]`)), chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
+	b.Do(chromedp.Submit(chromedp.CSS(`form[action="/logout"]`)), chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
 	b.shoot("login")
 }
 
@@ -377,8 +271,8 @@ func TestChartsAppearByThemselves(t *testing.T) {
 	g := newRig(t, time.Now)
 	h := g.host(saba.Host{Name: "fresh"})
 	b := newTab(t, g)
-	b.open("/hosts/" + h.ID)
-	b.until(`document.body.innerText.includes('Waiting for the first samples')`)
+	b.Open("/hosts/" + h.ID)
+	b.Until(`document.body.innerText.includes('Waiting for the first samples')`)
 	g.fill(h, 0, map[string]func(int64) float64{"loadavg1": func(int64) float64 { return 1.25 }})
 	b.drawn("loadavg")
 	if last := js[string](b, `document.querySelector('[data-graph="loadavg"]').dataset.last`); last != "1.25" {
@@ -403,7 +297,7 @@ func TestStrangersTextStaysText(t *testing.T) {
 	g.fill(h, 10*time.Minute, map[string]func(int64) float64{"custom.evil.x": wave(1, 0, 5)})
 	b := newTab(t, g)
 	for _, path := range []string{"/hosts", "/hosts?q=%3Cscript%3Edocument.title='owned'%3C/script%3E", "/hosts/" + h.ID, "/hosts/" + h.ID + "/graphs/custom.evil", "/hosts/" + h.ID + "/retire"} {
-		b.open(path)
+		b.Open(path)
 		b.allDrawn()
 		if got := js[string](b, `document.title`); strings.Contains(got, "owned") && !strings.Contains(got, "<") {
 			t.Errorf("%s ran a stranger's script", path)
@@ -412,7 +306,7 @@ func TestStrangersTextStaysText(t *testing.T) {
 			t.Errorf("%s has %d elements of a stranger's", path, n)
 		}
 	}
-	b.open("/hosts/" + h.ID)
+	b.Open("/hosts/" + h.ID)
 	b.allDrawn()
 	if label := js[string](b, `document.querySelector('[data-graph="custom.evil"] .label').textContent`); label != evil {
 		t.Errorf("the legend says %q, want the text as it is", label)
@@ -434,17 +328,17 @@ func TestWithoutScripts(t *testing.T) {
 	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	for _, width := range []int64{1440, 390} {
 		for _, scheme := range []string{"light", "dark"} {
-			b.window(width, scheme)
-			b.open("/hosts/" + main.ID + "?range=6h")
-			b.do(chromedp.WaitVisible(chromedp.CSS(`[data-graph="loadavg"] img[src*="range=6h"]`)))
+			b.Window(width, 1000, scheme)
+			b.Open("/hosts/" + main.ID + "?range=6h")
+			b.Do(chromedp.WaitVisible(chromedp.CSS(`[data-graph="loadavg"] img[src*="range=6h"]`)))
 			b.shoot(fmt.Sprintf("noscript-%d-%s", width, scheme))
 		}
 	}
-	b.do(
+	b.Do(
 		chromedp.Click(chromedp.CSS(`a[data-range="3d"]`)), chromedp.WaitVisible(chromedp.CSS(`[data-graph="cpu"] img[src*="range=3d"]`)),
 		chromedp.Click(chromedp.CSS(`.absolute summary`)), chromedp.Click(chromedp.CSS(`.absolute button`)), chromedp.WaitVisible(chromedp.CSS(`[data-graph="cpu"] img[src*="from="]`)),
 		chromedp.Click(chromedp.CSS(`[data-graph="cpu"] a img`)), chromedp.WaitVisible(chromedp.CSS(`.numbers table`)),
-		chromedp.Navigate(b.base+"/hosts"), chromedp.SendKeys(chromedp.CSS(`input[name="q"]`), "front door"), chromedp.Submit(chromedp.CSS(`input[name="q"]`)),
+		chromedp.Navigate(b.Base+"/hosts"), chromedp.SendKeys(chromedp.CSS(`input[name="q"]`), "front door"), chromedp.Submit(chromedp.CSS(`input[name="q"]`)),
 		chromedp.WaitVisible(chromedp.CSS(`.clear`)), chromedp.Click(chromedp.CSS(`a[data-host-link]`)), chromedp.WaitVisible(chromedp.CSS(`.facts`)),
 	)
 }
@@ -453,13 +347,13 @@ func TestWithoutScripts(t *testing.T) {
 func TestAddAHostBecomesItsPage(t *testing.T) {
 	g := newRig(t, time.Now)
 	b := newTab(t, g)
-	b.open("/hosts/new")
-	b.do(chromedp.Submit(chromedp.CSS(`main form`)), chromedp.WaitVisible(chromedp.CSS(`[data-agent-config]`)))
+	b.Open("/hosts/new")
+	b.Do(chromedp.Submit(chromedp.CSS(`main form`)), chromedp.WaitVisible(chromedp.CSS(`[data-agent-config]`)))
 	b.shoot("new-made")
 	keys, err := g.records.Keys(t.Context(), g.org.ID)
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("the keys are %v, %v", keys, err)
 	}
 	h := g.host(saba.Host{Name: "fresh", RegisteredBy: keys[0].ID})
-	b.until(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID))
+	b.Until(fmt.Sprintf(`location.pathname === "/hosts/%s"`, h.ID))
 }
