@@ -11,12 +11,7 @@ var serverCmd = cli.Command{
 	Short: "run the server alone: API, storage and console",
 	Run: func(ctx context.Context, env *cli.Env, args []string) error {
 		var f serverFlags
-		fs := env.Flags("")
-		f.register(fs)
-		if err := env.Parse(fs, args); err != nil {
-			return err
-		}
-		if err := cli.NoOperands(fs); err != nil {
+		if err := f.parse(env, args); err != nil {
 			return err
 		}
 		s, _, err := f.open(ctx, env)

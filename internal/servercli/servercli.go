@@ -5,7 +5,6 @@ package servercli
 import (
 	"context"
 	"crypto/rand"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,10 +27,16 @@ type serverFlags struct {
 	verbose bool
 }
 
-func (f *serverFlags) register(fs *flag.FlagSet) {
+// parse reads the flags from the arguments of a command that takes nothing else.
+func (f *serverFlags) parse(env *cli.Env, args []string) error {
+	fs := env.Flags("")
 	fs.StringVar(&f.listen, "listen", server.DefaultListen, "the `host:port` to serve on")
 	fs.StringVar(&f.data, "data", "./saba-data", "the `folder` that keeps everything; made when it is missing")
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
+	if err := env.Parse(fs, args); err != nil {
+		return err
+	}
+	return cli.NoOperands(fs)
 }
 
 // open opens the server as the flags and the environment say.

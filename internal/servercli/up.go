@@ -26,12 +26,7 @@ var upCmd = cli.Command{
 	Short: "run server and agent of this machine in one process",
 	Run: func(ctx context.Context, env *cli.Env, args []string) error {
 		var f serverFlags
-		fs := env.Flags("")
-		f.register(fs)
-		if err := env.Parse(fs, args); err != nil {
-			return err
-		}
-		if err := cli.NoOperands(fs); err != nil {
+		if err := f.parse(env, args); err != nil {
 			return err
 		}
 		s, log, err := f.open(ctx, env)
