@@ -249,6 +249,9 @@ func (c *console) hostRow(h *saba.Host) hostRow {
 	}
 	now := c.Now().Unix()
 	seen, ok := c.Samples.LastSeen(h.Org, h.ID)
+	if ok && seen < h.CreatedAt && seen >= saba.Minute(h.CreatedAt) {
+		seen = h.CreatedAt // samples carry their minute's first second: nobody is heard of before they exist
+	}
 	switch {
 	case !ok:
 		row.Silent = "no data yet"
