@@ -186,6 +186,16 @@ func TestTheAgentBinaryLinksNoServer(t *testing.T) {
 	}
 }
 
+func TestTheServerLinksNoCloudSDK(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/saba") {
+		for _, sdk := range []string{"github.com/aws/", "github.com/Azure/azure-sdk-for-go/sdk/internal/", "github.com/AzureAD/", "cloud.google.com/go/auth", "google.golang.org/grpc", "go.opentelemetry.io/"} {
+			if strings.HasPrefix(p.ImportPath, sdk) {
+				t.Errorf("saba links %s, which a stand-in should keep out (third_party/README.md)", p.ImportPath)
+			}
+		}
+	}
+}
+
 func TestRequiredModulesAreTheAllowedOnes(t *testing.T) {
 	out, err := exec.Command("go", "mod", "edit", "-json").Output()
 	if err != nil {
