@@ -9,8 +9,12 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// maxMeta bounds a host's meta, in bytes.
-const maxMeta = 1 << 20
+const (
+	maxMeta = 1 << 20 // bytes of a host's meta
+	// maxMetaDepth bounds how deep meta may be nested. Decoders give up at some depth, encoding/json
+	// at 10,000 and others at 1,000, and the list of hosts nests it four deeper than it came.
+	maxMetaDepth = 100
+)
 
 // clientMeta is how Go clients read meta. One host that does not fit makes the whole list of
 // hosts unreadable for all of them.
@@ -46,6 +50,9 @@ func cleanMeta(raw json.RawMessage) (json.RawMessage, error) {
 	if err := json.Compact(&compact, bytes.ToValidUTF8(raw, []byte("\uFFFD"))); err != nil {
 		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
 	}
+	if nesting(compact.Bytes()) > maxMetaDepth {
+		return nil, saba.Invalidf("meta", "must not be nested deeper than %d", maxMetaDepth)
+	}
 	meta, err := mapMembers(compact.Bytes(), func(key string, value json.RawMessage) (json.RawMessage, error) {
 		// Clients match keys without regard to case, and of two they read both.
 		if (strings.EqualFold(key, "kernel") || strings.EqualFold(key, "memory")) && jsonKind(value) == "an object" {
@@ -64,6 +71,27 @@ func cleanMeta(raw json.RawMessage) (json.RawMessage, error) {
 		return nil, saba.Invalidf("meta", "cannot be read: %v", err)
 	}
 	return meta, nil
+}
+
+// nesting returns how deep arrays and objects are nested in a valid JSON value; 0 for a scalar.
+func nesting(value []byte) int {
+	depth, deepest := 0, 0
+	inString := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case inString && c == '\\':
+			i++ // whatever it escapes
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // stringify makes a string of any JSON value: 1 is "1", null is "", and what is nested becomes its text.

@@ -160,6 +160,12 @@ func TestNoHostPoisonsTheList(t *testing.T) { // traps 4 and 5
 		r.refuseSaying(400, "meta.", "POST", "/hosts", `{"name":"x","meta":`+bad+`}`)
 	}
 	r.register(`{"name":"x","meta":{"k":"` + "\xff" + `"}}`)
+	nested := func(depth int) string {
+		return `{"name":"x","meta":{"[[\"[[":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `}}`
+	}
+	r.register(nested(maxMetaDepth))
+	r.refuseSaying(400, "nested deeper than 100", "POST", "/hosts", nested(maxMetaDepth+1))
+	r.refuseSaying(400, "nested deeper than 100", "POST", "/hosts", nested(9_990)) // valid here, and too deep in the list
 	r.names("")
 }
 

@@ -76,8 +76,11 @@ func Run(ctx context.Context, args []string, sys System, commands []Command) int
 	if len(args) > 0 {
 		name = args[0]
 	}
+	helps := []string{"help", "-h", "-help", "--help"}
 	switch {
-	case slices.Contains([]string{"help", "-h", "-help", "--help"}, name):
+	case name == "help" && len(args) > 1 && !slices.Contains(helps, args[1]): // help COMMAND
+		args, name = []string{args[1], "--help"}, args[1]
+	case slices.Contains(helps, name):
 		usage(sys.Stdout, program, commands)
 		return 0
 	case name == "-version" || name == "--version":

@@ -209,7 +209,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	// clients of the API lose their body.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, "/api/"):
+		case r.URL.Path == "/api" || strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "api/"): // "//api/v0" is a base address with a slash too many
 			calls.ServeHTTP(w, r)
 		case r.URL.Path == "/metrics":
 			metrics.ServeHTTP(w, r)

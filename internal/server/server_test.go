@@ -74,7 +74,7 @@ func TestWhoMayReadSabasOwnMetrics(t *testing.T) {
 
 func TestOddPathsOfTheAPIAreNotRedirected(t *testing.T) {
 	s := open(t, options(t))
-	for _, path := range []string{"/api//v0/hosts", "/api/v0//tsdb", "/api/v0/../v0/tsdb", "/api/", "/api/v0"} {
+	for _, path := range []string{"/api//v0/hosts", "/api/v0//tsdb", "/api/v0/../v0/tsdb", "/api/", "/api", "/api/v0", "//api/v0/hosts"} {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("[]"))
 		r.URL.Path = path
 		r.Header.Set("X-Api-Key", key)
@@ -82,6 +82,9 @@ func TestOddPathsOfTheAPIAreNotRedirected(t *testing.T) {
 		s.handler.ServeHTTP(w, r)
 		if w.Code/100 == 3 || w.Body.Len() == 0 {
 			t.Errorf("POST %s = %d with %d bytes, want no redirect and a body", path, w.Code, w.Body.Len())
+		}
+		if kind := w.Header().Get("Content-Type"); kind != "application/json" {
+			t.Errorf("POST %s answers with %q, want JSON", path, kind)
 		}
 	}
 }
