@@ -27,6 +27,20 @@ const (
 	DefaultRoot = "/var/lib/saba-agent"
 	// DefaultAPIBase is the address that a saba server on the same machine listens on.
 	DefaultAPIBase = "http://127.0.0.1:3838"
+
+	// The bounds of the values that wait for the server. Older ones than DefaultQueueAge are
+	// taken by no server of the protocol.
+	DefaultQueueBytes = 64 << 20
+	DefaultQueueAge   = saba.MaxLate
+)
+
+// The bounds of what a plugin's table may ask for, where the protocol has some.
+const (
+	leastCheckInterval, mostCheckInterval = 1, 60 // minutes
+	leastNotificationInterval             = 10    // minutes
+	mostCheckAttempts                     = 10
+	leastExecutionInterval                = 10  // minutes
+	maxMemo                               = 250 // characters
 )
 
 // The platforms that a configuration may name; PlatformAuto tries the others.
@@ -55,22 +69,78 @@ type Config struct {
 	DisksIgnore       *regexp.Regexp
 	InterfacesIgnore  *regexp.Regexp
 	UseMountpoint     bool
-	Metrics           []MetricPlugin // by name
+	Linux             []string      // families of metrics besides the usual ones; empty is none
+	QueueBytes        int64         // of the disk, for values that wait for the server; 0 means DefaultQueueBytes
+	QueueAge          time.Duration // after which they are given up; 0 means DefaultQueueAge
 
-	// Checks and Metadata hold the names of plugins that this version knows but does not run yet.
-	Checks   []string
-	Metadata []string
-	// Notes are sentences about what the file says and this version does not do: for the log.
+	// The plugins of each kind, by name.
+	Metrics  []MetricPlugin
+	Checks   []CheckPlugin
+	Metadata []MetadataPlugin
+
+	// APIKeyFile is where APIKey was read from; "" when it stands in the configuration.
+	APIKeyFile string
+	// Notes are sentences about what the file says and the agent does otherwise: for the log.
 	Notes []string
 }
 
-// A MetricPlugin is an external command that prints values; parseValues says how.
+// What a plugin of each kind runs is either Command, a process, or Bundled: the name and the
+// arguments of a plugin that is part of this program. A plugin that is bundled has no
+// Command.Args and no Command.User; the environment and the timeout of its Command count.
+
+// A MetricPlugin prints values; parseValues says how.
 type MetricPlugin struct {
 	Name             string
 	Command          Command
+	Bundled          []string
 	CustomIdentifier string         // whose values they are; "" is this host
 	Include, Exclude *regexp.Regexp // on the key without "custom."; Exclude wins; nil lets everything pass
 	UsePluginTime    bool           // a value's time is the plugin's, not the minute's
+}
+
+// A CheckPlugin gives a verdict; judge says how.
+type CheckPlugin struct {
+	Name                 string
+	Command              Command
+	Bundled              []string
+	CustomIdentifier     string        // which host it is about; "" is this one
+	Interval             time.Duration // from one run to the next: 1 to 60 whole minutes
+	NotificationInterval int64         // minutes, 10 or more; 0 means: do not tell again
+	MaxCheckAttempts     int64         // 1 to 10 bad verdicts in a row before an alert opens; 0 is the server's default
+	PreventAutoClose     bool          // OK is never reported: a person closes the alert
+	Action               *Command      // run after every run of the check; nil is none
+	Memo                 string        // at most maxMemo characters
+}
+
+// A MetadataPlugin prints a JSON document about this host.
+type MetadataPlugin struct {
+	Name     string // the document's namespace
+	Command  Command
+	Bundled  []string
+	Interval time.Duration // from one run to the next: 10 minutes or more
+}
+
+// identifiers returns the custom identifiers of the other hosts that plugins report on, sorted.
+func (c Config) identifiers() []string {
+	all := map[string]bool{}
+	for _, p := range c.Metrics {
+		all[p.CustomIdentifier] = true
+	}
+	for _, p := range c.Checks {
+		all[p.CustomIdentifier] = true
+	}
+	delete(all, "")
+	return slices.Sorted(maps.Keys(all))
+}
+
+// ApplyEnvironment replaces what the environment says otherwise: SABA_API_KEY and SABA_API_BASE,
+// or, as other agents of the protocol name them, MACKEREL_APIKEY and MACKEREL_APIBASE. Of two
+// that are set, saba's own counts. A variable that is empty says nothing.
+func (c *Config) ApplyEnvironment(getenv func(string) string) {
+	if key := cmp.Or(getenv("SABA_API_KEY"), getenv("MACKEREL_APIKEY")); key != "" {
+		c.APIKey, c.APIKeyFile = key, ""
+	}
+	c.APIBase = cmp.Or(getenv("SABA_API_BASE"), getenv("MACKEREL_APIBASE"), c.APIBase)
 }
 
 // A Mistake is something in a configuration file that only a person can mend. It matches saba.ErrInvalid.
@@ -90,12 +160,24 @@ func (m *Mistake) Error() string {
 // Is makes a Mistake match saba.ErrInvalid.
 func (m *Mistake) Is(target error) bool { return target == saba.ErrInvalid }
 
-// Load reads the configuration file and the files that its include pattern names, in lexical
+// LoadOptions are what a configuration is checked against besides its own rules.
+type LoadOptions struct {
+	// Bundled says whether this program has a plugin of a kind ("metrics", "checks" or
+	// "metadata") and name; nil lets every name pass.
+	Bundled func(kind, name string) bool
+	// LinuxFamilies are the names that [linux] metrics may hold; nil means those of this version.
+	LinuxFamilies []string
+}
+
+// Load is LoadWith without options.
+func Load(file string) (Config, error) { return LoadWith(file, LoadOptions{}) }
+
+// LoadWith reads the configuration file and the files that its include pattern names, in lexical
 // order, each on top of those before: a value replaces a value, a plugin replaces the plugin
 // of the same name as a whole. The error joins every Mistake found, not the first one only.
 // A missing file is an error matching os.ErrNotExist.
-func Load(file string) (Config, error) {
-	l := loader{metrics: map[string]MetricPlugin{}, checks: map[string]bool{}, metadata: map[string]bool{}}
+func LoadWith(file string, o LoadOptions) (Config, error) {
+	l := newLoader(o)
 	if err := l.load(file, false); err != nil {
 		return Config{}, err
 	}
@@ -110,30 +192,36 @@ func Load(file string) (Config, error) {
 			}
 		}
 	}
+	l.readKey()
 	if len(l.mistakes) > 0 {
 		return Config{}, errors.Join(l.mistakes...)
 	}
 	c := l.config
-	for _, name := range slices.Sorted(maps.Keys(l.metrics)) {
-		c.Metrics = append(c.Metrics, l.metrics[name])
-	}
-	c.Checks = slices.Sorted(maps.Keys(l.checks))
-	c.Metadata = slices.Sorted(maps.Keys(l.metadata))
-	if len(c.Checks) > 0 {
-		c.Notes = append(c.Notes, "this version does not run check plugins yet: "+strings.Join(c.Checks, ", "))
-	}
-	if len(c.Metadata) > 0 {
-		c.Notes = append(c.Notes, "this version does not run metadata plugins yet: "+strings.Join(c.Metadata, ", "))
-	}
+	c.Metrics, c.Checks, c.Metadata = byName(l.metrics), byName(l.checks), byName(l.metadata)
 	return c, nil
+}
+
+// byName returns the values of m in the order of their names.
+func byName[T any](m map[string]T) []T {
+	var all []T
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, m[name])
+	}
+	return all
 }
 
 // A loader collects what files say, and what is wrong with them.
 type loader struct {
+	options  LoadOptions
 	config   Config
 	metrics  map[string]MetricPlugin
-	checks   map[string]bool
-	metadata map[string]bool
+	checks   map[string]CheckPlugin
+	metadata map[string]MetadataPlugin
+
+	// Where the key came from.
+	keyFile   string // the configuration file that said so
+	keyLine   int
+	keyInFile bool // the file being read has one
 
 	include     string
 	includeLine int
@@ -144,6 +232,19 @@ type loader struct {
 	lines    map[string]int // line of each key, by path; see join
 	mistakes []error
 }
+
+func newLoader(o LoadOptions) *loader {
+	if o.Bundled == nil {
+		o.Bundled = func(string, string) bool { return true }
+	}
+	if o.LinuxFamilies == nil {
+		o.LinuxFamilies = linuxFamilies
+	}
+	return &loader{options: o, metrics: map[string]MetricPlugin{}, checks: map[string]CheckPlugin{}, metadata: map[string]MetadataPlugin{}}
+}
+
+// linuxFamilies are the metrics of Linux that a configuration may ask for.
+var linuxFamilies = []string{"pressure", "tcp", "files", "scheduler", "oom", "disklatency", "uptime", "conntrack", "inodes", "cgroup"}
 
 // maxConfig bounds a configuration file: far above any real one, far below what hurts.
 const maxConfig = 4 << 20
@@ -166,7 +267,7 @@ func (l *loader) load(file string, included bool) error {
 
 // read takes the content of one file; what is wrong with it goes to l.mistakes.
 func (l *loader) read(file string, b []byte, included bool) {
-	l.file, l.included = file, included
+	l.file, l.included, l.keyInFile = file, included, false
 	var m map[string]any
 	if err := toml.Unmarshal(b, &m); err != nil {
 		line := 0
@@ -223,7 +324,8 @@ func table(name string, keys []key) key {
 
 // topKeys is every key of a configuration file.
 var topKeys = []key{
-	config("apikey", asString, func(c *Config) *string { return &c.APIKey }),
+	{"apikey", func(l *loader, path []string, v any) error { return l.setKey(path, v, false) }},
+	{"apikey_file", func(l *loader, path []string, v any) error { return l.setKey(path, v, true) }},
 	config("apibase", asBase, func(c *Config) *string { return &c.APIBase }),
 	config("root", asString, func(c *Config) *string { return &c.Root }),
 	config("roles", asRoles, func(c *Config) *[]saba.RoleName { return &c.Roles }),
@@ -263,6 +365,16 @@ var topKeys = []key{
 	table("interfaces", []key{
 		config("ignore", asRegexp, func(c *Config) **regexp.Regexp { return &c.InterfacesIgnore }),
 		unused("use_adapter", asBool, "interfaces.use_adapter has an effect on Windows only"),
+	}),
+	table("linux", []key{
+		{"metrics", func(l *loader, _ []string, v any) (err error) {
+			l.config.Linux, err = asFamilies(v, l.options.LinuxFamilies)
+			return err
+		}},
+	}),
+	table("queue", []key{
+		config("max_bytes", asBytes, func(c *Config) *int64 { return &c.QueueBytes }),
+		config("max_age", asQueueAge, func(c *Config) *time.Duration { return &c.QueueAge }),
 	}),
 	table("plugin", []key{
 		{"metrics", func(l *loader, path []string, v any) error { return l.plugins(path, v, kindMetrics) }},
@@ -310,6 +422,74 @@ func (l *loader) line(path []string) int { return l.lines[join(path)] }
 
 func (l *loader) mistake(path []string, format string, args ...any) {
 	l.mistakes = append(l.mistakes, &Mistake{l.file, l.line(path), fmt.Sprintf(format, args...)})
+}
+
+// note keeps a sentence for the log about what stands at path.
+func (l *loader) note(path []string, format string, args ...any) {
+	l.config.Notes = append(l.config.Notes, (&Mistake{l.file, l.line(path), fmt.Sprintf(format, args...)}).Error())
+}
+
+// setKey takes the API key, or the name of the file that holds it. Of those in several files
+// the last one counts; two in one file contradict each other.
+func (l *loader) setKey(path []string, v any, inFile bool) error {
+	s, err := asString(v)
+	switch {
+	case err != nil || s == "":
+		return err
+	case l.keyInFile:
+		return errors.New("is one too many: of apikey and apikey_file, write one")
+	}
+	l.keyInFile, l.keyFile, l.keyLine = true, l.file, l.line(path)
+	if !inFile {
+		l.config.APIKey, l.config.APIKeyFile = s, ""
+		return nil
+	}
+	if !filepath.IsAbs(s) {
+		s = filepath.Join(filepath.Dir(l.file), s)
+	}
+	l.config.APIKey, l.config.APIKeyFile = "", s
+	return nil
+}
+
+// readKey reads the file that holds the API key, if there is one.
+func (l *loader) readKey() {
+	file := l.config.APIKeyFile
+	if file == "" {
+		return
+	}
+	key, mode, err := readKeyFile(file)
+	if err != nil {
+		l.mistakes = append(l.mistakes, &Mistake{l.keyFile, l.keyLine, "apikey_file " + err.Error()})
+		return
+	}
+	l.config.APIKey = key
+	if mode.Perm()&0o077 != 0 {
+		text := fmt.Sprintf("apikey_file %s is open to more than its owner (mode %04o): chmod 600 it", file, mode.Perm())
+		l.config.Notes = append(l.config.Notes, (&Mistake{l.keyFile, l.keyLine, text}).Error())
+	}
+}
+
+// readKeyFile returns the API key that a file holds on its only line.
+func readKeyFile(file string) (string, os.FileMode, error) {
+	const most = 4096
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", 0, fmt.Errorf("%s does not exist", file)
+	case err != nil:
+		return "", 0, fmt.Errorf("cannot be read: %w", err)
+	case !info.Mode().IsRegular() || info.Size() > most:
+		return "", 0, fmt.Errorf("%s does not hold a key alone", file) // nor is a pipe waited for
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", 0, fmt.Errorf("cannot be read: %w", err)
+	}
+	key := strings.TrimSpace(string(b))
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", 0, fmt.Errorf("%s does not hold a key alone", file) // what it holds stays unsaid
+	}
+	return key, info.Mode(), nil
 }
 
 // shown is a path as its reader would write it.
@@ -561,6 +741,127 @@ func asMinutes(v any) (int64, error) {
 	return asCount(int64(d / time.Minute))
 }
 
+// asWhole reads an integer of which negative ones mean 0, as in other agents of the protocol.
+func asWhole(v any) (int64, error) {
+	if n, ok := v.(int64); ok && n < 0 {
+		return 0, nil
+	}
+	return asCount(v)
+}
+
+// asFamilies reads a list of names, of which there are those in all; true is every one.
+func asFamilies(v any, all []string) ([]string, error) {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return slices.Clone(all), nil
+		}
+		return nil, nil
+	case []any:
+	default:
+		return nil, wrongType("an array of strings, or true for all", v)
+	}
+	names, err := asStrings(v)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			var known []key
+			for _, k := range all {
+				known = append(known, key{name: k})
+			}
+			return nil, fmt.Errorf("has the unknown family %q%s", n, cmp.Or(nearest(n, known), ": there are "+strings.Join(all, ", ")))
+		}
+	}
+	return names, nil
+}
+
+// asBytes reads a size: an integer of bytes, or a string such as "64 MiB".
+func asBytes(v any) (int64, error) {
+	const least, most = 1 << 20, 1 << 40
+	n, ok := v.(int64)
+	if s, isString := v.(string); isString {
+		digits := strings.TrimRight(s, "KMGiB ")
+		unit, known := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[strings.TrimSpace(s[len(digits):])]
+		d, err := strconv.ParseInt(digits, 10, 32)
+		if err != nil || !known {
+			return 0, fmt.Errorf("must be a size such as \"64 MiB\", not %q", s)
+		}
+		n, ok = d*unit, true
+	}
+	switch {
+	case !ok:
+		return 0, wrongType("an integer of bytes or a size such as \"64 MiB\"", v)
+	case n < least || n > most:
+		return 0, fmt.Errorf("must be 1 MiB to 1024 GiB, not %d bytes", n)
+	}
+	return n, nil
+}
+
+func asQueueAge(v any) (time.Duration, error) {
+	s, err := asString(v)
+	if err != nil {
+		return 0, err
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Minute || d > DefaultQueueAge {
+		return 0, fmt.Errorf("must be a duration from \"1m\" to \"24h\", after which servers take no values, not %q", s)
+	}
+	return d, nil
+}
+
+// asWords splits a line into words as a shell does: at blanks, but for those in 'single' or
+// "double" quotes or behind a backslash. Nothing is expanded, and no other character is special.
+func asWords(v any) ([]string, error) {
+	s, err := asString(v)
+	if err != nil {
+		return nil, err
+	}
+	var words []string
+	var word strings.Builder
+	inWord, quote := false, rune(0)
+	escaped := false
+	for _, r := range s {
+		switch {
+		case escaped:
+			if quote == '"' && !strings.ContainsRune("\"\\$`", r) {
+				word.WriteByte('\\') // which is special there before those only
+			}
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped, inWord = true, true
+		case r == quote && quote != 0:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, inWord = r, true
+		case quote == 0 && strings.ContainsRune(" \t\r\n", r):
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		default:
+			word.WriteRune(r)
+			inWord = true
+		}
+	}
+	switch {
+	case quote != 0:
+		return nil, fmt.Errorf("has a %c that is not closed", quote)
+	case escaped:
+		return nil, errors.New("ends in a backslash")
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 || words[0] == "" {
+		return nil, errors.New("is empty: write the name of a plugin, and its options")
+	}
+	return words, nil
+}
+
 // The kinds of plugins, as a set.
 const (
 	kindMetrics = 1 << iota
@@ -584,16 +885,25 @@ func kindName(kind int) string {
 	return "plugin"
 }
 
-// A pluginKey is one name that a plugin's table may hold.
+// A pluginTable is what the table of a plugin says, of whichever kind, and that of an action.
+type pluginTable struct {
+	metric   MetricPlugin // has what all of them have
+	check    CheckPlugin
+	metadata MetadataPlugin
+
+	command, plugin bool // the table has that key
+}
+
+// A pluginKey is one name that a plugin's table may hold. set returns an error as a key does.
 type pluginKey struct {
 	name  string
 	kinds int
-	set   func(p *MetricPlugin, v any) error
+	set   func(l *loader, path []string, p *pluginTable, v any) error
 }
 
-// field returns a plugin's key whose value is kept; checked, one whose value this version only checks.
-func field[T any](name string, kinds int, read func(v any) (T, error), to func(*MetricPlugin) *T) pluginKey {
-	return pluginKey{name, kinds, func(p *MetricPlugin, v any) error {
+// field returns a plugin's key whose value is kept as it is.
+func field[T any](name string, kinds int, read func(v any) (T, error), to func(*pluginTable) *T) pluginKey {
+	return pluginKey{name, kinds, func(_ *loader, _ []string, p *pluginTable, v any) error {
 		x, err := read(v)
 		if err == nil {
 			*to(p) = x
@@ -602,35 +912,98 @@ func field[T any](name string, kinds int, read func(v any) (T, error), to func(*
 	}}
 }
 
-func checked[T any](name string, kinds int, read func(v any) (T, error)) pluginKey {
-	return pluginKey{name, kinds, func(_ *MetricPlugin, v any) error {
-		_, err := read(v)
-		return err
+// bounded returns a plugin's key that holds a number of some unit. One outside of least to most
+// becomes the nearest inside, with a note.
+func bounded(name string, kinds int, read func(v any) (int64, error), least, most int64, unit string, keep func(p *pluginTable, n int64)) pluginKey {
+	return pluginKey{name, kinds, func(l *loader, path []string, p *pluginTable, v any) error {
+		n, err := read(v)
+		if err != nil {
+			return err
+		}
+		in := min(max(n, least), most)
+		if in != n {
+			l.note(path, "%s is %d and counts as %d%s", shown(path), n, in, unit)
+		}
+		keep(p, in)
+		return nil
 	}}
 }
 
 // commandKeys is every key of a table that says what to run, which a check's action is too.
 var commandKeys = []pluginKey{
-	field("command", kindAll, asArgs, func(p *MetricPlugin) *[]string { return &p.Command.Args }),
-	field("user", kindAll, asString, func(p *MetricPlugin) *string { return &p.Command.User }),
-	field("env", kindAll, asEnv, func(p *MetricPlugin) *[]string { return &p.Command.Env }),
-	field("timeout_seconds", kindAll, asSeconds, func(p *MetricPlugin) *time.Duration { return &p.Command.Timeout }),
+	{"command", kindAll, func(_ *loader, _ []string, p *pluginTable, v any) (err error) {
+		p.command = true
+		p.metric.Command.Args, err = asArgs(v)
+		return err
+	}},
+	field("user", kindAll, asString, func(p *pluginTable) *string { return &p.metric.Command.User }),
+	field("env", kindAll, asEnv, func(p *pluginTable) *[]string { return &p.metric.Command.Env }),
+	field("timeout_seconds", kindAll, asSeconds, func(p *pluginTable) *time.Duration { return &p.metric.Command.Timeout }),
 }
 
 // pluginKeys is every key of a plugin's table.
 var pluginKeys = slices.Concat(commandKeys, []pluginKey{
-	field("custom_identifier", kindMetrics|kindChecks, asString, func(p *MetricPlugin) *string { return &p.CustomIdentifier }),
-	field("include_pattern", kindMetrics, asRegexp, func(p *MetricPlugin) **regexp.Regexp { return &p.Include }),
-	field("exclude_pattern", kindMetrics, asRegexp, func(p *MetricPlugin) **regexp.Regexp { return &p.Exclude }),
-	field("use_plugin_timestamp", kindMetrics, asBool, func(p *MetricPlugin) *bool { return &p.UsePluginTime }),
-	checked("check_interval", kindChecks, asMinutes),
-	checked("notification_interval", kindChecks, asMinutes),
-	checked("max_check_attempts", kindChecks, asCount),
-	checked("prevent_alert_auto_close", kindChecks, asBool),
-	checked("memo", kindChecks, asString),
-	checked("action", kindChecks, asAction),
-	checked("execution_interval", kindMetadata, asMinutes),
+	{"plugin", kindAll, func(_ *loader, _ []string, p *pluginTable, v any) (err error) {
+		p.plugin = true
+		p.metric.Bundled, err = asWords(v)
+		return err
+	}},
+	field("custom_identifier", kindMetrics|kindChecks, asString, func(p *pluginTable) *string { return &p.metric.CustomIdentifier }),
+	field("include_pattern", kindMetrics, asRegexp, func(p *pluginTable) **regexp.Regexp { return &p.metric.Include }),
+	field("exclude_pattern", kindMetrics, asRegexp, func(p *pluginTable) **regexp.Regexp { return &p.metric.Exclude }),
+	field("use_plugin_timestamp", kindMetrics, asBool, func(p *pluginTable) *bool { return &p.metric.UsePluginTime }),
+	bounded("check_interval", kindChecks, asMinutes, leastCheckInterval, mostCheckInterval, " minutes", func(p *pluginTable, n int64) {
+		p.check.Interval = time.Duration(n) * time.Minute
+	}),
+	bounded("notification_interval", kindChecks, asMinutes, leastNotificationInterval, math.MaxInt32, " minutes", func(p *pluginTable, n int64) {
+		p.check.NotificationInterval = n
+	}),
+	bounded("max_check_attempts", kindChecks, asWhole, 0, mostCheckAttempts, "", func(p *pluginTable, n int64) {
+		p.check.MaxCheckAttempts = n
+	}),
+	field("prevent_alert_auto_close", kindChecks, asBool, func(p *pluginTable) *bool { return &p.check.PreventAutoClose }),
+	{"memo", kindChecks, setMemo},
+	{"action", kindChecks, setAction},
+	bounded("execution_interval", kindMetadata, asMinutes, leastExecutionInterval, math.MaxInt32, " minutes", func(p *pluginTable, n int64) {
+		p.metadata.Interval = time.Duration(n) * time.Minute
+	}),
 })
+
+func setMemo(l *loader, path []string, p *pluginTable, v any) error {
+	s, err := asString(v)
+	if err != nil {
+		return err
+	}
+	if p.check.Memo = firstRunes(s, maxMemo); len(p.check.Memo) < len(s) {
+		l.note(path, "%s is longer than %d characters and was cut", shown(path), maxMemo)
+	}
+	return nil
+}
+
+// firstRunes returns the first n characters of s.
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}
+
+// setAction reads the table of a check's action. Without a command it is none.
+func setAction(l *loader, path []string, p *pluginTable, v any) error {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return wrongType("a table", v)
+	}
+	var action pluginTable
+	l.pluginSection(path, m, commandKeys, kindChecks, &action)
+	if action.command {
+		p.check.Action = &action.metric.Command
+	}
+	return nil
+}
 
 var pluginName = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
 
@@ -650,48 +1023,76 @@ func (l *loader) plugins(path []string, v any, kind int) error {
 		if kind != kindMetrics && !pluginName.MatchString(name) {
 			l.mistake(at, "%s has a name that the server refuses: use A-Z a-z 0-9 _ - only", shown(at))
 		}
-		p := l.plugin(at, t, kind)
-		switch p.Name = name; kind {
-		case kindMetrics:
-			l.metrics[name] = p
-		case kindChecks:
-			l.checks[name] = true
-		case kindMetadata:
-			l.metadata[name] = true
+		if kind == kindMetadata && strings.HasPrefix(name, "mackerel") {
+			l.mistake(at, "%s has a name that the server refuses: those that begin with mackerel are its own", shown(at))
 		}
+		l.plugin(at, name, t, kind)
 	}
 	return nil
 }
 
-func (l *loader) plugin(path []string, m map[string]any, kind int) MetricPlugin {
-	var p MetricPlugin
-	hasCommand := false
+// plugin reads the table of one plugin.
+func (l *loader) plugin(path []string, name string, m map[string]any, kind int) {
+	var p pluginTable
+	l.pluginSection(path, m, pluginKeys, kind, &p)
+	kindWord := strings.TrimPrefix(kindName(kind), "plugin.")
+	switch b := p.metric.Bundled; {
+	case p.command && p.plugin:
+		l.mistake(path, "%s has both command and plugin: write one of them", shown(path))
+	case !p.command && !p.plugin:
+		l.mistake(path, "%s has no command", shown(path))
+	case p.plugin && p.metric.Command.User != "":
+		l.mistake(path, "%s has a user, but a plugin that is part of this program runs as the program does: remove user, or write a command", shown(path))
+	case len(b) > 0 && !l.options.Bundled(kindWord, b[0]):
+		l.mistake(path, "%s names %q, which is not among the %s plugins of this program", shown(path), b[0], kindWord)
+	}
+	switch p.metric.Name = name; kind {
+	case kindMetrics:
+		l.metrics[name] = p.metric
+	case kindChecks:
+		c := p.check
+		c.Name, c.Command, c.Bundled, c.CustomIdentifier = name, p.metric.Command, p.metric.Bundled, p.metric.CustomIdentifier
+		c.Interval = cmp.Or(c.Interval, leastCheckInterval*time.Minute)
+		if c.PreventAutoClose && c.MaxCheckAttempts > 1 {
+			l.note(path, "%s has prevent_alert_auto_close, so max_check_attempts counts as 1, not %d", shown(path), c.MaxCheckAttempts)
+			c.MaxCheckAttempts = 1
+		}
+		l.checks[name] = c
+	case kindMetadata:
+		l.metadata[name] = MetadataPlugin{Name: name, Command: p.metric.Command, Bundled: p.metric.Bundled,
+			Interval: cmp.Or(p.metadata.Interval, leastExecutionInterval*time.Minute)}
+	}
+}
+
+// pluginSection reads the keys of one table of a plugin into p, in the order of their lines.
+func (l *loader) pluginSection(path []string, m map[string]any, keys []pluginKey, kind int, p *pluginTable) {
+	seen := map[string]string{}
 	for _, name := range l.inOrder(path, m) {
 		at := append(slices.Clone(path), name)
-		i := slices.IndexFunc(pluginKeys, func(k pluginKey) bool { return strings.EqualFold(k.name, name) })
+		i := slices.IndexFunc(keys, func(k pluginKey) bool { return strings.EqualFold(k.name, name) })
 		switch {
 		case i < 0:
 			var known []key
-			for _, k := range pluginKeys {
+			for _, k := range keys {
 				if k.kinds&kind != 0 {
 					known = append(known, key{name: k.name})
 				}
 			}
 			l.mistake(at, "unknown key %q%s", shown(at), nearest(name, known))
 			continue
-		case pluginKeys[i].kinds&kind == 0:
-			l.mistake(at, "%s has no meaning there: %q belongs to %s", shown(at), pluginKeys[i].name, kindName(pluginKeys[i].kinds))
+		case keys[i].kinds&kind == 0:
+			l.mistake(at, "%s has no meaning there: %q belongs to %s", shown(at), keys[i].name, kindName(keys[i].kinds))
 			continue
 		}
-		hasCommand = hasCommand || pluginKeys[i].name == "command"
-		if err := pluginKeys[i].set(&p, m[name]); err != nil {
+		if before, dup := seen[keys[i].name]; dup {
+			l.mistake(at, "%s is the same key as %s: keys do not tell upper from lower case", shown(at), before)
+			continue
+		}
+		seen[keys[i].name] = name
+		if err := keys[i].set(l, at, p, m[name]); err != nil {
 			l.mistake(at, "%s %v", shown(at), err)
 		}
 	}
-	if !hasCommand {
-		l.mistake(path, "%s has no command", shown(path))
-	}
-	return p
 }
 
 // asArgs reads a command: a string is for the shell, an array is run as it is.
@@ -732,22 +1133,4 @@ func asEnv(v any) ([]string, error) {
 		}
 	}
 	return env, nil
-}
-
-// asAction checks the table of a check's action.
-func asAction(v any) (struct{}, error) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return struct{}{}, wrongType("a table", v)
-	}
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		i := slices.IndexFunc(commandKeys, func(p pluginKey) bool { return strings.EqualFold(p.name, k) })
-		if i < 0 {
-			return struct{}{}, fmt.Errorf("has the unknown key %q", k)
-		}
-		if err := commandKeys[i].set(&MetricPlugin{}, m[k]); err != nil {
-			return struct{}{}, fmt.Errorf("is wrong: %s %w", k, err)
-		}
-	}
-	return struct{}{}, nil
 }
