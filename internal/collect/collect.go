@@ -18,6 +18,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,13 +42,13 @@ type Source struct {
 // All is every family of host metrics, one line each.
 var All = []Source{
 	{"loadavg", func(o Options) Collector { return &Loadavg{Proc: o.Proc} }},
-	{"cpu", func(o Options) Collector { return &CPU{Proc: o.Proc, Clock: o.Clock} }},
+	{"cpu", func(o Options) Collector { return &CPU{Proc: o.Proc, Watch: o.watch} }},
 	{"memory", func(o Options) Collector { return &Memory{Proc: o.Proc} }},
 	{"disk", func(o Options) Collector {
-		return &Disk{Proc: o.Proc, Sys: o.Sys, Clock: o.Clock, Ignore: o.DisksIgnore, UseMountpoint: o.UseMountpoint}
+		return &Disk{Proc: o.Proc, Sys: o.Sys, Watch: o.watch, Ignore: o.DisksIgnore, UseMountpoint: o.UseMountpoint}
 	}},
 	{"interface", func(o Options) Collector {
-		return &Interface{Proc: o.Proc, Clock: o.Clock, Ignore: o.InterfacesIgnore}
+		return &Interface{Proc: o.Proc, Watch: o.watch, Ignore: o.InterfacesIgnore}
 	}},
 	{"filesystem", func(o Options) Collector {
 		return &Filesystem{Proc: o.Proc, Sys: o.Sys, Usage: o.usage, Ignore: o.FilesystemsIgnore, UseMountpoint: o.UseMountpoint}
@@ -72,6 +73,7 @@ type Options struct {
 	HTTP  *http.Client                           // asks the cloud's metadata services
 
 	usage *prober // shared by Filesystem and Facts, so that a stuck mount is known to both
+	watch *Watch  // shared by all counters
 }
 
 // maxValues bounds what one collector may bring in a round. A host that runs many containers
@@ -80,8 +82,9 @@ const maxValues = 1000
 
 // A Set collects the metrics and facts of one host. Make it with New.
 type Set struct {
-	opts  Options
-	parts []*part
+	opts    Options
+	parts   []*part
+	brought int // how many values the last round had
 }
 
 // A part is a collector of a Set.
@@ -93,7 +96,9 @@ type part struct {
 
 // New returns a Set of every collector in All.
 func New(o Options) *Set {
+	o.Proc, o.Sys, o.Root = procOrHost(o.Proc), sysOrHost(o.Sys), rootOrHost(o.Root)
 	o.usage = &prober{stat: o.Stat}
+	o.watch = &Watch{Clock: o.Clock, Proc: o.Proc}
 	s := &Set{opts: o}
 	for _, src := range All {
 		s.parts = append(s.parts, &part{name: src.Name, collector: src.New(o)})
@@ -115,46 +120,33 @@ type Outcome struct {
 	Err      error         // what is missing and why; nil when nothing is
 }
 
-// Collect runs all collectors at once and returns when each has answered, or at limit, or
-// when ctx ends, with what is there by then. A collector that fails, panics or is late costs
-// only its own values. One that is late is skipped, with an error, until its call has
-// returned; its late values are dropped.
+// Collect runs all collectors and returns when each has answered, or at limit, or when ctx
+// ends, with what is there by then. A collector that fails, panics or is late costs only its
+// own values. One that is late is skipped, with an error, until its call has returned; its
+// late values are dropped. One call at a time.
 //
 // A call that hangs in the kernel cannot be ended, so the goroutine of a late collector may
 // outlive Collect: at most one a collector. Every other goroutine is waited for.
 func (s *Set) Collect(ctx context.Context, limit time.Duration) Round {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	start := time.Now()
-	answers := make([]chan answer, len(s.parts))
-	for i, p := range s.parts {
-		if !p.busy.CompareAndSwap(false, true) {
-			continue
+	t := turn{answers: make([]*answer, len(s.parts)), start: time.Now()}
+	inTurn(ctx, len(s.parts), func(i int) { t.answer(i, s.parts[i].collect(ctx)) })
+	r := Round{Sources: make([]Outcome, 0, len(s.parts)), Values: make([]saba.Value, 0, s.brought+8)}
+	seen := make(map[string]int, s.brought+8) // name → index in r.Values
+	for i, a := range t.close() {
+		if a == nil {
+			took := time.Since(t.start)
+			a = &answer{err: fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), ctx.Err()), took: took}
 		}
-		answers[i] = make(chan answer, 1) // buffered: nobody may be listening any more
-		go func() {
-			a := p.collect(ctx)
-			a.took = time.Since(start)
-			p.busy.Store(false)
-			answers[i] <- a
-		}()
-	}
-	var r Round
-	seen := make(map[string]int, 128) // name → index in r.Values
-	for i, p := range s.parts {
-		var a answer
-		if answers[i] == nil {
-			a.err = errors.New("still running since an earlier turn")
-		} else {
-			a = wait(ctx, answers[i], start)
-		}
-		out := Outcome{Name: p.name, Duration: a.took}
-		out.Values, out.Err = r.take(seen, a)
+		out := Outcome{Name: s.parts[i].name, Duration: a.took}
+		out.Values, out.Err = r.take(seen, *a)
 		if out.Err != nil {
-			out.Err = fmt.Errorf("collect %s: %w", p.name, out.Err)
+			out.Err = fmt.Errorf("collect %s: %w", out.Name, out.Err)
 		}
 		r.Sources = append(r.Sources, out)
 	}
+	s.brought = len(r.Values)
 	return r
 }
 
@@ -165,31 +157,46 @@ type answer struct {
 	took   time.Duration
 }
 
-// collect calls the collector; a panic becomes an error.
+// A turn gathers the answers of a round until it closes.
+type turn struct {
+	start time.Time
+
+	mu      sync.Mutex
+	answers []*answer // by part; nil while there is none
+	closed  bool
+}
+
+func (t *turn) answer(i int, a answer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.answers[i] = &a
+	}
+}
+
+// close returns the answers; later ones are dropped.
+func (t *turn) close() []*answer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	return t.answers
+}
+
+// collect calls the collector, unless an earlier call has not returned; a panic becomes an error.
 func (p *part) collect(ctx context.Context) (a answer) {
+	if !p.busy.CompareAndSwap(false, true) {
+		return answer{err: errors.New("still running since an earlier turn")}
+	}
+	start := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			a = answer{err: fmt.Errorf("panic: %v", r)}
 		}
+		a.took = time.Since(start)
+		p.busy.Store(false)
 	}()
 	a.values, a.err = p.collector.Collect(ctx)
 	return a
-}
-
-// wait returns the answer, or an error when ctx ends first. An answer that is there wins.
-func wait(ctx context.Context, ch <-chan answer, start time.Time) answer {
-	select {
-	case a := <-ch:
-		return a
-	case <-ctx.Done():
-	}
-	select {
-	case a := <-ch:
-		return a
-	default:
-		took := time.Since(start)
-		return answer{err: fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), ctx.Err()), took: took}
-	}
 }
 
 // take adds the values of a to r and returns how many it took, and a's error joined with

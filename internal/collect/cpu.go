@@ -14,8 +14,8 @@ import (
 
 // CPU reports what the processors did since the previous reading. The zero value reads /proc.
 type CPU struct {
-	Proc  fs.FS // procfs to read; nil means the host's own
-	Clock Clock // nil means the host's
+	Proc  fs.FS  // procfs to read; nil means the host's own
+	Watch *Watch // nil means the host's
 
 	last baseline[cpuTimes]
 }
@@ -32,7 +32,7 @@ func (c *CPU) Collect(context.Context) ([]saba.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	prev, elapsed, ok, err := c.last.next(now, c.Clock, c.Proc)
+	prev, elapsed, ok, err := c.last.next(now, c.Watch)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func twoStats(t *testing.T, before, after string, elapsed time.Duration) map[str
 	t.Helper()
 	proc := fstest.MapFS{"stat": {Data: []byte(before)}}
 	clock := &fakeClock{now: time.Hour}
-	c := &CPU{Proc: proc, Clock: clock.read}
+	c := &CPU{Proc: proc, Watch: &Watch{Clock: clock.read, Proc: proc}}
 	if v, err := c.Collect(t.Context()); v != nil || err != nil {
 		t.Fatalf("first reading: %v, %v; want nothing", v, err)
 	}

@@ -14,11 +14,12 @@ import (
 type Disk struct {
 	Proc          fs.FS          // procfs to read; nil means the host's own
 	Sys           fs.FS          // sysfs, for the device behind /dev/root; nil means the host's own
-	Clock         Clock          // nil means the host's
+	Watch         *Watch         // nil means the host's
 	Ignore        *regexp.Regexp // devices to leave out, by sanitised name; nil leaves out none
 	UseMountpoint bool           // name a device by where its file system is mounted
 
-	last baseline[map[string]diskCounters]
+	last   baseline[map[string]diskCounters]
+	mounts mountTable
 }
 
 // diskCeiling is above what any device does in operations a second.
@@ -36,7 +37,7 @@ func (d *Disk) Collect(context.Context) ([]saba.Value, error) {
 	for _, c := range disks {
 		now[c.device] = c
 	}
-	prev, elapsed, ok, err := d.last.next(now, d.Clock, d.Proc)
+	prev, elapsed, ok, err := d.last.next(now, d.Watch)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -69,12 +70,12 @@ func (d *Disk) Collect(context.Context) ([]saba.Value, error) {
 
 // mountPoints returns where the file system on each block device is mounted, by kernel name.
 func (d *Disk) mountPoints() (map[string]string, error) {
-	mounts, err := readMounts(d.Proc)
+	mounts, err := d.mounts.read(d.Proc, onBlockDevice)
 	if err != nil {
 		return nil, err
 	}
 	points := map[string]string{}
-	for _, m := range distinct(mounts, onBlockDevice) {
+	for _, m := range mounts {
 		points[strings.TrimPrefix(realSource(d.Sys, m), "/dev/")] = m.point
 	}
 	return points, nil

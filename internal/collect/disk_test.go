@@ -41,7 +41,7 @@ func disks(t *testing.T, d *Disk, mountinfo, before, after string) map[string]fl
 	t.Helper()
 	proc := fstest.MapFS{"diskstats": {Data: []byte(before)}, "self/mountinfo": {Data: []byte(mountinfo)}}
 	clock := &fakeClock{now: time.Hour}
-	d.Proc, d.Clock = proc, clock.read
+	d.Proc, d.Watch = proc, &Watch{Clock: clock.read, Proc: proc}
 	if v, err := d.Collect(t.Context()); v != nil || err != nil {
 		t.Fatalf("first reading: %v, %v; want nothing", v, err)
 	}

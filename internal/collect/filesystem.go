@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +22,8 @@ type Filesystem struct {
 	Ignore        *regexp.Regexp // file systems to leave out, by source ("/dev/sda1"); nil leaves out none
 	UseMountpoint bool           // name a file system by where it is mounted
 
-	own prober
+	own    prober
+	mounts mountTable
 }
 
 // Collect returns filesystem.<device>.size and .used in bytes, as df counts: size is what is
@@ -33,36 +33,55 @@ type Filesystem struct {
 // (squashfs, iso9660, erofs) are left out. A mount that does not answer is left out, with one
 // error, until it does.
 func (f *Filesystem) Collect(ctx context.Context) ([]saba.Value, error) {
-	mounts, err := readMounts(f.Proc)
+	usages, err := f.usages(ctx)
+	values := make([]saba.Value, 0, 2*len(usages))
+	for _, u := range usages {
+		if u.Blocks == 0 {
+			continue
+		}
+		values = append(values,
+			saba.Value{Name: "filesystem." + u.label + ".size", Value: float64(u.used()+u.available()) * float64(u.BlockSize)},
+			saba.Value{Name: "filesystem." + u.label + ".used", Value: float64(u.used()) * float64(u.BlockSize)})
+	}
+	return values, err
+}
+
+// A labelled is the usage of a file system with the segment that it has in metric names.
+type labelled struct {
+	label string
+	*Usage
+}
+
+// usages asks the file systems that have metrics. Those that did not answer are in the error.
+func (f *Filesystem) usages(ctx context.Context) ([]labelled, error) {
+	all, err := f.mounts.read(f.Proc, func(m mount) bool { return onBlockDevice(m) && !alwaysFull(m.fsType) })
 	if err != nil {
 		return nil, err
 	}
-	mounts = distinct(mounts, func(m mount) bool {
-		return onBlockDevice(m) && !alwaysFull(m.fsType)
-	})
-	mounts = slices.DeleteFunc(mounts, func(m mount) bool {
-		return f.Ignore != nil && f.Ignore.MatchString(dfSource(f.Sys, m))
-	})
+	mounts, labels := make([]mount, 0, len(all)), make([]string, 0, len(all))
+	for _, m := range all {
+		source := dfSource(f.Sys, m)
+		if f.Ignore != nil && f.Ignore.MatchString(source) {
+			continue
+		}
+		label := strings.TrimPrefix(source, "/dev/")
+		if f.UseMountpoint {
+			label = m.point
+		}
+		mounts, labels = append(mounts, m), append(labels, sanitise(label))
+	}
 	usage := f.Usage
 	if usage == nil {
 		usage = &f.own
 	}
-	usages, errs := usage.all(ctx, mounts)
-	values := make([]saba.Value, 0, 2*len(mounts))
-	for i, m := range mounts {
-		u := usages[i]
-		if u == nil || u.Blocks == 0 {
-			continue
+	answers, errs := usage.all(ctx, mounts)
+	usages := make([]labelled, 0, len(mounts))
+	for i, u := range answers {
+		if u != nil {
+			usages = append(usages, labelled{labels[i], u})
 		}
-		label := sanitise(strings.TrimPrefix(dfSource(f.Sys, m), "/dev/"))
-		if f.UseMountpoint {
-			label = sanitise(m.point)
-		}
-		values = append(values,
-			saba.Value{Name: "filesystem." + label + ".size", Value: float64(u.used()+u.available()) * float64(u.BlockSize)},
-			saba.Value{Name: "filesystem." + label + ".used", Value: float64(u.used()) * float64(u.BlockSize)})
 	}
-	return values, errors.Join(errs...)
+	return usages, errors.Join(errs...)
 }
 
 // A Usage says how full a file system is.
@@ -71,6 +90,8 @@ type Usage struct {
 	Blocks    uint64 // in all
 	Free      uint64 // blocks, those kept for root included
 	Available uint64 // blocks that an ordinary user can still write
+	Files     uint64 // inodes in all; 0 where they are made as needed
+	FreeFiles uint64 // inodes
 }
 
 // used returns how many blocks are used.
@@ -83,6 +104,26 @@ func (u Usage) available() uint64 {
 		return 0
 	}
 	return u.Available
+}
+
+// A mountTable is what a collector chose of the table of mounts. It is parsed anew only when
+// it has changed, which on most hosts is never. The zero value is ready.
+type mountTable struct {
+	text   string
+	chosen []mount
+}
+
+// read returns the distinct mounts that keep accepts: the same function each time. The result
+// is not to be changed.
+func (t *mountTable) read(proc fs.FS, keep func(mount) bool) ([]mount, error) {
+	text, err := readText(procOrHost(proc), "self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	if text != t.text {
+		t.text, t.chosen = text, distinct(parseMountinfo(text), keep)
+	}
+	return t.chosen, nil
 }
 
 // readMounts returns the mounts that this process sees.
@@ -166,12 +207,13 @@ type prober struct {
 	stuck map[string]int // calls that missed their limit and have not returned, by mount point
 }
 
-// A probe is one call to one file system.
+// A probe is one call to one file system. Its fields are guarded by prober.mu.
 type probe struct {
 	usage Usage
 	err   error
-	late  bool // the limit has passed; guarded by prober.mu, as is done
+	begun bool
 	done  bool
+	late  bool // the limit has passed
 }
 
 // all returns the usage of each mount, nil where there is none. The errors name the mounts
@@ -185,37 +227,31 @@ func (p *prober) all(ctx context.Context, mounts []mount) ([]*Usage, []error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	probes := make([]*probe, len(mounts))
-	returned := make(chan struct{}, len(mounts)) // buffered: nobody may be listening any more
-	waiting := 0
 	for i, m := range mounts {
-		if p.isStuck(m.point) {
-			continue
-		}
-		c := &probe{}
-		probes[i] = c
-		waiting++
-		// A call that misses the limit outlives this function, at most one a mount and caller.
-		go func() {
-			u, err := p.call(m.point)
-			p.finish(m.point, c, u, err)
-			returned <- struct{}{}
-		}()
-	}
-	for ; waiting > 0 && ctx.Err() == nil; waiting-- {
-		select {
-		case <-returned:
-		case <-ctx.Done():
+		if !p.isStuck(m.point) {
+			probes[i] = &probe{}
 		}
 	}
+	// A call that misses the limit outlives this function, at most one a mount and caller.
+	inTurn(ctx, len(mounts), func(i int) {
+		c, point := probes[i], mounts[i].point
+		if c == nil || !p.begin(c) {
+			return
+		}
+		u, err := p.call(point)
+		p.finish(point, c, u, err)
+	})
 	usages := make([]*Usage, len(mounts))
 	var errs []error
 	for i, c := range probes {
 		if c == nil {
 			continue
 		}
-		switch late := p.giveUp(mounts[i].point, c); {
-		case late:
+		switch c := p.giveUp(mounts[i].point, c); {
+		case c.late && c.begun:
 			errs = append(errs, fmt.Errorf("the file system on %s did not answer within %v: left out until it does", mounts[i].point, limit.Round(time.Millisecond)))
+		case c.late:
+			errs = append(errs, fmt.Errorf("the file system on %s was not asked: others took the whole of %v", mounts[i].point, limit.Round(time.Millisecond)))
 		case c.err != nil:
 			errs = append(errs, c.err)
 		default:
@@ -231,6 +267,14 @@ func (p *prober) isStuck(point string) bool {
 	return p.stuck[point] > 0
 }
 
+// begin says whether c may still be asked.
+func (p *prober) begin(c *probe) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.begun = !c.late
+	return c.begun
+}
+
 // finish notes that a call has returned. The caller of all reads c only if it was in time.
 func (p *prober) finish(point string, c *probe, u Usage, err error) {
 	p.mu.Lock()
@@ -244,19 +288,21 @@ func (p *prober) finish(point string, c *probe, u Usage, err error) {
 	}
 }
 
-// giveUp stops waiting for a call, and says whether that was too early.
-func (p *prober) giveUp(point string, c *probe) (late bool) {
+// giveUp stops waiting for a call, and returns how it stands: it is late if it has not returned.
+func (p *prober) giveUp(point string, c *probe) probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.done {
-		return false
+		return *c
 	}
 	c.late = true
-	if p.stuck == nil {
-		p.stuck = map[string]int{}
+	if c.begun {
+		if p.stuck == nil {
+			p.stuck = map[string]int{}
+		}
+		p.stuck[point]++
 	}
-	p.stuck[point]++
-	return true
+	return *c
 }
 
 func (p *prober) call(point string) (Usage, error) {

@@ -44,11 +44,11 @@ func sound(t *testing.T, values []saba.Value) {
 }
 
 // second collects from before, then from after a minute later.
-func second(t *testing.T, c func(proc fstest.MapFS, clock Clock) Collector, file, before, after string) []saba.Value {
+func second(t *testing.T, c func(proc fstest.MapFS, w *Watch) Collector, file, before, after string) []saba.Value {
 	t.Helper()
 	proc := fstest.MapFS{file: {Data: []byte(before)}}
 	clock := &fakeClock{now: time.Hour}
-	collector := c(proc, clock.read)
+	collector := c(proc, &Watch{Clock: clock.read, Proc: proc})
 	_, _ = collector.Collect(t.Context()) // what is refused at first may be read next time
 	proc[file].Data = []byte(after)
 	clock.now += time.Minute
@@ -76,7 +76,7 @@ func FuzzCPU(f *testing.F) {
 	seed(f, "stat", func(s string) { f.Add(s, s) })
 	f.Add(stat("0 0 0 0 0 0 0 0 900", 1), stat("600 0 0 5400 0 0 0 0 100", 2))
 	f.Fuzz(func(t *testing.T, before, after string) {
-		values := second(t, func(p fstest.MapFS, c Clock) Collector { return &CPU{Proc: p, Clock: c} }, "stat", before, after)
+		values := second(t, func(p fstest.MapFS, w *Watch) Collector { return &CPU{Proc: p, Watch: w} }, "stat", before, after)
 		sound(t, values)
 		now, err := parseStat(after)
 		if err != nil {
@@ -107,14 +107,14 @@ func FuzzMemory(f *testing.F) {
 func FuzzDisk(f *testing.F) {
 	seed(f, "diskstats", func(s string) { f.Add(s, s) })
 	f.Fuzz(func(t *testing.T, before, after string) {
-		sound(t, second(t, func(p fstest.MapFS, c Clock) Collector { return &Disk{Proc: p, Clock: c} }, "diskstats", before, after))
+		sound(t, second(t, func(p fstest.MapFS, w *Watch) Collector { return &Disk{Proc: p, Watch: w} }, "diskstats", before, after))
 	})
 }
 
 func FuzzInterface(f *testing.F) {
 	seed(f, "net/dev", func(s string) { f.Add(s, s) })
 	f.Fuzz(func(t *testing.T, before, after string) {
-		sound(t, second(t, func(p fstest.MapFS, c Clock) Collector { return &Interface{Proc: p, Clock: c} }, "net/dev", before, after))
+		sound(t, second(t, func(p fstest.MapFS, w *Watch) Collector { return &Interface{Proc: p, Watch: w} }, "net/dev", before, after))
 	})
 }
 

@@ -4,12 +4,87 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-func hostFS(dir string) fs.FS { return os.DirFS(dir) }
+// A hostFolder is a folder of this host. It reads a file with one open, read to the end and
+// close, straight from the kernel: the os package would make a poller watch each file, which
+// costs more than the files of /proc do. It may be used from several goroutines.
+type hostFolder struct {
+	fs.FS // for listing
+	dir   string
+
+	mu  sync.Mutex
+	buf []byte // of the last reading, for the next; nil while one is under way
+}
+
+func hostFS(dir string) fs.FS { return &hostFolder{FS: os.DirFS(dir), dir: dir} }
+
+const (
+	readBuffer  = 16 << 10 // bytes to begin with: most files of /proc fit
+	keptBuffer  = 64 << 10 // bytes that are kept for the next reading, at most
+	maxTextFile = 16 << 20 // bytes: a table of mounts can be long, none is longer than this
+)
+
+// readText returns a file's text. It blocks for as long as the kernel takes.
+func (h *hostFolder) readText(name string) (string, error) {
+	path := h.dir + "/" + name
+	fd, err := retried(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := h.takeBuffer()
+	defer func() { h.keepBuffer(buf) }()
+	for n := 0; ; {
+		if n == len(buf) {
+			if n >= maxTextFile {
+				return "", &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+			}
+			buf = append(buf, make([]byte, n)...)
+		}
+		got, err := retried(func() (int, error) { return unix.Read(fd, buf[n:]) })
+		if err != nil {
+			return "", &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if got == 0 { // the kernel hands out a long file page by page: only nothing is its end
+			return string(buf[:n]), nil
+		}
+		n += got
+	}
+}
+
+// retried repeats a system call that a signal interrupted.
+func retried(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func (h *hostFolder) takeBuffer() []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	buf := h.buf
+	if h.buf = nil; buf == nil {
+		buf = make([]byte, readBuffer)
+	}
+	return buf
+}
+
+func (h *hostFolder) keepBuffer(buf []byte) {
+	if len(buf) > keptBuffer {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.buf = buf
+}
 
 // hostClock returns the time since boot, suspension included (clock_gettime(2), CLOCK_BOOTTIME).
 func hostClock() (time.Duration, error) {
@@ -33,7 +108,7 @@ func hostStat(path string) (Usage, error) {
 			return Usage{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
 		}
 	}
-	u := Usage{BlockSize: uint64(st.Frsize), Blocks: st.Blocks, Free: st.Bfree, Available: st.Bavail}
+	u := Usage{BlockSize: uint64(st.Frsize), Blocks: st.Blocks, Free: st.Bfree, Available: st.Bavail, Files: st.Files, FreeFiles: st.Ffree}
 	if u.BlockSize == 0 { // before Linux 2.6.36
 		u.BlockSize = uint64(st.Bsize)
 	}

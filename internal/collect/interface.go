@@ -14,7 +14,7 @@ import (
 // reads /proc.
 type Interface struct {
 	Proc   fs.FS          // procfs to read; nil means the host's own
-	Clock  Clock          // nil means the host's
+	Watch  *Watch         // nil means the host's
 	Ignore *regexp.Regexp // interfaces to leave out, by sanitised name; nil leaves out none
 
 	last baseline[map[string]traffic]
@@ -35,7 +35,7 @@ func (i *Interface) Collect(context.Context) ([]saba.Value, error) {
 	for _, t := range interfaces {
 		now[t.name] = t
 	}
-	prev, elapsed, ok, err := i.last.next(now, i.Clock, i.Proc)
+	prev, elapsed, ok, err := i.last.next(now, i.Watch)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func TestInterface(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			proc := fstest.MapFS{"net/dev": {Data: []byte("Inter-| Receive | Transmit\n face |bytes packets\n" + tt.before)}}
 			clock := &fakeClock{now: time.Hour}
-			c := &Interface{Proc: proc, Clock: clock.read, Ignore: tt.ignore}
+			c := &Interface{Proc: proc, Watch: &Watch{Clock: clock.read, Proc: proc}, Ignore: tt.ignore}
 			if v, err := c.Collect(t.Context()); v != nil || err != nil {
 				t.Fatalf("first reading: %v, %v; want nothing", v, err)
 			}

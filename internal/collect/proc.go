@@ -17,8 +17,16 @@ func orHost(f fs.FS, dir string) fs.FS {
 	return hostFS(dir)
 }
 
+// A textReader is a file system that reads a whole file with fewer system calls than fs.ReadFile.
+type textReader interface {
+	readText(name string) (string, error)
+}
+
 // readText returns a file's text.
 func readText(f fs.FS, name string) (string, error) {
+	if r, ok := f.(textReader); ok {
+		return r.readText(name)
+	}
 	b, err := fs.ReadFile(f, name)
 	return string(b), err
 }
@@ -26,8 +34,8 @@ func readText(f fs.FS, name string) (string, error) {
 // readTrimmed returns a file's text without surrounding blanks, and false when it cannot be
 // read: for optional one-line files of sysfs and procfs.
 func readTrimmed(f fs.FS, name string) (string, bool) {
-	b, err := fs.ReadFile(f, name)
-	return strings.TrimSpace(string(b)), err == nil
+	text, err := readText(f, name)
+	return strings.TrimSpace(text), err == nil
 }
 
 // sanitise returns s as a segment of a metric name: every character outside A-Z a-z 0-9 _ -

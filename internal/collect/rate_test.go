@@ -70,7 +70,7 @@ func TestBaseline(t *testing.T) {
 			var b baseline[int]
 			for i, r := range readings {
 				clock := &fakeClock{now: r.at}
-				prev, elapsed, ok, err := b.next(r.value, clock.read, bootFS(r.boot))
+				prev, elapsed, ok, err := b.next(r.value, &Watch{Clock: clock.read, Proc: bootFS(r.boot)})
 				if err != nil || ok != r.ok || ok && (prev != r.prev || elapsed != r.elapsed) {
 					t.Errorf("reading %d: %v, %v, %v, %v; want %v, %v, %v", i, prev, elapsed, ok, err, r.prev, r.elapsed, r.ok)
 				}
@@ -84,14 +84,14 @@ func TestBaselineWithoutAClock(t *testing.T) {
 	var b baseline[int]
 	good := &fakeClock{now: time.Hour}
 	bad := func() (time.Duration, error) { return 0, errBoom }
-	if _, _, _, err := b.next(1, good.read, bootFS("a")); err != nil {
+	if _, _, _, err := b.next(1, &Watch{Clock: good.read, Proc: bootFS("a")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok, err := b.next(2, bad, bootFS("a")); ok || !errors.Is(err, errBoom) {
+	if _, _, ok, err := b.next(2, &Watch{Clock: bad, Proc: bootFS("a")}); ok || !errors.Is(err, errBoom) {
 		t.Errorf("next with a broken clock: %v, %v; want its error", ok, err)
 	}
 	good.now += time.Minute
-	if _, _, ok, err := b.next(3, good.read, bootFS("a")); ok || err != nil {
+	if _, _, ok, err := b.next(3, &Watch{Clock: good.read, Proc: bootFS("a")}); ok || err != nil {
 		t.Errorf("next after a broken clock: %v, %v; want no rate, no error", ok, err)
 	}
 }
