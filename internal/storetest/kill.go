@@ -29,7 +29,7 @@ func TestKill(t *testing.T, open func(t *testing.T, dir string) Samples, child f
 	for round := range 5 {
 		// Far enough behind the last round that its late points, 5 hours old, are apart.
 		cmd := child(dir, start/60+int64(round)*2000)
-		acks := stored.runAndKill(t, cmd, time.Duration(rand.IntN(300))*time.Millisecond)
+		acks := stored.runAndKill(t, cmd, time.Duration(rand.IntN(700))*time.Millisecond)
 		s := open(t, dir)
 		checked := stored.check(t, s)
 		if err := s.Close(); err != nil {

@@ -35,6 +35,7 @@
 // A record that a crash cut short at the end of a log is cut off, with a warning. Any other
 // damage makes Open fail with one sentence, and nothing is changed: left to itself, the engine
 // would delete every log record after the damage, and ignore a block without a readable meta.json.
+// Then wbl.go takes from the log of late points what would make the engine forget some of them.
 //
 // Start with tsdb.go, then append.go.
 package tsdb

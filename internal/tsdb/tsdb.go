@@ -111,6 +111,13 @@ func (db *DB) open(ctx context.Context) error {
 		db.log.Warn("cut an unfinished record off the end of a log: saba or the machine stopped while writing it; no acknowledged point is lost",
 			"file", c.path, "bytes", c.size-c.keep)
 	}
+	marks, err := mendLatePoints(ctx, db.dir)
+	if err != nil {
+		return fmt.Errorf("mend the log of late points: %w", err)
+	}
+	if marks > 0 {
+		db.log.Debug("took the marks out of the log of late points", "marks", marks)
+	}
 	e, err := openEngine(db.dir, db.retention, db.log, db.outer)
 	if err != nil {
 		return fmt.Errorf("open the samples in %s: %w", db.dir, err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,25 @@ func appendForever(dir, first string) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("SABA_TEST_COMPACT_LATE") != "" {
+		go compactLateForever(db)
+	}
 	return storetest.AppendForever(context.Background(), db, os.Stdout, minute)
+}
+
+// compactLateForever compacts late points over and over, until the process is killed.
+func compactLateForever(db *DB) {
+	for {
+		ok, err := db.engine.mayCompact()
+		if err == nil && ok {
+			err = db.engine.db.CompactOOOHead(context.Background())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		runtime.Gosched()
+	}
 }
 
 func openSamples(t *testing.T, dir string) storetest.Samples { return open(t, dir) }
@@ -71,11 +90,18 @@ func openFor(t *testing.T, o Options) *DB {
 func TestSamples(t *testing.T) { storetest.TestSamples(t, openSamples) }
 
 func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
-	storetest.TestKill(t, openSamples, func(dir string, first int64) *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SABA_TEST_APPEND_TO="+dir, "SABA_TEST_FIRST_MINUTE="+strconv.FormatInt(first, 10))
-		return cmd
-	})
+	for name, env := range map[string]string{
+		"while points come":               "",
+		"while late points are compacted": "SABA_TEST_COMPACT_LATE=1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.TestKill(t, openSamples, func(dir string, first int64) *exec.Cmd {
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), "SABA_TEST_APPEND_TO="+dir, "SABA_TEST_FIRST_MINUTE="+strconv.FormatInt(first, 10), env)
+				return cmd
+			})
+		})
+	}
 }
 
 const start = 1_768_478_400 // a full day
