@@ -9,6 +9,7 @@ package client
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -42,13 +44,25 @@ type Options struct {
 	UserAgent string       // "" sends "saba-client/" and the version
 	Header    http.Header  // sent with every request besides; may be nil
 	HTTP      *http.Client // nil means one of its own, with DefaultTimeout; its CheckRedirect is not used
+	// Observe is told of every answer and of every call that got none, by the goroutine of the call; nil tells nobody.
+	Observe func(Exchange)
+}
+
+// An Exchange is one request and what became of it.
+type Exchange struct {
+	Method, Path string    // without the base
+	Status       int       // HTTP status; 0 when no answer came
+	Date         time.Time // the server's clock, to the second; the zero time when it does not tell
+	Err          error     // nil after a success
 }
 
 // A Client calls one server with one key.
 type Client struct {
-	base   *url.URL
-	header http.Header
-	http   *http.Client
+	base    *url.URL
+	header  http.Header
+	http    *http.Client
+	observe func(Exchange)
+	gzip    atomic.Bool // the server says that it takes compressed requests
 }
 
 // New returns a Client. It does not connect. The error matches saba.ErrInvalid when
@@ -62,7 +76,10 @@ func New(o Options) (*Client, error) {
 	// People paste the address of a call; what they mean is the server.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/api/v0")
 	base.RawPath = ""
-	c := &Client{base: base, header: o.Header.Clone()}
+	c := &Client{base: base, header: o.Header.Clone(), observe: o.Observe}
+	if c.observe == nil {
+		c.observe = func(Exchange) {}
+	}
 	if c.header == nil {
 		c.header = http.Header{}
 	}
@@ -185,6 +202,40 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 // raw makes the call and returns the body of a success, which is valid JSON, and its header.
 // sent is JSON, or nil for no body.
 func (c *Client) raw(ctx context.Context, method, path string, query url.Values, sent []byte) ([]byte, http.Header, error) {
+	packed := c.gzip.Load() && len(sent) >= worthPacking
+	body, header, err := c.try(ctx, method, path, query, sent, packed)
+	if e, ok := errors.AsType[*Error](err); ok && packed && e.Status == http.StatusUnsupportedMediaType {
+		// It said otherwise before: perhaps another server behind the same address.
+		c.gzip.Store(false)
+		return c.try(ctx, method, path, query, sent, false)
+	}
+	return body, header, err
+}
+
+// worthPacking is the size from which on a request is compressed, when the server takes that: a
+// usual minute of one host is as large, and a backlog far larger.
+const worthPacking = 8 << 10
+
+// pack compresses b. What takes memory is gone when it returns; the least effort makes JSON a tenth.
+func pack(b []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return out.Bytes(), err
+}
+
+// try makes one request.
+func (c *Client) try(ctx context.Context, method, path string, query url.Values, sent []byte, packed bool) (_ []byte, _ http.Header, err error) {
+	x := Exchange{Method: method, Path: path}
+	defer func() {
+		x.Err = err
+		c.observe(x)
+	}()
 	fail := func(err error) ([]byte, http.Header, error) {
 		// The outer error of net/http repeats method and address, which may hold credentials.
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -195,6 +246,11 @@ func (c *Client) raw(ctx context.Context, method, path string, query url.Values,
 	full := strings.TrimSuffix(c.base.String(), "/") + path
 	if len(query) > 0 {
 		full += "?" + query.Encode()
+	}
+	if packed {
+		if sent, err = pack(sent); err != nil {
+			return nil, nil, fmt.Errorf("%s %s: compress the request: %w", method, path, err)
+		}
 	}
 	var reader io.Reader
 	if sent != nil {
@@ -209,6 +265,9 @@ func (c *Client) raw(ctx context.Context, method, path string, query url.Values,
 	if method != http.MethodGet {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if packed {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		return fail(err)
@@ -217,6 +276,11 @@ func (c *Client) raw(ctx context.Context, method, path string, query url.Values,
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
 		return fail(err)
+	}
+	x.Status = res.StatusCode
+	x.Date, _ = http.ParseTime(res.Header.Get("Date"))
+	if takesGzip(res.Header) {
+		c.gzip.Store(true)
 	}
 	answer := &Error{Method: method, Path: path, Status: res.StatusCode, RetryAfter: retryAfter(res.Header)}
 	switch {
@@ -238,6 +302,19 @@ func (c *Client) raw(ctx context.Context, method, path string, query url.Values,
 		return nil, nil, answer
 	}
 	return body, res.Header, nil
+}
+
+// takesGzip says whether the header of an answer offers to take gzip in requests (RFC 7694, section 3).
+func takesGzip(h http.Header) bool {
+	for _, list := range h.Values("Accept-Encoding") {
+		for coding := range strings.SplitSeq(list, ",") {
+			name, weight, weighed := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";q=")
+			if strings.EqualFold(name, "gzip") && (!weighed || strings.Trim(weight, "0.") != "") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // errorMessage returns the message of an error body, "" when there is none, and whether the

@@ -1,13 +1,16 @@
 package client_test
 
 import (
+	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,4 +246,79 @@ func FuzzAnswer(f *testing.F) {
 		_, _ = c.LatestMetrics(t.Context(), nil, nil)
 		_, _, _ = c.Checks(t.Context(), "", 0)
 	})
+}
+
+// A server that says so gets large requests compressed; one that changes its mind gets them again as they are.
+func TestLargeRequestsAreCompressedForServersThatTakeIt(t *testing.T) {
+	var offer string
+	var refuse bool
+	var encodings []string
+	c := open(t, func(w http.ResponseWriter, r *http.Request) {
+		encodings = append(encodings, r.Header.Get("Content-Encoding"))
+		body := io.Reader(r.Body)
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			if refuse {
+				w.WriteHeader(http.StatusUnsupportedMediaType)
+				return
+			}
+			z, err := gzip.NewReader(body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body = z
+		}
+		var points []json.RawMessage
+		if err := json.NewDecoder(body).Decode(&points); err != nil {
+			t.Errorf("the body cannot be read: %v", err)
+		}
+		w.Header().Set("Accept-Encoding", offer)
+		_, _ = io.WriteString(w, `{"success":true}`)
+	})
+	post := func(n int, want ...string) {
+		t.Helper()
+		encodings = nil
+		if err := c.PostHostMetrics(t.Context(), make([]saba.Point, n)); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(encodings, want) {
+			t.Errorf("%d points with %q offered were sent as %q, want %q", n, offer, encodings, want)
+		}
+	}
+	offer = "br, gzip;q=0"
+	post(1000, "")
+	post(1000, "")
+	offer = "br, GZIP; q=0.5"
+	post(1000, "")
+	post(1000, "gzip")
+	post(1, "")
+	refuse, offer = true, ""
+	post(1000, "gzip", "")
+	post(1000, "")
+}
+
+func TestEveryExchangeIsObserved(t *testing.T) {
+	status := http.StatusOK
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"success":true}`)
+	}))
+	t.Cleanup(srv.Close)
+	var seen []client.Exchange
+	c, err := client.New(client.Options{Base: srv.URL, Observe: func(x client.Exchange) { seen = append(seen, x) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	date := time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC)
+	_ = c.PostHostMetrics(t.Context(), nil)
+	status = http.StatusServiceUnavailable
+	failed := c.PostHostMetrics(t.Context(), nil)
+	srv.Close()
+	gone := c.PostHostMetrics(t.Context(), nil)
+	const path = "/api/v0/tsdb"
+	want := []client.Exchange{{"POST", path, 200, date, nil}, {"POST", path, 503, date, failed}, {"POST", path, 0, time.Time{}, gone}}
+	if !slices.Equal(seen, want) || failed == nil || gone == nil {
+		t.Errorf("observed %v, want %v", seen, want)
+	}
 }
