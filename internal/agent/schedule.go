@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/collect"
 )
 
 // The times of a turn. Every minute has one, at its first second.
@@ -32,11 +33,13 @@ const (
 
 // A source is a Source or a plugin in the schedule.
 type source struct {
+	kind       string // as a Recorder has it
 	name       string
 	identifier string // custom identifier of the host that its values belong to
 	plugin     bool
 	limit      time.Duration
 	collect    func(ctx context.Context, minute int64) ([]reading, error)
+	parts      func() []collect.Outcome // how those of the last collect fared; nil when it has none
 
 	busy    atomic.Bool
 	skipped atomic.Int64 // turns in a row
@@ -52,23 +55,33 @@ type schedule struct {
 	log     *slog.Logger
 	sources []*source
 	queue   adder
+	record  *Recorder      // of how the sources fare; may be nil
+	alive   func()         // called each minute, for a watchdog; may be nil
 	running sync.WaitGroup // sources that have not returned
 }
+
+// A Source of several parts also says how each of them fared in its last Collect: their values
+// follow each other in its result, in the same order.
+type parted interface{ Parts() []collect.Outcome }
 
 func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
 	s := &schedule{log: o.Log, queue: q}
 	for _, src := range o.Sources {
-		s.sources = append(s.sources, &source{
-			name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
+		added := &source{
+			kind: KindHost, name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
 			collect: func(ctx context.Context, minute int64) ([]reading, error) {
 				values, err := src.Collect(ctx)
 				return atMinute(values, minute), err
 			},
-		})
+		}
+		if p, ok := src.(parted); ok {
+			added.parts = p.Parts
+		}
+		s.sources = append(s.sources, added)
 	}
 	for _, p := range plugins {
 		s.sources = append(s.sources, &source{
-			name: p.Name, identifier: p.CustomIdentifier, plugin: true,
+			kind: KindMetrics, name: p.Name, identifier: p.CustomIdentifier, plugin: true,
 			// The command's own limits end it before.
 			limit: p.timeout() + killAfter + 2*reapAfter, collect: p.values,
 			say: announcer{log: p.log},
@@ -93,6 +106,7 @@ func atMinute(values []saba.Value, minute int64) []reading {
 // sources have returned.
 func (s *schedule) run(ctx context.Context) {
 	defer s.wait()
+	s.declare()
 	s.baseline(ctx)
 	now := time.Now()
 	at := now.Add(firstInterval)
@@ -120,6 +134,17 @@ func (s *schedule) run(ctx context.Context) {
 	}
 }
 
+// declare tells the record which plugins there are, so that one which never runs is listed too.
+func (s *schedule) declare() {
+	var plugins []string
+	for _, src := range s.sources {
+		if src.plugin {
+			plugins = append(plugins, src.name)
+		}
+	}
+	s.record.declare(KindMetrics, plugins)
+}
+
 // nextMinute returns the first whole minute after t, without t's monotonic reading: it is the
 // wall clock that says when a minute begins.
 func nextMinute(t time.Time) time.Time {
@@ -138,6 +163,9 @@ func (s *schedule) baseline(ctx context.Context) {
 
 // turn starts every source for minute (Unix seconds) and returns at once.
 func (s *schedule) turn(ctx context.Context, minute int64) {
+	if s.alive != nil {
+		s.alive()
+	}
 	t := &turn{minute: minute, queue: s.queue, readings: map[string][]reading{}}
 	t.open = 1 // this function's own share, so that the turn does not close while it starts sources
 	for _, src := range s.sources {
@@ -162,23 +190,47 @@ func (s *schedule) turn(ctx context.Context, minute int64) {
 // did: a source whose last run has not returned is left out.
 func (s *schedule) start(ctx context.Context, src *source, minute int64, bring func([]reading)) bool {
 	if !src.busy.CompareAndSwap(false, true) {
+		s.record.source(src.kind, src.name).overran()
 		if n := src.skipped.Add(1); n == 1 || n%60 == 0 {
 			s.log.Warn("a source is still at work on an earlier minute and is left out of this one", "source", src.name, "minutes", n)
 		}
 		return false
 	}
 	src.skipped.Store(0)
+	agent := ctx
 	s.running.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, src.limit)
+		ctx, cancel := context.WithTimeout(agent, src.limit)
 		defer cancel()
+		began := time.Now()
 		readings, err := src.safely(ctx, minute)
+		if minute != 0 && agent.Err() == nil { // neither a baseline nor cut short by our own end
+			s.noted(src, readings, run{at: began, took: time.Since(began), points: len(readings), err: err})
+		}
 		src.busy.Store(false)
-		if ctx.Err() == nil || err == nil {
+		if agent.Err() == nil || err == nil {
 			src.report(err)
 		}
 		bring(readings)
 	})
 	return true
+}
+
+// noted records a run of src, or of each of its parts when it has some.
+func (s *schedule) noted(src *source, readings []reading, x run) {
+	if src.parts == nil {
+		record := s.record.source(src.kind, src.name)
+		record.ran(x)
+		record.owns(src.identifier, readings)
+		return
+	}
+	s.record.caughtUp(src.kind, src.name)
+	for _, p := range src.parts() {
+		record := s.record.source(src.kind, p.Name)
+		record.ran(run{at: x.at, took: p.Duration, points: p.Values, err: p.Err})
+		n := min(p.Values, len(readings))
+		record.owns(src.identifier, readings[:n])
+		readings = readings[n:]
+	}
 }
 
 // safely collects; a panic becomes an error and costs only this source's minute.
