@@ -12,12 +12,8 @@ package agent
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +51,7 @@ type Options struct {
 	// Facts describes the host. Facts and an error may come together; without a name there are none.
 	Facts    func(ctx context.Context) (collect.Facts, error)
 	Environ  []string // the environment that plugins inherit; PluginEnviron makes it
+	Machine  string   // tells this machine from its clones (MachineFingerprint); "" when nothing does
 	Revision string   // the commit of this binary
 	Log      *slog.Logger
 	// Random returns a number in [0, 1), to spread retries: rand.Float64 outside of tests. It is
@@ -146,79 +143,6 @@ func hostParam(c Config, f collect.Facts, revision string) (client.HostParam, er
 		p.Checks = []saba.CheckDeclaration{}
 	}
 	return p, nil
-}
-
-// An idFolder is the folder in which the agent keeps who it is.
-type idFolder string
-
-// openIDFolder makes root if it is missing and proves that it can be written: an id that
-// cannot be kept would register a new host at every start.
-func openIDFolder(root string) (idFolder, error) {
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return "", fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
-	}
-	f, err := os.CreateTemp(root, ".probe-")
-	if err != nil {
-		return "", fmt.Errorf("the agent's folder cannot be written (choose another with --root, or make it writable): %w", err)
-	}
-	return idFolder(root), errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// idFile is where the host's id is kept, as other agents of the protocol keep it: the id
-// alone, without a newline.
-const idFile = "id"
-
-// identifierFile holds the newest custom identifier that the cloud gave: its metadata service
-// may not answer the next time, and unknown is not the same as changed.
-const identifierFile = "custom-identifier"
-
-// read returns the content of a file without the newlines at its end; "" when there is none.
-func (d idFolder) read(name string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(string(d), name))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	s := strings.TrimRight(string(b), "\r\n")
-	if len(s) > 255 || strings.ContainsAny(s, " \t\r\n\x00/?#%") {
-		return "", fmt.Errorf("%s does not hold an id: delete it if this machine shall register as a new host", filepath.Join(string(d), name))
-	}
-	return s, nil
-}
-
-// write replaces a file by one that holds content, so that a crash leaves the old or the new
-// one whole.
-func (d idFolder) write(name, content string) (err error) {
-	f, err := os.CreateTemp(string(d), "."+name+"-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.WriteString(content)
-	if err == nil {
-		err = f.Chmod(0o644) // an id is no secret: status tools of other users read it
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), filepath.Join(string(d), name)); err != nil {
-		return err
-	}
-	// The rename is on disk when the folder is.
-	dir, err := os.Open(string(d))
-	if err != nil {
-		return nil // renamed, which is what matters
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // A backoff yields growing waits between tries that fail, spread so that a fleet does not

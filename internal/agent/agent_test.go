@@ -683,6 +683,8 @@ func TestRegistration(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		idFile   string // "" has none
+		copy     string // likewise
+		machine  string
 		hosts    []saba.Host
 		identity string // the custom identifier that the cloud gives
 		onStart  saba.HostStatus
@@ -695,7 +697,28 @@ func TestRegistration(t *testing.T) {
 		"a new host is created":                            {wantID: "host1", wantCreated: 1},
 		"a kept id is used":                                {idFile: "h9", hosts: []saba.Host{{ID: "h9"}}, wantID: "h9"},
 		"a newline at the end of the file does not matter": {idFile: "h9\r\n", hosts: []saba.Host{{ID: "h9"}}, wantID: "h9"},
-		"an empty id file is none":                         {idFile: "\n", wantID: "host1", wantCreated: 1},
+		"an empty id file may have held one":               {idFile: "\n", wantLog: "does not hold an id, so nothing is sent"},
+		"so may one full of zeros":                         {idFile: "\x00\x00\x00\x00", wantLog: "does not hold an id, so nothing is sent"},
+		"a host with our identifier is found without it": {
+			idFile: "\x00\x00", hosts: []saba.Host{{ID: "h3", CustomIdentifier: "i-1.ec2"}}, identity: "i-1.ec2", wantID: "h3"},
+		"a damaged file has a copy": {
+			idFile: "\x00\x00", copy: `{"id":"h9","machine":"m1"}`, machine: "m1", hosts: []saba.Host{{ID: "h9"}}, wantID: "h9", wantLog: "was taken from its copy"},
+		"of this machine": {
+			idFile: "\x00\x00", copy: `{"id":"h9","machine":"m2"}`, machine: "m1", hosts: []saba.Host{{ID: "h9"}}, wantLog: "does not hold an id, so nothing is sent"},
+		"a lost file has a copy": {
+			copy: `{"id":"h9","machine":"m1"}`, machine: "m1", hosts: []saba.Host{{ID: "h9"}}, wantID: "h9", wantLog: "was taken from its copy"},
+		"that means nothing on a clone": {
+			copy: `{"id":"h9","machine":"m1"}`, machine: "m2", hosts: []saba.Host{{ID: "h9"}}, wantID: "host1", wantCreated: 1},
+		"nor where machines cannot be told apart": {
+			copy: `{"id":"h9"}`, hosts: []saba.Host{{ID: "h9"}}, wantID: "host1", wantCreated: 1},
+		"nor once the host is retired": {
+			copy: `{"id":"h9","machine":"m1"}`, machine: "m1", hosts: []saba.Host{{ID: "h9", RetiredAt: 5}}, wantID: "host1", wantCreated: 1},
+		"nor when it is damaged itself": {
+			copy: `{"id":"h9`, machine: "m1", hosts: []saba.Host{{ID: "h9"}}, wantID: "host1", wantCreated: 1},
+		"a clone registers as a host of its own": {
+			idFile: "h9", copy: `{"id":"h9","machine":"m1"}`, machine: "m2", hosts: []saba.Host{{ID: "h9"}}, wantID: "host1", wantCreated: 1, wantLog: "given to another machine"},
+		"an id that somebody wrote is used": {
+			idFile: "h8", copy: `{"id":"h9","machine":"m1"}`, machine: "m2", hosts: []saba.Host{{ID: "h8"}, {ID: "h9"}}, wantID: "h8"},
 		"an id file with something else is not overwritten": {
 			idFile: "an id?\nor two", wantLog: "does not hold an id"},
 		"a host with our identifier is adopted": {
@@ -726,7 +749,13 @@ func TestRegistration(t *testing.T) {
 				}
 				o, log := options(t, server, &fakeSource{name: "load"})
 				o.Config.OnStart = tt.onStart
+				o.Machine = tt.machine
 				cloud(&o, tt.identity)
+				if tt.copy != "" {
+					if err := os.WriteFile(filepath.Join(o.Config.Root, copyFile), []byte(tt.copy), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if tt.idFile != "" {
 					if err := os.WriteFile(filepath.Join(o.Config.Root, "id"), []byte(tt.idFile), 0o644); err != nil {
 						t.Fatal(err)
@@ -747,6 +776,9 @@ func TestRegistration(t *testing.T) {
 					}
 					if got := strings.TrimSpace(readID(t, o)); got != tt.wantID {
 						t.Errorf("id file holds %q, want %q", got, tt.wantID)
+					}
+					if got, err := idFolder(o.Config.Root).readCopy(); err != nil || got != (hostCopy{tt.wantID, tt.machine}) {
+						t.Errorf("the copy holds %v, %v, want %q of this machine", got, err, tt.wantID)
 					}
 				} else if got := readID(t, o); got != tt.idFile {
 					t.Errorf("id file holds %q, want %q as before", got, tt.idFile)

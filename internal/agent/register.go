@@ -75,10 +75,13 @@ type registrar struct {
 	ids   idFolder
 	hosts *hostIDs
 
-	id       string // "" until it is known
-	kept     bool   // id is in its file
-	started  bool   // the status at start is what it shall be
-	seenHost bool   // the host was looked at since this start
+	id        string // "" until it is known
+	mayCreate bool   // a new host, unless one is found by its custom identifier
+	lost      string // why not
+	noted     string // the last note about the id that was logged
+	kept      bool   // id is in its file
+	started   bool   // the status at start is what it shall be
+	seenHost  bool   // the host was looked at since this start
 }
 
 // run registers, then describes, until ctx ends. It tries again for as long as that takes.
@@ -123,10 +126,9 @@ func (r *registrar) turn(ctx context.Context) error {
 		return err
 	}
 	if r.id == "" {
-		if r.id, err = r.ids.read(idFile); err != nil {
-			return &personError{err.Error()}
+		if err := r.remember(ctx); err != nil {
+			return err
 		}
-		r.kept = r.id != ""
 	}
 	created := false
 	if r.id == "" {
@@ -136,7 +138,7 @@ func (r *registrar) turn(ctx context.Context) error {
 	}
 	if !r.kept {
 		// Before anything else is asked: until it is kept, a crash would register the host twice.
-		if err := r.ids.write(idFile, r.id); err != nil {
+		if err := r.ids.keep(r.id, r.o.Machine); err != nil {
 			r.hosts.set("", r.id) // good until the agent stops
 			return &personError{fmt.Sprintf("the host's id %s could not be kept, so the next start would register a new host: %v", r.id, err)}
 		}
@@ -204,6 +206,31 @@ func (r *registrar) describe(ctx context.Context) (client.HostParam, error) {
 	return hostParam(r.o.Config, f, r.o.Revision)
 }
 
+// remember sets r.id to what the agent's folder knows, or leaves it empty for a machine that is new.
+func (r *registrar) remember(ctx context.Context) error {
+	who, err := r.ids.identity(r.o.Machine)
+	if err != nil {
+		return &personError{err.Error()}
+	}
+	r.mayCreate, r.lost = who.lost == "", who.lost
+	if who.guess {
+		h, err := r.o.API.Host(ctx, who.id)
+		e, refused := errors.AsType[*client.Error](err)
+		switch {
+		case refused && e.JSON && e.Status == http.StatusNotFound, err == nil && h.Retired():
+			return nil // its time is over, and somebody deleted the file to begin anew
+		case err != nil:
+			return err
+		}
+	}
+	if who.note != "" && who.note != r.noted {
+		r.o.Log.Warn(who.note)
+		r.noted = who.note
+	}
+	r.id = who.id
+	return nil
+}
+
 // obtain finds the host by its custom identifier, or creates it.
 func (r *registrar) obtain(ctx context.Context, p client.HostParam) (id string, created bool, err error) {
 	if p.CustomIdentifier != "" {
@@ -214,6 +241,9 @@ func (r *registrar) obtain(ctx context.Context, p client.HostParam) (id string, 
 		if len(hosts) > 0 {
 			return hosts[0].ID, false, nil
 		}
+	}
+	if !r.mayCreate {
+		return "", false, &personError{r.lost}
 	}
 	id, err = r.o.API.CreateHost(ctx, p)
 	return id, err == nil, err

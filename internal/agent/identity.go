@@ -1,0 +1,213 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// An idFolder is the folder in which the agent keeps who it is.
+type idFolder string
+
+// The files of an idFolder.
+const (
+	// idFile is where the host's id is kept, as other agents of the protocol keep it: the id
+	// alone, without a newline.
+	idFile = "id"
+	// copyFile is a second copy of the id, with the machine that it belongs to.
+	copyFile = "host.json"
+	// identifierFile holds the newest custom identifier that the cloud gave: its metadata
+	// service may not answer the next time, and unknown is not the same as changed.
+	identifierFile = "custom-identifier"
+)
+
+// openIDFolder makes root if it is missing and proves that it can be written: an id that
+// cannot be kept would register a new host at every start.
+func openIDFolder(root string) (idFolder, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
+	}
+	f, err := os.CreateTemp(root, ".probe-")
+	if err != nil {
+		return "", fmt.Errorf("the agent's folder cannot be written (choose another with --root, or make it writable): %w", err)
+	}
+	return idFolder(root), errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func (d idFolder) path(name string) string { return filepath.Join(string(d), name) }
+
+// A hostCopy is the content of copyFile.
+type hostCopy struct {
+	ID      string `json:"id"`
+	Machine string `json:"machine,omitempty"` // Options.Machine when it was written
+}
+
+// An identity is what the folder says about the host that this machine is.
+type identity struct {
+	id string // "" when the folder knows none: this machine is new, unless lost is set
+	// note, unless it is "", is a sentence for the log about how the id was found.
+	note string
+	// lost says that there was an id and it cannot be read any more. A new host may not be
+	// created then: it would be a ghost's double.
+	lost string // a sentence that says what to do; "" when nothing is lost
+	// guess says that the id comes from the copy although somebody may have deleted the file on purpose:
+	// it counts only if the server has such a host.
+	guess bool
+}
+
+// identity reads who this machine is.
+func (d idFolder) identity(machine string) (identity, error) {
+	id, idErr := d.read(idFile)
+	if idErr != nil && !errors.Is(idErr, errNoID) {
+		return identity{}, idErr
+	}
+	second, err := d.readCopy()
+	if err != nil {
+		return identity{}, err
+	}
+	elsewhere := second.Machine != "" && machine != "" && second.Machine != machine
+	_, statErr := os.Stat(d.path(idFile))
+	switch {
+	case id != "" && second.ID == id && elsewhere:
+		return identity{note: fmt.Sprintf("the id in %s was given to another machine, whose disk or image this one was copied from: this machine registers as a host of its own", d.path(idFile))}, nil
+	case id != "":
+		return identity{id: id}, nil
+	case second.ID != "" && !elsewhere && statErr == nil:
+		return identity{id: second.ID, note: fmt.Sprintf("%s does not hold an id: the host's id was taken from its copy, %s", d.path(idFile), d.path(copyFile))}, nil
+	case second.ID != "" && second.Machine != "" && !elsewhere && machine != "":
+		return identity{id: second.ID, guess: true, note: fmt.Sprintf("%s is gone: the host's id was taken from its copy, %s", d.path(idFile), d.path(copyFile))}, nil
+	case statErr == nil:
+		return identity{lost: fmt.Sprintf("%s does not hold an id, so nothing is sent: write the id of this machine's host into it, or delete it if this machine shall register as a new host", d.path(idFile))}, nil
+	}
+	return identity{}, nil
+}
+
+// keep keeps the id of the host, twice.
+func (d idFolder) keep(id, machine string) error {
+	b, err := json.Marshal(hostCopy{id, machine})
+	if err != nil {
+		return err
+	}
+	// The copy first: with both files there, one is whole at any moment.
+	if old, err := d.readCopy(); err != nil || old != (hostCopy{id, machine}) {
+		if err := d.write(copyFile, string(b)); err != nil {
+			return err
+		}
+	}
+	if old, err := d.read(idFile); err == nil && old == id {
+		return nil
+	}
+	return d.write(idFile, id)
+}
+
+// Forget removes the host's id from the agent's folder root, as after a retirement: the next start registers
+// a new host.
+func Forget(root string) error {
+	d := idFolder(root)
+	var errs []error
+	for _, name := range []string{copyFile, idFile} {
+		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// errNoID means that a file is there and holds no id.
+var errNoID = errors.New("does not hold an id")
+
+// read returns the content of a file without the newlines at its end; "" when there is none.
+// The error matches errNoID when the file holds nothing or something else.
+func (d idFolder) read(name string) (string, error) {
+	b, err := os.ReadFile(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimRight(string(b), "\r\n")
+	if !validID(s) {
+		return "", fmt.Errorf("%s %w", d.path(name), errNoID)
+	}
+	return s, nil
+}
+
+// validID says whether s may be an id or a custom identifier. Ids stand in addresses.
+func validID(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsAny(s, " \t\r\n\x00/?#%")
+}
+
+// readCopy returns the zero hostCopy when there is none, or when it is damaged.
+func (d idFolder) readCopy() (hostCopy, error) {
+	b, err := os.ReadFile(d.path(copyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return hostCopy{}, nil
+	}
+	if err != nil {
+		return hostCopy{}, err
+	}
+	var c hostCopy
+	if json.Unmarshal(b, &c) != nil || !validID(c.ID) {
+		return hostCopy{}, nil
+	}
+	return c, nil
+}
+
+// write replaces a file by one that holds content, so that a crash leaves the old or the new
+// one whole.
+func (d idFolder) write(name, content string) error {
+	return replaceFile(d.path(name), []byte(content), 0o644)
+}
+
+// replaceFile replaces the file at path by one that holds content, so that a crash leaves the old or the
+// new one whole.
+func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(mode) // an id is no secret: status tools of other users read it
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	// The rename is on disk when the folder is.
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil // renamed, which is what matters
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// MachineFingerprint returns what tells this machine from others that were made from the same image,
+// read below root ("/"): a digest of its machine id, which by its manual, machine-id(5), is not to be shown
+// around. It is "" when there is none, as in most containers.
+func MachineFingerprint(root fs.FS) string {
+	b, err := fs.ReadFile(root, "etc/machine-id")
+	id := strings.TrimSpace(string(b))
+	if err != nil || len(id) != 32 {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("saba-agent " + id))
+	return hex.EncodeToString(sum[:8])
+}
