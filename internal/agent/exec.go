@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -22,6 +23,8 @@ type Command struct {
 	User    string        // whom it runs as; "" is the agent's own user
 	Env     []string      // "KEY=value", on top of the agent's environment
 	Timeout time.Duration // 0 means DefaultCommandTimeout
+
+	runner Runner // in place of all but Timeout: a plugin inside the agent, that Bundle made ready
 }
 
 // DefaultCommandTimeout is how long a command may take that says nothing about it.
@@ -33,13 +36,18 @@ const (
 	killAfter = 10 * time.Second
 	stopGrace = time.Second // in place of killAfter when the agent stops
 	reapAfter = 3 * time.Second
-	// pipesAfter is how long a process that has ended keeps us waiting for the ends of its
-	// pipes, which a daemon that it started may hold for ever.
-	pipesAfter = time.Second
+	// leftAfter is how long what a process leaves behind when it ends keeps us waiting: the
+	// ends of its pipes, which a daemon may hold for ever, and its group, whose processes are
+	// asked to end then, and killed leftAfter later.
+	leftAfter = time.Second
 )
 
-// maxOutput bounds each of a command's two outputs, in bytes; the rest is read and dropped.
-const maxOutput = 1 << 20
+// The bytes that are kept of a command's outputs; the rest is read and dropped. What goes to
+// stderr is for people.
+const (
+	maxOutput     = 1 << 20
+	maxKeptStderr = 64 << 10
+)
 
 // The exit codes of commands that did not start, as shells give them.
 const (
@@ -50,10 +58,14 @@ const (
 
 // A Result is what a command left.
 type Result struct {
-	Stdout, Stderr []byte // at most maxOutput of each
-	Cut            bool   // there was more of one of them
+	Stdout, Stderr []byte // the first maxOutput and maxKeptStderr bytes
+	Cut            bool   // there was more on stdout
+	Dropped        int64  // bytes of stdout beyond maxOutput
 	ExitCode       int    // its own; 128+n when signal n ended it; 125 to 127 when it did not start
-	Held           bool   // a process that it left behind holds its output open
+	Left           bool   // it left processes of its group behind, which were ended
+	Held           bool   // a process that it left behind outside of its group holds its output open
+	// Group is 0, or the process group in which something lives that SIGKILL did not end.
+	Group int
 }
 
 // A TimeoutError means that a command was ended from outside, and by which limit.
@@ -66,16 +78,17 @@ type TimeoutError struct {
 
 func (e *TimeoutError) Error() string {
 	if e.Left != nil {
-		return fmt.Sprintf("did not end within %v, and even SIGKILL did not end it", e.After.Round(time.Millisecond))
+		return fmt.Sprintf("did not end within %v, and even SIGKILL did not end it", e.After.Round(time.Second))
 	}
-	return fmt.Sprintf("did not end within %v and was stopped", e.After.Round(time.Millisecond))
+	return fmt.Sprintf("did not end within %v and was stopped", e.After.Round(time.Second))
 }
 
 // runCommand runs c in a process group of its own with /dev/null as its input, until it ends,
-// its timeout has passed or ctx has ended. Its exit code is no error: many plugins give values
-// and fail. A command that catches the signal at its timeout and exits by itself counts as
-// one that ended. The error is a *TimeoutError, ctx's, or says why the command did not start;
-// it never holds the arguments, which may hold secrets.
+// its timeout has passed or ctx has ended. When it returns, nothing of the group lives, but for
+// what SIGKILL does not end, and its pipes are closed. Its exit code is no error: many plugins
+// give values and fail. A command that catches the signal at its timeout and exits by itself
+// counts as one that ended. The error is a *TimeoutError, ctx's, or says why the command did
+// not start; it never holds the arguments, which may hold secrets.
 func runCommand(ctx context.Context, c Command, environ []string) (Result, error) {
 	env := append(append([]string{}, environ...), c.Env...)
 	args, credential, err := c.as(env)
@@ -86,51 +99,41 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 	if err != nil {
 		return Result{ExitCode: startCode(err)}, err
 	}
-	var stdout, stderr output
-	cmd := &exec.Cmd{
-		Path: path, Args: args, Env: env, Stdout: &stdout, Stderr: &stderr, WaitDelay: pipesAfter,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: credential},
-	}
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		if p, ok := errors.AsType[*os.PathError](err); ok {
-			err = fmt.Errorf("%s cannot be started: %w", p.Path, p.Err)
-		}
+	p, err := startProcess(&exec.Cmd{
+		Path: path, Args: args, Env: env,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: credential},
+	})
+	if err != nil {
 		return Result{ExitCode: startCode(err)}, err
 	}
-	var waitErr error
-	ended := make(chan struct{})
-	go func() {
-		waitErr = cmd.Wait()
-		close(ended)
-	}()
-	result := func() Result {
-		var r Result
-		var cut1, cut2 bool
-		r.Stdout, cut1 = stdout.take()
-		r.Stderr, cut2 = stderr.take()
-		r.Cut = cut1 || cut2
-		return r
-	}
-
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultCommandTimeout
 	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
 	byUs, grace := true, killAfter
 	select {
-	case <-ended:
+	case <-p.ended:
 		byUs = false
 	case <-ctx.Done():
 		grace = stopGrace
-	case <-time.After(timeout):
+	case <-timer.C:
 	}
-	if byUs && !endGroup(cmd.Process.Pid, ended, grace) {
-		return result(), &TimeoutError{After: time.Since(start), Left: ended}
+	if byUs && !p.end(grace) {
+		p.closeOutputs()
+		return p.result(), &TimeoutError{After: time.Since(start), Left: p.ended}
 	}
-	r := result()
-	r.Held = errors.Is(waitErr, exec.ErrWaitDelay)
-	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	held := !p.drains(ctx)
+	left, group := p.sweep(ctx, byUs, held)
+	if held && left {
+		held = !p.drains(ctx) // did what is gone now hold it?
+	}
+	p.closeOutputs()
+	r := p.result()
+	r.Held, r.Left, r.Group = held, left && !byUs, group
+	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	r.ExitCode = status.ExitStatus()
 	if status.Signaled() {
 		r.ExitCode = 128 + int(status.Signal())
@@ -144,25 +147,175 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 	return r, nil
 }
 
-// endGroup ends the process group pid, whose leader closes ended, and says whether it did end.
-func endGroup(pid int, ended <-chan struct{}, grace time.Duration) bool {
-	// Errors are not looked at: a group that has gone is what we want, and there is nothing
-	// else to do about one that may not be signalled. A stopped process acts on SIGTERM when
-	// it is continued.
-	_ = syscall.Kill(-pid, syscall.SIGTERM)
-	_ = syscall.Kill(-pid, syscall.SIGCONT)
+// A process leads a group of processes, and its outputs are read.
+type process struct {
+	cmd            *exec.Cmd
+	ended          chan struct{} // closed when the leader has ended
+	pipes          []*os.File    // our ends
+	stdout, stderr output
+	drained        chan struct{} // closed when both outputs have ended
+}
+
+// startProcess starts cmd, whose outputs it sets.
+func startProcess(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, ended: make(chan struct{}), drained: make(chan struct{})}
+	p.stdout.most, p.stderr.most = maxOutput, maxKeptStderr
+	var theirs [2]*os.File
+	for i := range theirs {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(append(p.pipes, theirs[:i]...))
+			return nil, fmt.Errorf("the command cannot be started: %w", err)
+		}
+		p.pipes, theirs[i] = append(p.pipes, r), w
+	}
+	cmd.Stdout, cmd.Stderr = theirs[0], theirs[1]
+	err := cmd.Start()
+	closeAll(theirs[:])
+	if err != nil {
+		closeAll(p.pipes)
+		if e, ok := errors.AsType[*os.PathError](err); ok {
+			err = fmt.Errorf("%s cannot be started: %w", e.Path, e.Err)
+		}
+		return nil, err
+	}
+	// All three end with the command; closeOutputs ends the readers before that. Only a command
+	// that nothing ends keeps the goroutine that waits for it.
+	var readers sync.WaitGroup
+	readers.Go(func() { p.stdout.readAll(p.pipes[0]) })
+	readers.Go(func() { p.stderr.readAll(p.pipes[1]) })
+	go func() {
+		readers.Wait()
+		close(p.drained)
+	}()
+	go func() {
+		_ = cmd.Wait() // ProcessState says it all
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // of a pipe: there is nothing to lose
+	}
+}
+
+// closeOutputs closes our ends of the pipes and waits for their readers.
+func (p *process) closeOutputs() {
+	closeAll(p.pipes)
+	<-p.drained
+}
+
+// result returns what was read; the outputs are closed.
+func (p *process) result() Result {
+	return Result{Stdout: p.stdout.bytes(), Stderr: p.stderr.bytes(), Cut: p.stdout.dropped > 0, Dropped: p.stdout.dropped}
+}
+
+// ask asks the group to end. Errors are not looked at: a group that has gone is what we want,
+// and there is nothing else to do about one that may not be signalled. A stopped process acts
+// on SIGTERM when it is continued.
+func (p *process) ask() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT)
+}
+
+func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// end ends the leader, if need be by force after grace, and says whether it did end.
+func (p *process) end(grace time.Duration) bool {
+	p.ask()
 	select {
-	case <-ended:
+	case <-p.ended:
+		return true
 	case <-time.After(grace):
 	}
-	// Also when the leader has gone: its children need not have followed it.
-	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	p.kill()
 	select {
-	case <-ended:
+	case <-p.ended:
 		return true
 	case <-time.After(reapAfter):
 		return false // in an uninterruptible system call
 	}
+}
+
+// drains waits until both outputs have ended, and says whether they did within leftAfter.
+func (p *process) drains(ctx context.Context) bool {
+	select {
+	case <-p.drained:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-time.After(leftAfter):
+		return false
+	}
+}
+
+// sweep ends what the leader, which has ended, left behind in its group. left says whether
+// there was something; group is not 0 when there still is. asked says that the group was asked
+// to end before, waited that it had leftAfter to end by itself. When ctx ends, it is quicker.
+func (p *process) sweep(ctx context.Context, asked, waited bool) (left bool, group int) {
+	pid := p.cmd.Process.Pid
+	if !groupLives(pid) {
+		return false, 0
+	}
+	if !asked {
+		// The tail of a pipeline may just be about to end.
+		if !waited && groupEnds(ctx, pid, leftAfter) {
+			return false, 0
+		}
+		p.ask()
+	}
+	if groupEnds(ctx, pid, leftAfter) {
+		return true, 0
+	}
+	p.kill()
+	if groupEnds(context.WithoutCancel(ctx), pid, reapAfter) {
+		return true, 0
+	}
+	return true, pid
+}
+
+// groupLives says whether a process group has a process that runs. The number of a group is
+// not given to another while it has one; when it has none, it comes back after all others had
+// their turn.
+func groupLives(pgid int) bool {
+	if errors.Is(syscall.Kill(-pgid, 0), syscall.ESRCH) {
+		return false
+	}
+	// A zombie is in its group until its new parent takes its status, which the init of a
+	// container may do late or never.
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return true // not Linux
+	}
+	for _, p := range procs {
+		if c := p.Name()[0]; c < '0' || c > '9' {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + p.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		// proc_pid_stat(5): state, parent and group follow the name, which may hold anything.
+		f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(f) > 2 && string(f[2]) == strconv.Itoa(pgid) && string(f[0]) != "Z" && string(f[0]) != "X" {
+			return true
+		}
+	}
+	return false
+}
+
+// groupEnds waits until a process group has no process that runs, and says whether that was so
+// within most and before ctx ended. Nobody tells when it is: it must be asked again and again.
+func groupEnds(ctx context.Context, pgid int, most time.Duration) bool {
+	deadline := time.Now().Add(most)
+	for wait := 2 * time.Millisecond; groupLives(pgid); wait = min(2*wait, 200*time.Millisecond) {
+		if time.Now().After(deadline) || !sleep(ctx, wait) {
+			return false
+		}
+	}
+	return true
 }
 
 // as returns the arguments and the credential with which c runs as its user.
@@ -236,27 +389,51 @@ func startCode(err error) int {
 	return exitCannotStart
 }
 
-// An output keeps the first maxOutput bytes of what is written to it, and takes the rest.
+// An output keeps the first bytes of what a command prints, in pieces: one buffer that grows
+// by doubling would cost the agent several times what is kept.
 type output struct {
-	mu  sync.Mutex
-	b   bytes.Buffer
-	cut bool
+	most    int // bytes to keep
+	pieces  [][]byte
+	kept    int
+	dropped int64
 }
 
-// Write keeps what fits. It never fails: a full pipe would block the writer for good.
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	keep := min(len(p), maxOutput-o.b.Len())
-	o.cut = o.cut || keep < len(p)
-	o.b.Write(p[:keep])
-	return len(p), nil
+// readAll reads r to its end, or until it is closed. It never stops before: a full pipe would
+// block the command for good.
+func (o *output) readAll(r io.Reader) {
+	var scratch []byte
+	for {
+		var into []byte
+		last := len(o.pieces) - 1
+		switch {
+		case o.kept == o.most:
+			if scratch == nil {
+				scratch = make([]byte, 32<<10)
+			}
+			into = scratch
+		case last < 0 || len(o.pieces[last]) == cap(o.pieces[last]):
+			o.pieces = append(o.pieces, make([]byte, 0, min(o.most-o.kept, max(4<<10, min(o.kept, 64<<10)))))
+			continue
+		default:
+			into = o.pieces[last][len(o.pieces[last]):cap(o.pieces[last])]
+		}
+		n, err := r.Read(into)
+		if o.kept == o.most {
+			o.dropped += int64(n)
+		} else {
+			o.pieces[last] = o.pieces[last][:len(o.pieces[last])+n]
+			o.kept += n
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
-// take returns a copy of what was kept, and whether there was more; what an abandoned command
-// writes later changes nothing.
-func (o *output) take() (b []byte, cut bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return bytes.Clone(o.b.Bytes()), o.cut
+// bytes returns what was kept.
+func (o *output) bytes() []byte {
+	if len(o.pieces) == 1 {
+		return o.pieces[0]
+	}
+	return bytes.Join(o.pieces, nil)
 }

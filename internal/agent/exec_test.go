@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +31,8 @@ func TestRunCommand(t *testing.T) {
 		stderr   string
 		code     int
 		wantErr  bool
-		wantHeld bool
+		wantHeld bool // by a process of another group
+		wantLeft bool // in its own group
 	}{
 		"outputs are apart":                       {c: script("echo out; echo err >&2"), stdout: "out\n", stderr: "err\n"},
 		"an exit status is no error":              {c: script("echo 1; exit 3"), stdout: "1\n", code: 3},
@@ -45,14 +47,20 @@ func TestRunCommand(t *testing.T) {
 		"a file that may not be executed":         {c: Command{Args: []string{noExec}}, code: 126, wantErr: true},
 		"a user that is not there":                {c: Command{Args: []string{"true"}, User: "no-such-user"}, code: 125, wantErr: true},
 		"the shell's own code for what it misses": {c: script("no-such-program 2>/dev/null"), code: 127},
-		"a daemon that holds the output":          {c: script("echo 1; sleep 60 & exit 0"), stdout: "1\n", wantHeld: true},
+		"a child that holds the output":           {c: script("echo 1; sleep 60 & exit 0"), stdout: "1\n", wantLeft: true},
+		"a child that holds nothing":              {c: script("sleep 60 >/dev/null 2>&1 & echo 1"), stdout: "1\n", wantLeft: true},
+		"a child that is deaf":                    {c: script("(trap '' TERM; while :; do sleep 0.1; done) & echo 1"), stdout: "1\n", wantLeft: true},
+		"a child that ends soon":                  {c: script("(sleep 0.2; echo 2) & echo 1"), stdout: "1\n2\n"},
+		"a daemon that holds the output":          {c: script("setsid sleep 4 & echo 1"), stdout: "1\n", wantHeld: true},
+		"a daemon that holds nothing":             {c: script("setsid sleep 4 >/dev/null 2>&1 & echo 1"), stdout: "1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			start := time.Now()
 			r, err := runCommand(t.Context(), tt.c, testEnviron)
-			if string(r.Stdout) != tt.stdout || string(r.Stderr) != tt.stderr || r.ExitCode != tt.code || (err != nil) != tt.wantErr || r.Held != tt.wantHeld {
-				t.Errorf("runCommand = stdout %q stderr %q code %d held %v error %v, want %q %q %d %v, error %v",
-					r.Stdout, r.Stderr, r.ExitCode, r.Held, err, tt.stdout, tt.stderr, tt.code, tt.wantHeld, tt.wantErr)
+			if string(r.Stdout) != tt.stdout || string(r.Stderr) != tt.stderr || r.ExitCode != tt.code || (err != nil) != tt.wantErr || r.Held != tt.wantHeld || r.Left != tt.wantLeft || r.Group != 0 {
+				t.Errorf("runCommand = stdout %q stderr %q code %d held %v left %v group %d error %v, want %q %q %d %v %v 0, error %v",
+					r.Stdout, r.Stderr, r.ExitCode, r.Held, r.Left, r.Group, err, tt.stdout, tt.stderr, tt.code, tt.wantHeld, tt.wantLeft, tt.wantErr)
 			}
 			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("it took %v", took)
@@ -61,10 +69,32 @@ func TestRunCommand(t *testing.T) {
 	}
 }
 
+// What a command prints costs little more than what is kept of it.
 func TestOutputIsBounded(t *testing.T) {
-	r, err := runCommand(t.Context(), script("head -c 3000000 /dev/zero; echo end >&2"), testEnviron)
-	if err != nil || len(r.Stdout) != maxOutput || !r.Cut || string(r.Stderr) != "end\n" {
-		t.Errorf("runCommand = %d bytes, cut %v, stderr %q, %v, want %d bytes, cut, and the command unharmed", len(r.Stdout), r.Cut, r.Stderr, err, maxOutput)
+	for name, tt := range map[string]struct {
+		text                    string
+		stdout, stderr, dropped int
+	}{
+		"a little more than fits": {"head -c 3000000 /dev/zero; echo end >&2", maxOutput, 4, 3000000 - maxOutput},
+		"as much as fits":         {"head -c 1048576 /dev/zero", maxOutput, 0, 0},
+		"100 MB on stdout":        {"head -c 100000000 /dev/zero", maxOutput, 0, 1e8 - maxOutput},
+		"100 MB on stderr":        {"echo 1; head -c 100000000 /dev/zero >&2", 2, maxKeptStderr, 0},
+		"100 MB on both":          {"head -c 100000000 /dev/zero & head -c 100000000 /dev/zero >&2; wait", maxOutput, maxKeptStderr, 1e8 - maxOutput},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := runCommand(t.Context(), script(tt.text), testEnviron)
+			runtime.ReadMemStats(&after)
+			if err != nil || len(r.Stdout) != tt.stdout || len(r.Stderr) != tt.stderr || r.Dropped != int64(tt.dropped) || r.Cut != (tt.dropped > 0) || r.ExitCode != 0 {
+				t.Errorf("runCommand = %d and %d bytes, cut %v, %d dropped, code %d, %v, want %d and %d bytes, %d dropped, and the command unharmed",
+					len(r.Stdout), len(r.Stderr), r.Cut, r.Dropped, r.ExitCode, err, tt.stdout, tt.stderr, tt.dropped)
+			}
+			// All that was allocated, freed or not: the resident memory cannot have grown by more.
+			if cost := after.TotalAlloc - before.TotalAlloc; cost > 5*maxOutput/2 {
+				t.Errorf("it cost %d bytes of memory, want at most %d", cost, 5*maxOutput/2)
+			}
+		})
 	}
 }
 
@@ -121,6 +151,29 @@ func TestTimeout(t *testing.T) {
 						t.Fatalf("its child %d lives", pid)
 					}
 				}
+			}
+		})
+	}
+}
+
+// What a plugin leaves behind in its group is gone when its run is over.
+func TestWhatIsLeftBehindIsEnded(t *testing.T) {
+	for name, text := range map[string]string{
+		"a child":                     "sleep 60 & echo $!",
+		"a child without our pipes":   "sleep 60 >/dev/null 2>&1 & echo $!",
+		"a deaf child":                "(trap '' TERM; exec sleep 60) & echo $!",
+		"the child of a child":        "(sleep 60 & echo $!) &",
+		"a child that forks and ends": "(while :; do sleep 0.05 & done) & echo $!",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := runCommand(t.Context(), script(text), testEnviron)
+			pid, convErr := strconv.Atoi(strings.TrimSpace(string(r.Stdout)))
+			if err != nil || convErr != nil || !r.Left || r.Held || r.Group != 0 {
+				t.Fatalf("runCommand = stdout %q left %v held %v group %d, %v, want a pid and what was left", r.Stdout, r.Left, r.Held, r.Group, err)
+			}
+			if alive(pid) {
+				t.Errorf("process %d lives", pid)
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/saba-monitor/saba"
 )
@@ -28,10 +29,23 @@ const customPrefix = "custom."
 
 // Limits on what a plugin may print.
 const (
-	maxPluginValues = 5000 // a turn
+	maxPluginValues = 10_000 // a turn
 	maxPluginGraphs = 500
 	maxGraphMetrics = 500
-	maxLogged       = 200 // bytes of a plugin's stderr, or of a bad line, in the log
+)
+
+// Limits on what a plugin's turn may put into the log, in bytes: together less than 1 KiB.
+const (
+	maxLogged = 160 // of its stderr
+	maxWord   = 40  // of a bad name or value
+	maxError  = 480 // of all that was wrong
+)
+
+// A plugin that had to be stopped slowAfter times in a row is no longer run each minute: it
+// rests for 2 minutes, then 4, then maxRest, until it ends by itself again.
+const (
+	slowAfter = 3
+	maxRest   = 5 * time.Minute
 )
 
 // maxPluginSkew is how far a plugin's own times may be from now.
@@ -52,6 +66,11 @@ type plugin struct {
 
 	mu   sync.Mutex
 	left <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
+
+	// Only the turns use these: one runs at a time.
+	slow      int           // runs in a row that had to be stopped
+	rest      time.Duration // after the last of them
+	restUntil int64         // Unix seconds, by the clock of the turns
 }
 
 // newPlugins returns the configured plugins, ready to run.
@@ -76,7 +95,16 @@ func (p *plugin) timeout() time.Duration {
 }
 
 // start runs the command, unless an earlier run still hangs.
-func (p *plugin) start(ctx context.Context, meta string) (Result, error) {
+func (p *plugin) start(ctx context.Context, meta string) (r Result, err error) {
+	err = p.unlessItHangs(func() error {
+		r, err = p.run(ctx, p.Command, append(slices.Clone(p.environ), metaVariable+"="+meta))
+		return err
+	})
+	return r, err
+}
+
+// unlessItHangs calls run, unless an earlier call hangs, and keeps track of one that does.
+func (p *plugin) unlessItHangs(run func() error) error {
 	p.mu.Lock()
 	left := p.left
 	p.mu.Unlock()
@@ -84,126 +112,239 @@ func (p *plugin) start(ctx context.Context, meta string) (Result, error) {
 		select {
 		case <-left:
 		default:
-			return Result{}, errors.New("is not run: an earlier run hangs in the kernel and has not ended")
+			return errors.New("is not run: an earlier run hangs, and nothing ends it")
 		}
 	}
-	r, err := p.run(ctx, p.Command, append(slices.Clone(p.environ), metaVariable+"="+meta))
+	err := run()
 	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {
 		p.mu.Lock()
 		p.left = t.Left
 		p.mu.Unlock()
 	}
-	return r, err
+	return err
 }
 
 // values runs the plugin for the minute at (Unix seconds) and returns what it printed. Values
 // and an error may come together. The exit code does not matter: that of a pipeline says little.
 func (p *plugin) values(ctx context.Context, at int64) ([]reading, error) {
-	r, err := p.start(ctx, "")
+	// A clock that was set back ends the rest.
+	if at < p.restUntil && at >= p.restUntil-int64(p.rest/time.Second) {
+		return nil, fmt.Errorf("is not run for now: it had to be stopped %d times in a row; it is run again every %v", p.slow, p.rest)
+	}
+	g := gatherer{p: p.MetricPlugin, at: at}
+	var err error
+	stopped := false
+	if len(p.Bundled) > 0 {
+		err = p.bundledValues(ctx, &g)
+	} else {
+		var r Result
+		r, err = p.start(ctx, "")
+		stopped = r.Group != 0
+		p.read(r, err, &g)
+	}
+	if _, timeout := errors.AsType[*TimeoutError](err); timeout || stopped {
+		p.tire(at)
+	} else {
+		p.slow, p.rest, p.restUntil = 0, 0, 0
+	}
 	if err != nil {
+		// What it had printed before may be cut in the middle of a number.
 		return nil, err
 	}
-	values, problems := parseValues(r.Stdout, p.MetricPlugin, at, time.Now())
-	if r.Cut {
-		problems = append(problems, fmt.Sprintf("printed more than %d bytes: the rest was dropped", maxOutput))
-	}
-	if r.Held {
-		problems = append(problems, "left a process behind that holds its output open")
-	}
-	if len(values) == 0 && r.ExitCode != 0 {
-		problems = append(problems, fmt.Sprintf("printed no value and ended with exit status %d", r.ExitCode))
-	}
-	if s := excerpt(r.Stderr); s != "" {
-		p.log.Info("the plugin wrote to stderr", "stderr", s)
-	}
-	if len(problems) > 0 {
-		return values, errors.New(strings.Join(problems, "; "))
-	}
-	return values, nil
+	return g.values, g.problem()
 }
 
-// excerpt returns the beginning of b as one line of text for the log.
-func excerpt(b []byte) string {
+// tire counts a run that had to be stopped at the minute at, and makes the plugin rest.
+func (p *plugin) tire(at int64) {
+	if p.slow++; p.slow >= slowAfter {
+		p.rest = min(maxRest, time.Minute<<min(p.slow-slowAfter+1, 8))
+		p.restUntil = at + int64(p.rest/time.Second)
+	}
+}
+
+// read gathers what a run printed.
+func (p *plugin) read(r Result, err error, g *gatherer) {
+	if s := excerpt(r.Stderr, maxLogged); s != "" {
+		p.log.Info("the plugin wrote to stderr", "stderr", s)
+	}
+	if err != nil {
+		return
+	}
+	parseValues(r.Stdout, g, time.Now())
+	if r.Cut {
+		g.wrong("printed more than %d bytes: the last %d were dropped", maxOutput, r.Dropped)
+	}
+	switch {
+	case r.Group != 0:
+		g.wrong("left processes behind that SIGKILL does not end")
+	case r.Left:
+		g.wrong("left processes behind, which were ended")
+	}
+	if r.Held {
+		g.wrong("left a process behind that holds its output open")
+	}
+	if len(g.values) == 0 && r.ExitCode != 0 {
+		g.wrong("printed no value and ended with exit status %d", r.ExitCode)
+	}
+}
+
+// bundledValues gathers what a plugin inside the agent brings.
+func (p *plugin) bundledValues(ctx context.Context, g *gatherer) error {
+	if p.Command.runner == nil {
+		return fmt.Errorf("is not run: this agent has no plugin %q in it", p.Bundled[0])
+	}
+	var a answer
+	err := p.unlessItHangs(func() (err error) {
+		a, err = runBundled(ctx, p.timeout(), func(ctx context.Context) (a answer) {
+			a.values, a.err = p.Command.runner.Values(ctx)
+			return a
+		})
+		return err
+	})
+	for _, v := range a.values {
+		if key := []byte(v.Name); g.wants(key) && !g.add(key, v.Value, g.at) {
+			break
+		}
+	}
+	if err != nil && len(g.values) > 0 {
+		g.wrong("%s", excerpt([]byte(err.Error()), maxError/2))
+		return nil
+	}
+	return err
+}
+
+// excerpt returns the beginning of b, at most n bytes and a mark, as one line of text for the log.
+func excerpt(b []byte, n int) string {
 	b = bytes.TrimSpace(b)
 	dots := ""
-	if len(b) > maxLogged {
-		b, dots = b[:maxLogged], "…"
+	if len(b) > n {
+		b, dots = b[:n], "…"
 	}
-	return strings.ToValidUTF8(string(b), "?") + dots
+	// A logger may write each of these as several characters.
+	clean := func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}
+	return strings.Map(clean, strings.ToValidUTF8(string(b), "?")) + dots
+}
+
+// A gatherer takes the values of one turn of a plugin, and says what was left out.
+type gatherer struct {
+	p  MetricPlugin
+	at int64 // the minute of the turn, Unix seconds
+
+	values   []reading
+	index    map[slot]int // of values
+	problems []string     // sentences, a few of them
+	more     int          // that are not among problems
+}
+
+// A slot is what only one value of a turn may have.
+type slot struct {
+	name string
+	time int64 // 0 unless the plugin's own times count: then each is a sample of its own
+}
+
+// wrong notes what was left out, and why.
+func (g *gatherer) wrong(format string, args ...any) {
+	const most = 5
+	if len(g.problems) == most {
+		g.more++
+		return
+	}
+	g.problems = append(g.problems, fmt.Sprintf(format, args...))
+}
+
+// problem returns all that was wrong, or nil.
+func (g *gatherer) problem() error {
+	if len(g.problems) == 0 {
+		return nil
+	}
+	text := strings.Join(g.problems, "; ")
+	if g.more > 0 {
+		text += fmt.Sprintf("; and %d more of the kind", g.more)
+	}
+	return errors.New(excerpt([]byte(text), maxError))
+}
+
+// wants says whether the patterns let a key pass.
+func (g *gatherer) wants(key []byte) bool {
+	return (g.p.Include == nil || g.p.Include.Match(key)) && (g.p.Exclude == nil || !g.p.Exclude.Match(key))
+}
+
+// add takes a value; of two with one key, or one key and time, the last counts. It says
+// whether there is room for another.
+func (g *gatherer) add(key []byte, value float64, at int64) bool {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		g.wrong("the value of %q is not finite: %v", excerpt(key, maxWord), value)
+		return true
+	}
+	// A new string, so that a few bytes of a name do not keep the whole output in memory.
+	r := reading{Name: customPrefix + string(key), Sample: saba.Sample{Time: at, Value: value}}
+	if !saba.ValidMetricName(r.Name) {
+		g.wrong("%q cannot be a metric's name: use a-z A-Z 0-9 . _ -, at most %d characters with the prefix %q", excerpt(key, maxWord), saba.MaxMetricName, customPrefix)
+		return true
+	}
+	s := slot{name: r.Name}
+	if g.p.UsePluginTime {
+		s.time = at
+	}
+	if i, ok := g.index[s]; ok {
+		g.values[i] = r
+		return true
+	}
+	if len(g.values) == maxPluginValues {
+		g.wrong("printed more than %d values: the rest was dropped", maxPluginValues)
+		return false
+	}
+	if g.index == nil {
+		g.index = map[slot]int{}
+	}
+	g.index[s] = len(g.values)
+	g.values = append(g.values, r)
+	return true
 }
 
 // parseValues reads what a metric plugin printed: one value a line, as key, value and time
 // between blanks. Lines of fewer fields are skipped, further fields ignored, and of two
 // lines with one key the last counts. The time is ignored and may be anything, unless
-// p.UsePluginTime is set; then it is Unix seconds, less than maxPluginSkew away from now.
-// at is the minute of the turn. The problems are sentences about what was left out, a few of them.
-func parseValues(out []byte, p MetricPlugin, at int64, now time.Time) (values []reading, problems []string) {
-	const mostProblems = 5
-	more := 0
-	problem := func(format string, args ...any) {
-		if len(problems) == mostProblems {
-			more++
-			return
-		}
-		problems = append(problems, fmt.Sprintf(format, args...))
-	}
-	type slot struct {
-		name string
-		time int64 // 0 unless the plugin's own times count: then each is a sample of its own
-	}
-	index := map[slot]int{}
+// UsePluginTime is set; then it is Unix seconds, less than maxPluginSkew away from now.
+func parseValues(out []byte, g *gatherer, now time.Time) {
 	for line := range bytes.SplitSeq(out, []byte("\n")) {
 		fields := bytes.Fields(line)
 		if len(fields) < 3 {
 			continue
 		}
 		key := fields[0]
-		if p.Include != nil && !p.Include.Match(key) || p.Exclude != nil && p.Exclude.Match(key) {
+		if !g.wants(key) {
 			continue
 		}
 		value, err := strconv.ParseFloat(string(fields[1]), 64)
-		switch {
-		case errors.Is(err, strconv.ErrSyntax):
-			problem("the value of %q is not a number: %q", excerpt(key), excerpt(fields[1]))
+		if errors.Is(err, strconv.ErrSyntax) {
+			g.wrong("the value of %q is not a number: %q", excerpt(key, maxWord), excerpt(fields[1], maxWord))
 			continue
-		case err != nil || math.IsNaN(value) || math.IsInf(value, 0):
-			problem("the value of %q is not finite: %s", excerpt(key), excerpt(fields[1]))
-			continue
-		}
-		// A new string, so that a few bytes of a name do not keep the whole output in memory.
-		r := reading{Name: customPrefix + string(key), Sample: saba.Sample{Time: at, Value: value}}
-		if !saba.ValidMetricName(r.Name) {
-			problem("%q cannot be a metric's name: use a-z A-Z 0-9 . _ -, at most %d characters with the prefix %q", excerpt(key), saba.MaxMetricName, customPrefix)
-			continue
-		}
-		s := slot{name: r.Name}
-		if p.UsePluginTime {
-			if r.Time, err = strconv.ParseInt(string(fields[2]), 10, 64); err != nil {
-				problem("the time of %q is not in Unix seconds: %q", excerpt(key), excerpt(fields[2]))
+		} // a number beyond float64 is an infinity, which add refuses
+		at := g.at
+		if g.p.UsePluginTime {
+			if at, err = strconv.ParseInt(string(fields[2]), 10, 64); err != nil {
+				g.wrong("the time of %q is not in Unix seconds: %q", excerpt(key, maxWord), excerpt(fields[2], maxWord))
 				continue
 			}
 			// Not by subtracting the two: the difference of any two int64 may overflow.
-			if t, skew := now.Unix(), int64(maxPluginSkew/time.Second); r.Time <= t-skew || r.Time >= t+skew {
-				problem("the time of %q is %v or more away from now: %d", excerpt(key), maxPluginSkew, r.Time)
+			if t, skew := now.Unix(), int64(maxPluginSkew/time.Second); at <= t-skew || at >= t+skew {
+				g.wrong("the time of %q is %v or more away from now: %d", excerpt(key, maxWord), maxPluginSkew, at)
 				continue
 			}
-			s.time = r.Time
 		}
-		if i, ok := index[s]; ok {
-			values[i] = r
-			continue
+		if !g.add(key, value, at) {
+			return
 		}
-		if len(values) == maxPluginValues {
-			problem("printed more than %d values: the rest was dropped", maxPluginValues)
-			break
-		}
-		index[s] = len(values)
-		values = append(values, r)
 	}
-	if more > 0 {
-		problems = append(problems, fmt.Sprintf("and %d more of the kind", more))
-	}
-	return values, problems
 }
 
 var definitionHeader = regexp.MustCompile(`^#\s*mackerel-agent-plugin\b(.*)$`)
@@ -224,7 +365,7 @@ func parseDefinitions(out []byte) (defs []saba.GraphDef, problems []string, err 
 	}
 	for _, f := range strings.Fields(string(m[1])) {
 		if k, v, _ := strings.Cut(f, "="); k == "version" && v != "1" {
-			return nil, nil, fmt.Errorf("%w of a version that this agent knows: version %q, not 1", errNoDefinitions, excerpt([]byte(v)))
+			return nil, nil, fmt.Errorf("%w of a version that this agent knows: version %q, not 1", errNoDefinitions, excerpt([]byte(v), maxWord))
 		}
 	}
 	var d struct {
@@ -250,22 +391,22 @@ func parseDefinitions(out []byte) (defs []saba.GraphDef, problems []string, err 
 			problem("has more than %d graphs: the rest was left out", maxPluginGraphs)
 			return defs, problems, nil
 		case !saba.ValidGraphDefName(def.Name):
-			problem("graph %q has a name that is not possible", excerpt([]byte(name)))
+			problem("graph %q has a name that is not possible", excerpt([]byte(name), maxWord))
 			continue
 		case def.Unit == "":
 			def.Unit = saba.UnitFloat
 		case !def.Unit.Valid():
-			problem("graph %q has the unknown unit %q: drawn as %s", excerpt([]byte(name)), excerpt([]byte(g.Unit)), saba.UnitFloat)
+			problem("graph %q has the unknown unit %q: drawn as %s", excerpt([]byte(name), maxWord), excerpt([]byte(g.Unit), maxWord), saba.UnitFloat)
 			def.Unit = saba.UnitFloat
 		}
 		for _, gm := range g.Metrics {
 			metric := saba.GraphDefMetric{Name: def.Name + "." + gm.Name, DisplayName: gm.Label, Stacked: gm.Stacked}
 			if !saba.ValidGraphDefName(metric.Name) {
-				problem("metric %q of graph %q has a name that is not possible", excerpt([]byte(gm.Name)), excerpt([]byte(name)))
+				problem("metric %q of graph %q has a name that is not possible", excerpt([]byte(gm.Name), maxWord), excerpt([]byte(name), maxWord))
 				continue
 			}
 			if len(def.Metrics) == maxGraphMetrics {
-				problem("graph %q has more than %d metrics: the rest was left out", excerpt([]byte(name)), maxGraphMetrics)
+				problem("graph %q has more than %d metrics: the rest was left out", excerpt([]byte(name), maxWord), maxGraphMetrics)
 				break
 			}
 			def.Metrics = append(def.Metrics, metric)

@@ -46,17 +46,18 @@ func TestParseValues(t *testing.T) {
 		"and not a quarter of an hour away":   {out: "a 1 1699999150\nb 1 1699999151\nc 1 1700000950\nd 1 1700000949\n", p: own, want: []string{"custom.b 1 1699999151", "custom.d 1 1700000949"}, problems: 2},
 		"nor in milliseconds":                 {out: "a 1 1700000000000\n", p: own, problems: 1},
 		"nor at the ends of time":             {out: "a 1 -9223372036854775808\nb 1 9223372036854775807\n", p: own, problems: 2},
-		"many problems are told in few words": {out: strings.Repeat("a x 0\n", 1000), problems: 6},
+		"many problems are told in few words": {out: strings.Repeat("a x 0\n", 1000), problems: 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			values, problems := parseValues([]byte(tt.out), tt.p, testMinute, time.Unix(1_700_000_050, 0))
+			g := gatherer{p: tt.p, at: testMinute}
+			parseValues([]byte(tt.out), &g, time.Unix(1_700_000_050, 0))
 			var got []string
-			for _, v := range values {
+			for _, v := range g.values {
 				got = append(got, fmt.Sprintf("%s %v %d", v.Name, v.Value, v.Time))
 			}
 			equal(t, "values", got, tt.want)
-			if len(problems) != tt.problems {
-				t.Errorf("problems = %q, want %d", problems, tt.problems)
+			if n := len(g.problems) + g.more; n != tt.problems {
+				t.Errorf("problems = %q and %d more, want %d", g.problems, g.more, tt.problems)
 			}
 		})
 	}
@@ -67,9 +68,10 @@ func TestAPluginsValuesAreBounded(t *testing.T) {
 	for i := range 2 * maxPluginValues {
 		fmt.Fprintf(&b, "a%d 1 0\n", i)
 	}
-	values, problems := parseValues([]byte(b.String()), MetricPlugin{}, testMinute, time.Unix(testMinute, 0))
-	if len(values) != maxPluginValues || len(problems) != 1 {
-		t.Errorf("%d values and problems %q, want %d and one", len(values), problems, maxPluginValues)
+	g := gatherer{at: testMinute}
+	parseValues([]byte(b.String()), &g, time.Unix(testMinute, 0))
+	if len(g.values) != maxPluginValues || len(g.problems) != 1 {
+		t.Errorf("%d values and problems %q, want %d and one", len(g.values), g.problems, maxPluginValues)
 	}
 }
 
@@ -81,7 +83,12 @@ func FuzzParseValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, out []byte, ownTime bool) {
 		now := time.Unix(1_700_000_050, 0)
 		p := MetricPlugin{UsePluginTime: ownTime}
-		values, _ := parseValues(out, p, testMinute, now)
+		g := gatherer{p: p, at: testMinute}
+		parseValues(out, &g, now)
+		if err := g.problem(); err != nil && len(err.Error()) > maxError+len("…") {
+			t.Errorf("the problems have %d bytes", len(err.Error()))
+		}
+		values := g.values
 		var again strings.Builder
 		for _, v := range values {
 			if !saba.ValidMetricName(v.Name) || math.IsNaN(v.Value) || math.IsInf(v.Value, 0) {
@@ -92,9 +99,10 @@ func FuzzParseValues(f *testing.F) {
 			}
 			fmt.Fprintf(&again, "%s %v %d\n", strings.TrimPrefix(v.Name, customPrefix), v.Value, v.Time)
 		}
-		second, problems := parseValues([]byte(again.String()), p, testMinute, now)
-		if len(values)+len(second) > 0 && !reflect.DeepEqual(second, values) || len(problems) > 0 {
-			t.Errorf("parseValues(%q) = %v; written and read again: %v, %q", out, values, second, problems)
+		second := gatherer{p: p, at: testMinute}
+		parseValues([]byte(again.String()), &second, now)
+		if len(values)+len(second.values) > 0 && !reflect.DeepEqual(second.values, values) || len(second.problems) > 0 {
+			t.Errorf("parseValues(%q) = %v; written and read again: %v, %q", out, values, second.values, second.problems)
 		}
 	})
 }
@@ -194,7 +202,7 @@ func TestAShellScriptIsAPlugin(t *testing.T) {
 	if !strings.Contains(log.String(), "stderr=counted") {
 		t.Errorf("the log does not have its stderr: %s", log)
 	}
-	defs, err := p.askDefinitions(t.Context(), make(chan struct{}, 1))
+	defs, _, err := p.askDefinitions(t.Context(), make(chan struct{}, 1))
 	if err != nil || len(defs) != 1 || defs[0].Metrics[0].Name != "custom.processes.count" {
 		t.Errorf("definitions = %+v, %v", defs, err)
 	}
@@ -230,7 +238,8 @@ func TestAPluginThatFailsSaysWhy(t *testing.T) {
 	}{
 		"with no value":          {"exit 3", "exit status 3"},
 		"with too much to say":   {"head -c 2000000 /dev/zero", "more than 1048576 bytes"},
-		"with a daemon":          {"sleep 30 & echo a 1 0", "left a process behind"},
+		"with a daemon":          {"setsid sleep 4 & echo a 1 0", "left a process behind"},
+		"with children":          {"sleep 30 & echo a 1 0", "left processes behind, which were ended"},
 		"with a value that is ?": {"echo a ? 0", `value of "a" is not a number: "?"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,4 +250,71 @@ func TestAPluginThatFailsSaysWhy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a plugin prints, a turn of it writes little into the log.
+func TestAPluginCannotFloodTheLog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		want int // values
+	}{
+		"binary rubbish":            {"head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2", 0},
+		"control characters":        {"i=0; while [ $i -lt 400 ]; do printf 'a\\001\\002\\003 \\001\\002 \\003\\n'; i=$((i+1)); done; head -c 5000 /dev/zero | tr '\\0' '\\001' >&2", 0},
+		"100 MB of an error":        {"head -c 100000000 /dev/zero | tr '\\0' '\\n' >&2; echo a 1 0", 1},
+		"not a number, 1,000 times": {"i=0; while [ $i -lt 1000 ]; do echo a$i NaN 0; i=$((i+1)); done; echo b 1 0", 1},
+		"10,000 metrics":            {"i=0; while [ $i -lt 10000 ]; do echo a.b$i $i 0; i=$((i+1)); done", 10_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &logBuffer{}
+			o := Options{Log: slog.New(slog.NewTextHandler(log, nil)), Environ: testEnviron}
+			o.Config.Metrics = []MetricPlugin{{Name: "x", Command: script(tt.text)}}
+			p := newPlugins(o)[0]
+			values, err := p.values(t.Context(), testMinute)
+			if tt.want > 0 && len(values) != tt.want {
+				t.Errorf("%d values, %v, want %d", len(values), err, tt.want)
+			}
+			if err != nil {
+				p.log.Warn("a source brings less than it should", "error", err) // as the schedule does
+			}
+			if n := len(log.String()); n > 1024 {
+				t.Errorf("a turn wrote %d bytes into the log: %s", n, log)
+			}
+		})
+	}
+}
+
+// A plugin that has to be stopped each time is run less and less often, and each minute again
+// as soon as it ends by itself.
+func TestAPluginThatIsStoppedRestsBetweenItsRuns(t *testing.T) {
+	hangs := true
+	var runs []int64
+	p := &plugin{log: slog.New(slog.DiscardHandler)}
+	minute := int64(0)
+	p.run = func(context.Context, Command, []string) (Result, error) {
+		runs = append(runs, minute)
+		if hangs {
+			return Result{}, &TimeoutError{After: 30 * time.Second}
+		}
+		return Result{Stdout: []byte("a 1 0\n")}, nil
+	}
+	turns := func(from, to int64) {
+		runs = nil
+		for minute = from; minute < to; minute++ {
+			values, err := p.values(t.Context(), testMinute+60*minute)
+			if hangs && err == nil || len(values) > 0 && err != nil {
+				t.Errorf("minute %d: %v, %v", minute, values, err)
+			}
+		}
+	}
+	turns(0, 25)
+	equal(t, "minutes of runs that hang", runs, []int64{0, 1, 2, 4, 8, 13, 18, 23})
+	hangs = false
+	turns(25, 32)
+	equal(t, "minutes of runs that end", runs, []int64{28, 29, 30, 31})
+	hangs = true
+	turns(32, 35)
+	// The clock is set back by an hour: the plugin does not rest that long.
+	hangs = false
+	turns(-25, -22)
+	equal(t, "minutes after the clock was set back", runs, []int64{-25, -24, -23})
 }

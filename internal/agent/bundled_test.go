@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// A fakeRunner is a bundled plugin that does what its fields say.
+type fakeRunner struct {
+	collect func(ctx context.Context) ([]saba.Value, error)
+	defs    func() []saba.GraphDef
+}
+
+func (r fakeRunner) Values(ctx context.Context) ([]saba.Value, error) { return r.collect(ctx) }
+func (r fakeRunner) Definitions() []saba.GraphDef {
+	if r.defs == nil {
+		return nil
+	}
+	return r.defs()
+}
+
+// bundled adds a plugin that runs inside the agent to o.
+func bundled(t *testing.T, o *Options, m MetricPlugin, r Runner) {
+	t.Helper()
+	m.Bundled = []string{"fake", "-x", "1"}
+	o.Config.Metrics = append(o.Config.Metrics, m)
+	err := Bundle(&o.Config, func(name string, args []string) (Runner, error) {
+		if name != "fake" || strings.Join(args, " ") != "-x 1" {
+			t.Errorf("Bundle looks up %q with %q", name, args)
+		}
+		return r, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestABundledPluginGoesTheWayOfAProcess(t *testing.T) {
+	o := Options{Log: slog.New(slog.DiscardHandler)}
+	bundled(t, &o, MetricPlugin{Name: "x", Include: regexp.MustCompile("^q"), Exclude: regexp.MustCompile("idle")}, fakeRunner{
+		collect: func(context.Context) ([]saba.Value, error) {
+			return []saba.Value{{Name: "q.a", Value: 1}, {Name: "q.idle", Value: 2}, {Name: "r.a", Value: 3},
+				{Name: "q.nan", Value: math.NaN()}, {Name: "q b", Value: 4}, {Name: "q.c", Value: 5}}, errors.New("one thing is missing")
+		},
+		defs: func() []saba.GraphDef { return []saba.GraphDef{{Name: "custom.q"}} },
+	})
+	p := newPlugins(o)[0]
+	values, err := p.values(t.Context(), testMinute)
+	var got []string
+	for _, v := range values {
+		got = append(got, fmt.Sprintf("%s %v %d", v.Name, v.Value, v.Time))
+	}
+	equal(t, "values", got, []string{"custom.q.a 1 1700000040", "custom.q.c 5 1700000040"})
+	if err == nil || !strings.Contains(err.Error(), "q.nan") || !strings.Contains(err.Error(), `"q b"`) || !strings.Contains(err.Error(), "one thing is missing") {
+		t.Errorf("error = %v, want all three that are missing", err)
+	}
+	defs, _, err := p.askDefinitions(t.Context(), make(chan struct{}, 1))
+	if err != nil || len(defs) != 1 || defs[0].Name != "custom.q" {
+		t.Errorf("definitions = %+v, %v", defs, err)
+	}
+}
+
+func TestABundledPluginThatIsNotThere(t *testing.T) {
+	var c Config
+	c.Metrics = []MetricPlugin{{Name: "one", Bundled: []string{"redsi"}}, {Name: "two", Command: script("true")},
+		{Name: "three", Bundled: []string{"redis", "-prot"}}}
+	err := Bundle(&c, func(name string, _ []string) (Runner, error) { return nil, errors.New("there is no " + name) })
+	if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), `[plugin.metrics.one]: plugin "redsi": there is no redsi`) || !strings.Contains(err.Error(), "metrics.three") {
+		t.Errorf("Bundle = %v, want both mistakes", err)
+	}
+	p := newPlugins(Options{Config: c, Log: slog.New(slog.DiscardHandler)})[0]
+	if _, err := p.values(t.Context(), testMinute); err == nil || !strings.Contains(err.Error(), `no plugin "redsi"`) {
+		t.Errorf("values = %v", err)
+	}
+	if _, _, err := p.askDefinitions(t.Context(), make(chan struct{}, 1)); !errors.Is(err, errNoDefinitions) {
+		t.Errorf("definitions = %v", err)
+	}
+}
+
+// A bundled plugin that hangs, panics or dawdles costs only itself, and comes back.
+func TestABundledPluginCostsOnlyItself(t *testing.T) {
+	for name, tt := range map[string]struct {
+		misbehave func(ctx context.Context) ([]saba.Value, error)
+		want      string // in the log
+	}{
+		"it panics":              {func(context.Context) ([]saba.Value, error) { panic("out of cheese") }, "panic: out of cheese in github.com/saba-monitor/saba/internal/agent.TestABundledPluginCostsOnlyItself"},
+		"it reads what is nil":   {func(context.Context) ([]saba.Value, error) { var r *reading; return []saba.Value{{Name: r.Name}}, nil }, "nil pointer"},
+		"it waits for its limit": {func(ctx context.Context) ([]saba.Value, error) { <-ctx.Done(); return nil, ctx.Err() }, "did not end within 20s and was stopped"},
+		"it ignores its limit": {func(context.Context) ([]saba.Value, error) {
+			time.Sleep(7*time.Minute + 30*time.Second)
+			return nil, nil
+		}, "earlier run hangs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := into(30 * time.Second)
+				server := &fakeServer{}
+				o, log := options(t, server, &fakeSource{name: "load"})
+				began := time.Now()
+				bundled(t, &o, MetricPlugin{Name: "bad", Command: Command{Timeout: 20 * time.Second}}, fakeRunner{collect: func(ctx context.Context) ([]saba.Value, error) {
+					if time.Since(began) < 10*time.Minute {
+						return tt.misbehave(ctx)
+					}
+					return []saba.Value{{Name: "bad.x", Value: 1}}, nil
+				}})
+				stop := start(t, o)
+				time.Sleep(time.Hour)
+				stop()
+				equal(t, "times of the other", server.times("host1", "load"), minutes(first, 61))
+				if n := len(server.times("host1", "custom.bad.x")); n < 40 {
+					t.Errorf("the plugin has %d values, want more than 40: it was well for 50 minutes", n)
+				}
+				if !strings.Contains(log.String(), tt.want) {
+					t.Errorf("the log has no %q: %s", tt.want, log)
+				}
+				if n := len(log.String()); n > 6*1024 {
+					t.Errorf("the log has %d bytes after an hour: %s", n, log)
+				}
+			})
+		})
+	}
+}
