@@ -18,6 +18,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,15 +63,17 @@ type Options struct {
 	DisksIgnore       *regexp.Regexp // on the sanitised device name: "sda1"
 	InterfacesIgnore  *regexp.Regexp // on the sanitised interface name: "eth0_100"
 	UseMountpoint     bool           // file systems and disks are named by mount point, not by device
+	Linux             []string       // families of Linux metrics to read besides, of LinuxFamilies; none by default
 	CloudPlatform     string         // CloudAuto, CloudNone, CloudEC2, CloudGCE or CloudAzure; "" is CloudAuto
 
 	// Where to read; nil means this machine's own.
-	Proc  fs.FS                                  // procfs
-	Sys   fs.FS                                  // sysfs
-	Root  fs.FS                                  // the root folder, for files of /etc
-	Clock Clock                                  // time since boot
-	Stat  func(mountPoint string) (Usage, error) // statfs
-	HTTP  *http.Client                           // asks the cloud's metadata services
+	Proc    fs.FS                                           // procfs
+	Sys     fs.FS                                           // sysfs
+	Root    fs.FS                                           // the root folder, for files of /etc
+	Clock   Clock                                           // time since boot
+	Stat    func(mountPoint string) (Usage, error)          // statfs
+	Sockets func(ctx context.Context) (SocketStates, error) // sock_diag
+	HTTP    *http.Client                                    // asks the cloud's metadata services
 
 	usage *prober // shared by Filesystem and Facts, so that a stuck mount is known to both
 	watch *Watch  // shared by all counters
@@ -94,7 +97,8 @@ type part struct {
 	busy      atomic.Bool // a call has not returned
 }
 
-// New returns a Set of every collector in All.
+// New returns a Set of every collector in All, and of the families that o.Linux names; names
+// that are not among LinuxFamilies are passed over (CheckLinux tells them).
 func New(o Options) *Set {
 	o.Proc, o.Sys, o.Root = procOrHost(o.Proc), sysOrHost(o.Sys), rootOrHost(o.Root)
 	o.usage = &prober{stat: o.Stat}
@@ -103,18 +107,23 @@ func New(o Options) *Set {
 	for _, src := range All {
 		s.parts = append(s.parts, &part{name: src.Name, collector: src.New(o)})
 	}
+	for _, f := range families {
+		if slices.Contains(o.Linux, f.name) {
+			s.parts = append(s.parts, &part{name: f.name, collector: f.new(o)})
+		}
+	}
 	return s
 }
 
 // A Round is what one turn of all collectors brought.
 type Round struct {
-	Values  []saba.Value // finite, validly named, each name once; in the order of All
-	Sources []Outcome    // one a collector, in the order of All
+	Values  []saba.Value // finite, validly named, each name once; in the order of Sources
+	Sources []Outcome    // one a collector, in the order of All, then of the families
 }
 
 // An Outcome says how one collector fared in a round.
 type Outcome struct {
-	Name     string        // as in All
+	Name     string        // as in All or LinuxFamilies
 	Values   int           // how many it brought
 	Duration time.Duration // how long it took, or how long it was waited for
 	Err      error         // what is missing and why; nil when nothing is

@@ -61,9 +61,9 @@ var cpuNames = [cpuStates]string{
 
 // cpuTimes are the ticks that all processors together spent in each state since boot.
 type cpuTimes struct {
-	ticks  [cpuStates]uint64
-	fields int // how many the kernel has: 4 before 2.5.41, 10 since 2.6.33
-	cpus   int // online now
+	Ticks  [cpuStates]uint64
+	Fields int // how many the kernel has: 4 before 2.5.41, 10 since 2.6.33
+	CPUs   int // online now
 }
 
 // userHZ is how many ticks a second has in /proc on every platform that saba runs on,
@@ -79,26 +79,26 @@ func parseStat(text string) (cpuTimes, error) {
 			continue
 		}
 		if rest != "" && '0' <= rest[0] && rest[0] <= '9' {
-			t.cpus++
+			t.CPUs++
 			continue
 		}
-		if t.fields != 0 || !strings.HasPrefix(rest, " ") {
+		if t.Fields != 0 || !strings.HasPrefix(rest, " ") {
 			continue
 		}
 		fields := strings.Fields(rest)
-		t.fields = min(len(fields), cpuStates)
-		for i, f := range fields[:t.fields] {
+		t.Fields = min(len(fields), cpuStates)
+		for i, f := range fields[:t.Fields] {
 			n, err := strconv.ParseUint(f, 10, 64)
 			if err != nil {
 				return cpuTimes{}, fmt.Errorf("stat: %.40q is not a number of ticks", f)
 			}
-			t.ticks[i] = n
+			t.Ticks[i] = n
 		}
 	}
 	switch {
-	case t.fields <= cpuIdle:
+	case t.Fields <= cpuIdle:
 		return cpuTimes{}, errors.New("stat: no line cpu with the times of user, nice, system and idle")
-	case t.cpus == 0:
+	case t.CPUs == 0:
 		return cpuTimes{}, errors.New("stat: no line cpu0: how many processors there are is unknown")
 	}
 	return t, nil
@@ -113,17 +113,17 @@ func parseStat(text string) (cpuTimes, error) {
 // others is then taken of the time that went by, as the sum of the ticks is no longer it.
 func cpuValues(prev, now cpuTimes, elapsed time.Duration) []saba.Value {
 	// What the clock says must have been spent by all processors together.
-	wall := elapsed.Seconds() * userHZ * float64(max(prev.cpus, now.cpus))
-	jitter := wall/100 + float64(2*now.cpus)
+	wall := elapsed.Seconds() * userHZ * float64(max(prev.CPUs, now.CPUs))
+	jitter := wall/100 + float64(2*now.CPUs)
 	var delta [cpuStates]float64
 	var known [cpuStates]bool
 	whole := true // the sum of the deltas is the time that went by
-	for i := range min(prev.fields, now.fields) {
-		if now.ticks[i] >= prev.ticks[i] {
-			delta[i] = float64(now.ticks[i] - prev.ticks[i])
+	for i := range min(prev.Fields, now.Fields) {
+		if now.Ticks[i] >= prev.Ticks[i] {
+			delta[i] = float64(now.Ticks[i] - prev.Ticks[i])
 			known[i] = delta[i] <= 2*wall+jitter // twice: processors may have been switched on and off in between
 		} else {
-			back := float64(prev.ticks[i] - now.ticks[i])
+			back := float64(prev.Ticks[i] - now.Ticks[i])
 			known[i] = i == cpuIOWait || i == cpuIdle && back <= jitter
 			whole = false
 		}
@@ -136,7 +136,7 @@ func cpuValues(prev, now cpuTimes, elapsed time.Duration) []saba.Value {
 		total += delta[i]
 	}
 	if !whole {
-		total = max(total, elapsed.Seconds()*userHZ*float64(now.cpus))
+		total = max(total, elapsed.Seconds()*userHZ*float64(now.CPUs))
 	}
 	if total == 0 {
 		return nil
@@ -146,13 +146,13 @@ func cpuValues(prev, now cpuTimes, elapsed time.Duration) []saba.Value {
 		delta[cpuUser] -= delta[cpuGuest]
 	} else if !known[cpuUser] {
 		known[cpuGuest] = false
-	} else if min(prev.fields, now.fields) > cpuGuest {
+	} else if min(prev.Fields, now.Fields) > cpuGuest {
 		known[cpuUser] = false // how much of it was guest is unknown
 	}
 	values := make([]saba.Value, 0, cpuStates)
 	for i, name := range cpuNames {
 		if known[i] {
-			values = append(values, saba.Value{Name: name, Value: delta[i] * float64(now.cpus) * 100 / total})
+			values = append(values, saba.Value{Name: name, Value: delta[i] * float64(now.CPUs) * 100 / total})
 		}
 	}
 	return values

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,11 +33,9 @@ func (d *Disk) Collect(context.Context) ([]saba.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	disks := parseDiskstats(text)
-	now := make(map[string]diskCounters, len(disks))
-	for _, c := range disks {
-		now[c.device] = c
-	}
+	// The disks below device-mapper devices are counted already.
+	disks := slices.DeleteFunc(parseDiskstats(text), func(c diskCounters) bool { return strings.HasPrefix(c.device, "dm-") })
+	now := diskTable(disks)
 	prev, elapsed, ok, err := d.last.next(now, d.Watch)
 	if err != nil || !ok {
 		return nil, err
@@ -52,16 +51,16 @@ func (d *Disk) Collect(context.Context) ([]saba.Value, error) {
 	for _, c := range disks {
 		label := sanitise(c.device)
 		p, known := prev[c.device]
-		if !known || p.unused || c.unused || d.Ignore != nil && d.Ignore.MatchString(label) {
+		if !known || p.unused() || c.unused() || d.Ignore != nil && d.Ignore.MatchString(label) {
 			continue
 		}
 		if point, ok := points[c.device]; ok {
 			label = sanitise(point)
 		}
-		if v, ok := rate(p.reads, c.reads, elapsed, diskCeiling); ok {
+		if v, ok := rate(p.N[diskReads], c.N[diskReads], elapsed, diskCeiling); ok {
 			values = append(values, saba.Value{Name: "disk." + label + ".reads.delta", Value: v})
 		}
-		if v, ok := rate(p.writes, c.writes, elapsed, diskCeiling); ok {
+		if v, ok := rate(p.N[diskWrites], c.N[diskWrites], elapsed, diskCeiling); ok {
 			values = append(values, saba.Value{Name: "disk." + label + ".writes.delta", Value: v})
 		}
 	}
@@ -81,45 +80,66 @@ func (d *Disk) mountPoints() (map[string]string, error) {
 	return points, nil
 }
 
+// The counters of a block device, in the order of /proc/diskstats (Documentation/admin-guide/iostats.rst).
+const (
+	diskReads      = iota // completed operations
+	_                     // merged
+	diskReadSect          // sectors of 512 bytes
+	diskReadTime          // ms, of 32 bits, as all times are
+	diskWrites            // completed operations
+	_                     // merged
+	diskWriteSect         // sectors of 512 bytes
+	diskWriteTime         // ms
+	diskUnderWay          // operations now: no counter
+	diskBusyTime          // ms in which an operation was under way
+	diskWaitedTime        // ms, of all operations together
+	diskFields            // more came with Linux 4.18 and 5.5
+)
+
 // diskCounters are the counters of one block device since boot.
 type diskCounters struct {
-	device        string // kernel name
-	reads, writes uint64 // completed operations
-	unused        bool   // every counter is zero
+	device string // kernel name
+	N      [diskFields]uint64
 }
 
-// diskFields is how many counters a device has at least: more came with Linux 4.18 and 5.5.
-const diskFields = 11
+// unused says that the device has never done anything.
+func (c diskCounters) unused() bool { return c.N == [diskFields]uint64{} }
 
-// parseDiskstats reads /proc/diskstats (Documentation/admin-guide/iostats.rst). Lines of
-// another form are left out, as the short lines of partitions before Linux 2.6.25 are, and so are
-// device-mapper devices: the disks below them are counted already.
+// diskTable returns the counters by device.
+func diskTable(disks []diskCounters) map[string]diskCounters {
+	t := make(map[string]diskCounters, len(disks))
+	for _, c := range disks {
+		t[c.device] = c
+	}
+	return t
+}
+
+// parseDiskstats reads /proc/diskstats. Lines of another form are left out, as the short lines
+// of partitions before Linux 2.6.25 are.
 func parseDiskstats(text string) []diskCounters {
-	var disks []diskCounters
+	disks := make([]diskCounters, 0, strings.Count(text, "\n")+1)
 	for line := range strings.Lines(text) {
 		// 254 0 vda 57412 14359 2826506 62240 33551 136813 9054944 62458 0 28284 130225 …
-		fields := strings.Fields(line)
-		if len(fields) < 3+diskFields || strings.HasPrefix(fields[2], "dm-") {
-			continue
-		}
-		c := diskCounters{device: fields[2], unused: true}
-		ok := true
-		for i, f := range fields[3 : 3+diskFields] {
-			n, err := strconv.ParseUint(f, 10, 64)
-			// The 9th counter, operations under way, has been seen below zero.
-			if err != nil && i != 8 {
-				ok = false
+		var c diskCounters
+		field := -3 // major and minor number and name come before the counters
+		for f := range strings.FieldsSeq(line) {
+			if field == diskFields {
 				break
 			}
-			switch i {
-			case 0:
-				c.reads = n
-			case 4:
-				c.writes = n
+			if field == -1 {
+				c.device = f
 			}
-			c.unused = c.unused && n == 0
+			if field >= 0 {
+				n, err := strconv.ParseUint(f, 10, 64)
+				// Operations under way have been seen below zero: the kernel's own mistake.
+				if err != nil && field != diskUnderWay {
+					break
+				}
+				c.N[field] = n
+			}
+			field++
 		}
-		if ok {
+		if field == diskFields {
 			disks = append(disks, c)
 		}
 	}

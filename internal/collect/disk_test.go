@@ -10,7 +10,11 @@ import (
 )
 
 func TestParseDiskstats(t *testing.T) {
-	got := map[string]diskCounters{}
+	type half struct {
+		reads, writes uint64
+		unused        bool
+	}
+	got := map[string]half{}
 	for _, c := range parseDiskstats(strings.Join([]string{
 		"   8       0 sda 1 2 3 4 5 6 7 8 9 10 11",
 		"",
@@ -25,14 +29,17 @@ func TestParseDiskstats(t *testing.T) {
 		"   8",
 		"   8       4 last 41 2 3 4 45 6 7 8 9 10 11",
 	}, "\n")) {
-		got[c.device] = c
+		got[c.device] = half{c.N[diskReads], c.N[diskWrites], c.unused()}
 	}
-	want := map[string]diskCounters{
-		"sda": {"sda", 1, 5, false}, "sdb": {"sdb", 21, 25, false}, "nvme0n1": {"nvme0n1", 31, 35, false},
-		"loop0": {"loop0", 0, 0, true}, "loop1": {"loop1", 0, 0, true}, "sda3": {"sda3", 1, 5, false}, "last": {"last", 41, 45, false},
+	want := map[string]half{
+		"sda": {1, 5, false}, "sdb": {21, 25, false}, "nvme0n1": {31, 35, false}, "dm-0": {1, 5, false},
+		"loop0": {0, 0, true}, "loop1": {0, 0, true}, "sda3": {1, 5, false}, "last": {41, 45, false},
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	if c := parseDiskstats("8 0 sda 1 2 3 4 5 6 7 8 9 10 11 12")[0]; c.N != [diskFields]uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} {
+		t.Errorf("counters %v, want 1 to 11 in their order", c.N)
 	}
 }
 

@@ -38,6 +38,7 @@ type Meta struct {
 	Kernel      map[string]string            `json:"kernel,omitempty"`
 	Memory      map[string]string            `json:"memory,omitempty"` // "4039448kB"
 	Cloud       *Cloud                       `json:"cloud,omitempty"`
+	Cgroup      map[string]string            `json:"cgroup,omitempty"` // limits of a container: cpu_limit "1.5" processors, memory_limit "524288kB"
 }
 
 // FilesystemFacts are one row of df.
@@ -86,6 +87,8 @@ func (s *Set) Facts(ctx context.Context) (Facts, error) {
 	section("block devices", err)
 	f.Meta.Filesystem, err = filesystemFacts(ctx, o.Proc, o.Sys, o.usage)
 	section("file systems", err)
+	f.Meta.Cgroup, err = cgroupFacts(o.Proc, o.Sys)
+	section("control group", err)
 	i := <-found
 	f.Meta.Cloud, f.CustomIdentifier, f.CloudUnknown = i.cloud, i.identifier, i.unknown
 	section("cloud", i.err)

@@ -82,9 +82,9 @@ func FuzzCPU(f *testing.F) {
 		if err != nil {
 			return
 		}
-		limit := float64(100*now.cpus) * (1 + 1e-9)
+		limit := float64(100*now.CPUs) * (1 + 1e-9)
 		if total := sum(byName(values)); total > limit {
-			t.Errorf("sum %v over %d processors: %v", total, now.cpus, values)
+			t.Errorf("sum %v over %d processors: %v", total, now.CPUs, values)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,14 +15,16 @@ import (
 // close, straight from the kernel: the os package would make a poller watch each file, which
 // costs more than the files of /proc do. It may be used from several goroutines.
 type hostFolder struct {
-	fs.FS // for listing
-	dir   string
+	fs.ReadLinkFS // for listing, and links
+	dir           string
 
 	mu  sync.Mutex
 	buf []byte // of the last reading, for the next; nil while one is under way
 }
 
-func hostFS(dir string) fs.FS { return &hostFolder{FS: os.DirFS(dir), dir: dir} }
+func hostFS(dir string) fs.FS {
+	return &hostFolder{ReadLinkFS: os.DirFS(dir).(fs.ReadLinkFS), dir: dir} // as os.DirFS promises
+}
 
 const (
 	readBuffer  = 16 << 10 // bytes to begin with: most files of /proc fit
@@ -113,6 +116,43 @@ func hostStat(path string) (Usage, error) {
 		u.BlockSize = uint64(st.Bsize)
 	}
 	return u, nil
+}
+
+// hostSockets counts TCP sockets in passing states (sock_diag(7)). The kernel answers within
+// the call; a time limit guards against one that does not.
+func hostSockets(ctx context.Context) (SocketStates, error) {
+	var states SocketStates
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return states, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(time.Second.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return states, fmt.Errorf("limit the wait for a netlink socket: %w", err)
+	}
+	buf := make([]byte, 32<<10)
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		if err := unix.Sendto(fd, diagRequest(family), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			return states, fmt.Errorf("ask a netlink socket: %w", err)
+		}
+		for done := false; !done; {
+			if err := ctx.Err(); err != nil {
+				return states, err
+			}
+			n, err := retried(func() (int, error) { return unix.Read(fd, buf) })
+			if err != nil {
+				return states, fmt.Errorf("read a netlink socket: %w", err)
+			}
+			if done, err = states.add(buf[:n]); err != nil {
+				return states, err
+			}
+			if states.total() > maxPassing {
+				return states, errTooManySockets
+			}
+		}
+	}
+	return states, nil
 }
 
 // hostUname returns the kernel's name, release, version and machine (uname(2)).

@@ -3,6 +3,7 @@
 package collect
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"time"
@@ -18,7 +19,8 @@ func (noFS) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errNotLinux}
 }
 
-func hostFS(string) fs.FS               { return noFS{} }
-func hostClock() (time.Duration, error) { return 0, errNotLinux }
-func hostStat(string) (Usage, error)    { return Usage{}, errNotLinux }
-func hostUname() (uname, error)         { return uname{}, errNotLinux }
+func hostFS(string) fs.FS                               { return noFS{} }
+func hostClock() (time.Duration, error)                 { return 0, errNotLinux }
+func hostStat(string) (Usage, error)                    { return Usage{}, errNotLinux }
+func hostSockets(context.Context) (SocketStates, error) { return SocketStates{}, errNotLinux }
+func hostUname() (uname, error)                         { return uname{}, errNotLinux }

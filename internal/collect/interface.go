@@ -46,10 +46,10 @@ func (i *Interface) Collect(context.Context) ([]saba.Value, error) {
 		if !known || i.Ignore != nil && i.Ignore.MatchString(label) {
 			continue
 		}
-		if v, ok := rate(p.rx, t.rx, elapsed, interfaceCeiling); ok {
+		if v, ok := rate(p.RX, t.RX, elapsed, interfaceCeiling); ok {
 			values = append(values, saba.Value{Name: "interface." + label + ".rxBytes.delta", Value: v})
 		}
-		if v, ok := rate(p.tx, t.tx, elapsed, interfaceCeiling); ok {
+		if v, ok := rate(p.TX, t.TX, elapsed, interfaceCeiling); ok {
 			values = append(values, saba.Value{Name: "interface." + label + ".txBytes.delta", Value: v})
 		}
 	}
@@ -59,7 +59,7 @@ func (i *Interface) Collect(context.Context) ([]saba.Value, error) {
 // A traffic is what an interface moved since it was made, in bytes.
 type traffic struct {
 	name   string
-	rx, tx uint64
+	RX, TX uint64
 }
 
 // parseNetDev reads /proc/net/dev (net/core/net-procfs.c): after the name and a colon, 8
@@ -76,7 +76,7 @@ func parseNetDev(text string) []traffic {
 		rx, rxErr := strconv.ParseUint(fields[0], 10, 64)
 		tx, txErr := strconv.ParseUint(fields[8], 10, 64)
 		if rxErr == nil && txErr == nil {
-			interfaces = append(interfaces, traffic{name: name, rx: rx, tx: tx})
+			interfaces = append(interfaces, traffic{name: name, RX: rx, TX: tx})
 		}
 	}
 	return interfaces
