@@ -6,6 +6,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,8 @@ type Options struct {
 	Log           *slog.Logger
 	Registerer    prometheus.Registerer // nil counts for nobody
 	DefaultStatus saba.HostStatus       // of a host that registers; "" means working
+
+	wait time.Duration // in place of maxWait, for tests
 }
 
 type server struct {
@@ -103,6 +106,7 @@ type server struct {
 	mux           *http.ServeMux
 	parsers       sync.Pool // of *pointParser
 	zippers       sync.Pool // of *gzip.Writer
+	memory        memory
 	requests      *prometheus.CounterVec
 	seconds       *prometheus.HistogramVec
 }
@@ -117,6 +121,7 @@ func New(o Options) http.Handler {
 		mux:           http.NewServeMux(),
 		parsers:       sync.Pool{New: func() any { return newPointParser() }},
 		zippers:       sync.Pool{New: newZipper},
+		memory:        newMemory(cmp.Or(o.wait, maxWait)),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "saba_api_requests_total",
 			Help: "API requests, by route and HTTP status; 499 is a client that left before its answer.",
@@ -163,6 +168,7 @@ var (
 	errTimeout  = errors.New("too slow")           // 408
 	errEncoding = errors.New("unknown encoding")   // 415
 	errPanic    = errors.New("panic")              // 500
+	errBusy     = errors.New("busy")               // 503: nothing is wrong, there is only too much at once
 )
 
 // status returns the HTTP status for an error of a handler.
@@ -180,6 +186,7 @@ func status(err error) int {
 		{saba.ErrConflict, http.StatusConflict},
 		{saba.ErrTooLarge, http.StatusRequestEntityTooLarge},
 		{errEncoding, http.StatusUnsupportedMediaType},
+		{errBusy, http.StatusServiceUnavailable},
 		{saba.ErrUnavailable, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, kind.err) {
@@ -234,7 +241,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 	if err := principal.Authorize(route.permission); err != nil {
 		return label, err
 	}
-	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w}
+	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory}
+	defer c.release()
 	return label, route.handler(s, w, c)
 }
 
@@ -306,6 +314,9 @@ func (s *server) fail(w *recorder, r *http.Request, label string, err error) int
 		// server is stopping.
 		code, counted = http.StatusServiceUnavailable, statusGone
 		message = "the request was broken off: try again"
+	case errors.Is(err, errBusy):
+		// Counted, and not logged: there would be a line for each of many.
+		w.Header().Set("Retry-After", "30")
 	default:
 		id, idErr := s.newID()
 		if idErr != nil {

@@ -77,7 +77,7 @@ func (s *server) metadataPut(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.body()
+	body, err := c.read()
 	if err != nil && !errors.Is(err, saba.ErrTooLarge) {
 		return err
 	}

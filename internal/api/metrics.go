@@ -56,7 +56,7 @@ func (s *server) servicePoints(w http.ResponseWriter, c *call) error {
 }
 
 func (s *server) parsePoints(c *call, hosts bool) (points, error) {
-	body, err := c.body()
+	body, err := c.read()
 	if err != nil {
 		return points{}, err
 	}

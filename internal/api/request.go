@@ -23,16 +23,26 @@ type call struct {
 	key   string // id of the API key it came with
 	limit int64  // bytes that its body may have, inflated
 	w     http.ResponseWriter
+
+	memory        memory // what its body takes its share of
+	body, decoded share
 }
 
-// body returns the request body, inflated if it came compressed. The errors match ErrTooLarge
-// and ErrInvalid; errEncoding says that the compression is not one we know.
-func (c *call) body() ([]byte, error) {
-	tooLarge := saba.Errorf(saba.ErrTooLarge, "the request body is larger than %s: send it in parts", size(c.limit))
+// release gives back what the body took. Nothing of it may be in use any more.
+func (c *call) release() {
+	c.body.release()
+	c.decoded.release()
+}
+
+// read returns the request body, inflated if it came compressed. The errors match ErrTooLarge
+// and ErrInvalid; errEncoding says that the compression is not one we know, errBusy that there
+// was no room for it in time.
+func (c *call) read() ([]byte, error) {
 	if c.ContentLength > c.limit {
 		c.w.Header().Set("Connection", "close") // the rest is not worth reading
-		return nil, tooLarge
+		return nil, c.tooLarge()
 	}
+	length := c.ContentLength // below 0 when it is not known before the end
 	var r io.Reader = http.MaxBytesReader(c.w, c.Body, c.limit)
 	switch encoding := strings.ToLower(strings.TrimSpace(c.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity":
@@ -42,20 +52,66 @@ func (c *call) body() ([]byte, error) {
 			return nil, c.bodyError(err)
 		}
 		// The limit is on what comes out: a small body may inflate to a thousand times its size.
-		r = io.LimitReader(zipped, c.limit+1)
+		r, length = io.LimitReader(zipped, c.limit+1), -1
 	default:
 		c.w.Header().Set("Accept-Encoding", "gzip") // RFC 7694, section 3
 		return nil, saba.Errorf(errEncoding, "the request body has Content-Encoding %q: send it plain or as gzip", clip(encoding))
 	}
-	const most = 1 << 20 // a length is only a promise: allocate no more than this for it
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(c.ContentLength, 0), most)+bytes.MinRead))
-	if _, err := buf.ReadFrom(r); err != nil {
-		return nil, c.bodyError(err)
+	first := int64(4 << 10)
+	if length >= 0 {
+		first = min(length, freeBody)
 	}
-	if int64(buf.Len()) > c.limit {
-		return nil, tooLarge
+	buf := make([]byte, 0, first+1) // one more, where the end shows
+	for {
+		if len(buf) == cap(buf) {
+			larger, err := c.room(int64(len(buf)), length)
+			if err != nil {
+				return nil, err
+			}
+			buf = append(make([]byte, 0, larger+1), buf...)
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case int64(len(buf)) > c.limit:
+			return nil, c.tooLarge()
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			return nil, c.bodyError(err)
+		}
 	}
-	return buf.Bytes(), nil
+}
+
+func (c *call) tooLarge() error {
+	return saba.Errorf(saba.ErrTooLarge, "the request body is larger than %s: send it in parts", size(c.limit))
+}
+
+// room waits until there is room for more of a body of which have bytes are there, and returns how
+// many it may have then. A length is only a promise, so it counts from the first bytes above
+// freeBody on; without one the body goes on from step to step.
+func (c *call) room(have, length int64) (int64, error) {
+	var larger int64
+	switch {
+	case have <= freeBody/2:
+		return min(2*have, freeBody), nil
+	case have < freeBody:
+		return freeBody, nil
+	case length >= 0:
+		larger = length
+	case have <= smallBody:
+		larger = min(smallBody, c.limit)
+	default:
+		larger = c.limit
+	}
+	from := c.memory.large
+	if larger <= smallBody {
+		from = c.memory.small
+	}
+	if err := c.body.of(c.Context(), from, larger); err != nil {
+		return 0, err
+	}
+	return larger, nil
 }
 
 // bodyError words a failure to read the body.
@@ -63,7 +119,7 @@ func (c *call) bodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return saba.Errorf(saba.ErrTooLarge, "the request body is larger than %s: send it in parts", size(c.limit))
+		return c.tooLarge()
 	case c.Context().Err() != nil:
 		return c.Context().Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -77,9 +133,16 @@ func (c *call) bodyError(err error) error {
 // decode reads the JSON body into v. Keys that v does not have are ignored; null leaves v as
 // it is. The errors match ErrInvalid and name the place.
 func (c *call) decode(v any) error {
-	body, err := c.body()
+	body, err := c.read()
 	if err != nil {
 		return err
+	}
+	if n := cost(bytes.Count(body, []byte(","))); n > c.memory.decoding.size {
+		return saba.Errorf(saba.ErrTooLarge, "the request body holds more than %d values: send it in parts", c.memory.decoding.size/valueCost)
+	} else if n > freeBody {
+		if err := c.decoded.of(c.Context(), c.memory.decoding, n); err != nil {
+			return err
+		}
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return badJSON(body, err)
