@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"internal/agent":     {"client", "internal/collect"},
 	"internal/api":       {},
 	"internal/chart":     {},
-	"internal/cli":       {"client", "internal/agent", "internal/collect"},
+	"internal/cli":       {"client", "internal/agent", "internal/collect", "plugin", "plugins"},
 	"internal/collect":   {},
 	"internal/ingest":    {},
 	"internal/server":    {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb", "internal/web"},
@@ -33,6 +33,10 @@ var arrows = map[string][]string{
 	"internal/storetest": {},
 	"internal/tsdb":      {},
 	"internal/web":       {"internal/chart"},
+	"plugin":             {},
+	"plugin/plugintest":  {"plugin"},
+	"plugins":            {"plugin", "plugins/gostats"},
+	"plugins/gostats":    {"plugin"},
 	"e2e":                {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},
@@ -47,6 +51,7 @@ var testArrows = map[string][]string{
 	"internal/sqldb":  {"internal/storetest"},
 	"internal/tsdb":   {"internal/storetest"},
 	"internal/web":    {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"plugins/gostats": {"plugin/plugintest"},
 	"e2e":             {"internal/browsertest"},
 }
 

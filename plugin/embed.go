@@ -1,0 +1,71 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"strings"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// An Embedded is a plugin that runs inside a process that lives on, an agent. It keeps the
+// readings of counters in memory.
+type Embedded struct {
+	in   *instance
+	last totals
+}
+
+// Embed returns p with the flags that args set, as its process would take them; -tempfile has
+// no effect. It asks nobody yet. An error is about the arguments.
+func Embed(p Plugin, args []string) (*Embedded, error) {
+	in, err := p.newInstance(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp) || err == nil && (in.explain || in.version):
+		return nil, errors.New("flags that ask for words have no place here: -h, -explain and -version are for the plugin as a command")
+	case err != nil:
+		return nil, err
+	}
+	return &Embedded{in: in}, nil
+}
+
+// Values collects once, within the plugin's own -timeout, and returns values under their names
+// with the prefix and without "custom.". Values and an error may come together. It is for one
+// goroutine at a time.
+func (e *Embedded) Values(ctx context.Context) ([]saba.Value, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.in.timeout)
+	defer cancel()
+	now := time.Now()
+	readings, err := e.in.collector.Collect(ctx)
+	if err != nil && len(readings) == 0 {
+		return nil, err
+	}
+	t := e.in.settle(readings, err, e.last, now)
+	e.last = t.next
+	values := make([]saba.Value, len(t.values))
+	for i, v := range t.values {
+		values[i] = saba.Value{Name: v.name, Value: v.value}
+	}
+	return values, t.err
+}
+
+// Definitions returns how the values are drawn, under names that begin with "custom.". It asks nobody.
+func (e *Embedded) Definitions() []saba.GraphDef {
+	defs := make([]saba.GraphDef, 0, len(e.in.Graphs))
+	for _, g := range e.in.Graphs {
+		def := saba.GraphDef{Name: strings.TrimSuffix(join("custom", join(e.in.prefix, g.Name)), "."), DisplayName: e.in.graphTitle(g), Unit: g.unit()}
+		for _, m := range g.Metrics {
+			def.Metrics = append(def.Metrics, saba.GraphDefMetric{Name: def.Name + "." + m.Name, DisplayName: metricTitle(m), Stacked: m.Stacked})
+		}
+		defs = append(defs, def)
+	}
+	return defs
+}
+
+func (g Graph) unit() saba.Unit {
+	if g.Unit == "" {
+		return saba.UnitFloat
+	}
+	return g.Unit
+}

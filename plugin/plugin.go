@@ -1,0 +1,292 @@
+// Package plugin is for authors of metric plugins: programs that an agent runs once a minute
+// and that print values. A plugin says what it shows, as data, and how it asks; this package
+// does the rest: flags, output, graph definitions, counters, deadlines and exit codes.
+//
+//	// Plugin reports the length of the queue of a spool folder.
+//	var Plugin = plugin.Plugin{
+//		Name:  "spool",
+//		Short: "files that wait in a folder",
+//		Graphs: []plugin.Graph{{Name: "files", Label: "Files", Unit: saba.UnitInteger,
+//			Metrics: []plugin.Metric{{Name: "waiting", Label: "Waiting"}},
+//		}},
+//		New: func(fs *flag.FlagSet) plugin.Collector {
+//			c := &collector{}
+//			fs.StringVar(&c.dir, "dir", "/var/spool", "`folder` to count in")
+//			return c
+//		},
+//	}
+//
+//	func main() { plugin.Main(Plugin) }
+//
+// Main runs it as a process (run.go) for any agent of the protocol; Embed runs it inside one
+// that lives on (embed.go). Counters become changes per minute in counter.go. The package
+// imports the standard library and package saba only. plugintest proves that a plugin
+// collects what it declares.
+package plugin
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// A Plugin is a metric plugin: what it shows and how it asks. It is a value that nothing
+// changes; what changes is in the collectors that New makes.
+type Plugin struct {
+	// Name is what the plugin is called and, unless -metric-key-prefix says otherwise, what
+	// its metrics' names begin with: "memcached".
+	Name  string
+	Short string // one line for a list: "commands and memory of a memcached"
+	// Label is what graph titles begin with, unless -metric-label-prefix says otherwise:
+	// "PostgreSQL". "" means the prefix of the names in title case: "Memcached".
+	Label  string
+	Graphs []Graph
+	// New adds the flags of the plugin to fs and returns a collector that they will have set
+	// when it is asked. It touches nothing else: it is called for help pages too.
+	New func(fs *flag.FlagSet) Collector
+}
+
+// A Graph declares one chart. A metric is named prefix.graph.metric.
+type Graph struct {
+	// Name is segments with dots between them: "cmd", "queue.#". The segments * and # stand for any
+	// one segment of what is collected, and # groups the legend. "" means that the prefix
+	// itself is the graph.
+	Name    string
+	Label   string // its title after the label prefix: "Commands"; "" means Name in title case
+	Unit    saba.Unit
+	Metrics []Metric
+}
+
+// A Metric declares one line or area of a Graph.
+type Metric struct {
+	Name    string // one segment: "get"; or * or #
+	Label   string // "Get"; %1, %2… are what the first, second… wildcard stands for; "" means Name in title case
+	Counter bool   // collected as a total since some start; shown as its change per minute
+	Stacked bool
+}
+
+// A Collector asks the target of one plugin. It is called by one goroutine at a time, and kept
+// from turn to turn when the plugin runs inside an agent, so it may keep connections.
+type Collector interface {
+	// Collect asks once and returns values under the names graph.metric ("cmd.get"), as the
+	// graphs declare them, counters as totals. What is not known is left out: never a zero in
+	// its place. Values and an error may come together. It returns soon after ctx has ended.
+	Collect(ctx context.Context) ([]saba.Value, error)
+}
+
+// DefaultTimeout is how long a collection may take, unless -timeout says otherwise.
+const DefaultTimeout = 10 * time.Second
+
+var (
+	pluginName = regexp.MustCompile(`^[a-z0-9][-a-z0-9_]*$`)
+	prefixName = regexp.MustCompile(`^[-a-zA-Z0-9_]+(\.[-a-zA-Z0-9_]+)*$`)
+	metricName = regexp.MustCompile(`^([-a-zA-Z0-9_]+|[*#])$`)
+)
+
+// Check says what is wrong with a declaration; nil when nothing is. Main and Embed refuse a
+// plugin that is wrong.
+func (p Plugin) Check() error {
+	if !pluginName.MatchString(p.Name) {
+		return fmt.Errorf("the plugin's name %q must be made of a-z 0-9 - _", p.Name)
+	}
+	if p.New == nil || len(p.Graphs) == 0 {
+		return fmt.Errorf("plugin %s needs New and at least one graph", p.Name)
+	}
+	seen := map[string]bool{}
+	for _, g := range p.Graphs {
+		if g.Unit != "" && !g.Unit.Valid() {
+			return fmt.Errorf("graph %q of plugin %s has the unknown unit %q", g.Name, p.Name, g.Unit)
+		}
+		if len(g.Metrics) == 0 {
+			return fmt.Errorf("graph %q of plugin %s has no metric", g.Name, p.Name)
+		}
+		for _, m := range g.Metrics {
+			name := join(g.Name, m.Name)
+			if !metricName.MatchString(m.Name) || !saba.ValidGraphDefName("custom."+join(p.Name, name)) {
+				return fmt.Errorf("metric %q of graph %q of plugin %s has a name that is not possible", m.Name, g.Name, p.Name)
+			}
+			if seen[name] {
+				return fmt.Errorf("metric %q of plugin %s is declared twice", name, p.Name)
+			}
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
+// Find returns where a metric (graph.metric, as a Collector names it) is declared, and whether it is.
+func (p Plugin) Find(name string) (g Graph, m Metric, ok bool) {
+	for _, g := range p.Graphs {
+		for _, m := range g.Metrics {
+			if matches(join(g.Name, m.Name), name) {
+				return g, m, true
+			}
+		}
+	}
+	return Graph{}, Metric{}, false
+}
+
+// matches says whether name is declared by pattern: segment by segment, where * and # match
+// any one that is not empty.
+func matches(pattern, name string) bool {
+	for {
+		p, morePattern, more := strings.Cut(pattern, ".")
+		n, moreName, moreToo := strings.Cut(name, ".")
+		if p != n && (p != "*" && p != "#" || n == "") || more != moreToo {
+			return false
+		}
+		if !more {
+			return true
+		}
+		pattern, name = morePattern, moreName
+	}
+}
+
+// join puts a dot between two parts of a name; either may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "." + b
+}
+
+func (p Plugin) counts() bool {
+	for _, g := range p.Graphs {
+		for _, m := range g.Metrics {
+			if m.Counter {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// An instance is a plugin with its flags.
+type instance struct {
+	Plugin
+	collector Collector
+	flags     *flag.FlagSet
+	given     []string // the arguments
+
+	prefix   string // of names; may be empty
+	label    string // of titles; may be empty
+	tempfile string
+	timeout  time.Duration
+	explain  bool
+	version  bool
+}
+
+// newInstance returns p with the flags that args set. An error is about the arguments, or is
+// flag.ErrHelp; then the instance is there all the same, for its usage.
+func (p Plugin) newInstance(args []string) (*instance, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	fs := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	fs.SetOutput(discard{}) // errors are said once, by the caller
+	fs.Usage = func() {}
+	in := &instance{Plugin: p, collector: p.New(fs), flags: fs, given: args}
+	// A plugin may have a flag of one of these names with a meaning of its own.
+	ours := func(name string, add func()) {
+		if fs.Lookup(name) == nil {
+			add()
+		}
+	}
+	label := "\x00" // no title begins with it: not given
+	in.prefix, in.timeout = p.Name, DefaultTimeout
+	ours("metric-key-prefix", func() {
+		fs.StringVar(&in.prefix, "metric-key-prefix", in.prefix, "`prefix` of the metrics' names")
+	})
+	ours("metric-label-prefix", func() {
+		fs.Func("metric-label-prefix", "`prefix` of the graphs' titles (default "+p.title(p.Name)+")", func(s string) error {
+			label = s
+			return nil
+		})
+	})
+	ours("tempfile", func() {
+		fs.StringVar(&in.tempfile, "tempfile", "", "`file` that keeps counters until the next run (default: one for these arguments, in MACKEREL_PLUGIN_WORKDIR or the folder for temporary files)")
+	})
+	ours("timeout", func() { fs.DurationVar(&in.timeout, "timeout", in.timeout, "`time` that a collection may take") })
+	ours("explain", func() {
+		fs.BoolVar(&in.explain, "explain", false, "collect and print for people what would be sent, with titles and units")
+	})
+	ours("version", func() { fs.BoolVar(&in.version, "version", false, "print the version") })
+	if err := fs.Parse(args); err != nil {
+		return in, err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return in, fmt.Errorf("unexpected argument %q: there are flags only", fs.Arg(0))
+	case in.prefix != "" && !prefixName.MatchString(in.prefix):
+		return in, fmt.Errorf("-metric-key-prefix %q must be made of a-z A-Z 0-9 - _ with single dots between", in.prefix)
+	case in.timeout <= 0:
+		return in, fmt.Errorf("-timeout %v must be more than nothing", in.timeout)
+	}
+	in.label = label
+	if label == "\x00" {
+		in.label = p.title(in.prefix)
+	}
+	return in, nil
+}
+
+// title returns what graph titles begin with under a prefix of names.
+func (p Plugin) title(prefix string) string {
+	if p.Label != "" {
+		return p.Label
+	}
+	return titleCase(prefix)
+}
+
+// graphTitle returns the title of a graph.
+func (in *instance) graphTitle(g Graph) string {
+	label := g.Label
+	if label == "" {
+		label = autoLabel(g.Name)
+	}
+	return strings.TrimSpace(in.label + " " + label)
+}
+
+func metricTitle(m Metric) string {
+	if m.Label == "" {
+		return autoLabel(m.Name)
+	}
+	return m.Label
+}
+
+// autoLabel makes a title of a name.
+func autoLabel(name string) string {
+	return titleCase(strings.TrimSpace(strings.NewReplacer(".", " ", "_", " ", "*", "", "#", "").Replace(name)))
+}
+
+// titleCase raises the first letter of each word, as other plugins of the protocol do for the
+// titles of their graphs: a word is letters, digits and underscores, and dots between letters
+// ("foo.bar" is one), so that "php-fpm" is "Php-Fpm" and "6379redis" is "6379Redis".
+func titleCase(s string) string {
+	b := []byte(s)
+	letter := func(i int) bool {
+		return i >= 0 && i < len(b) && (b[i]|0x20 >= 'a' && b[i]|0x20 <= 'z')
+	}
+	raised := false // the word has its letter
+	for i, c := range b {
+		switch {
+		case letter(i):
+			if !raised {
+				b[i] = c &^ 0x20
+			}
+			raised = true
+		case c >= '0' && c <= '9', c == '_', c == '.' && letter(i-1) && letter(i+1):
+		default:
+			raised = false
+		}
+	}
+	return string(b)
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

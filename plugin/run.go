@@ -1,0 +1,219 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// metaVariable tells a plugin what is asked of it: anything but "" asks for its graph definitions.
+const metaVariable = "MACKEREL_AGENT_PLUGIN_META"
+
+// The exit codes besides 0.
+const (
+	exitFailed = 1 // something was not collected, or not kept
+	exitUsage  = 2 // an argument
+)
+
+// explainGap is the time between the two collections of -explain, so that counters have a rate.
+const explainGap = 2 * time.Second
+
+// A System is what a plugin may touch of its process.
+type System struct {
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+}
+
+// Main runs p as this process, and ends it.
+func Main(p Plugin) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(Run(ctx, p, os.Args[1:], System{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
+}
+
+// Run runs p with the arguments after its name and returns the exit code: 0, 1 when something
+// was not collected, 2 for a wrong argument. Values go to stdout, one sentence a line about what
+// went wrong to stderr.
+func Run(ctx context.Context, p Plugin, args []string, sys System) int {
+	say := func(err error) {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(sys.Stderr, "mackerel-plugin-%s: %s\n", p.Name, line)
+		}
+	}
+	in, err := p.newInstance(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		err = in.usage(sys.Stdout)
+	case err != nil:
+		say(fmt.Errorf("%w; -h lists the flags", err))
+		return exitUsage
+	case in.version:
+		_, err = fmt.Fprintf(sys.Stdout, "mackerel-plugin-%s version %s\n", p.Name, saba.Version)
+	case sys.Getenv(metaVariable) != "":
+		err = in.printDefinitions(sys.Stdout)
+	case in.explain:
+		err = in.printExplanation(ctx, sys.Stdout)
+	default:
+		err = in.printValues(ctx, sys)
+	}
+	if err != nil {
+		say(err)
+		return exitFailed
+	}
+	return 0
+}
+
+// usage prints the help page.
+func (in *instance) usage(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "mackerel-plugin-%s [FLAGS] prints %s.\n\nFlags:\n", in.Name, in.Short)
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	in.flags.VisitAll(func(f *flag.Flag) {
+		kind, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			text += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace("-"+f.Name+" "+kind), text)
+	})
+	_ = tw.Flush() // into a strings.Builder
+	b.WriteString("\nMetrics:\n")
+	in.label = in.title(in.prefix)
+	for _, g := range in.Graphs {
+		fmt.Fprintf(tw, "%s (%s)\n", in.graphTitle(g), g.unit())
+		for _, m := range g.Metrics {
+			fmt.Fprintf(tw, "  %s\t%s\n", join(in.prefix, join(g.Name, m.Name)), metricTitle(m)+perMinute(m))
+		}
+	}
+	_ = tw.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func perMinute(m Metric) string {
+	if m.Counter {
+		return ", per minute"
+	}
+	return ""
+}
+
+// printDefinitions prints the graph definitions as agents of the protocol read them.
+func (in *instance) printDefinitions(w io.Writer) error {
+	type metric struct {
+		Name    string `json:"name"`
+		Label   string `json:"label"`
+		Stacked bool   `json:"stacked"`
+	}
+	type graph struct {
+		Label   string    `json:"label"`
+		Unit    saba.Unit `json:"unit"`
+		Metrics []metric  `json:"metrics"`
+	}
+	graphs := map[string]graph{}
+	for _, g := range in.Graphs {
+		d := graph{Label: in.graphTitle(g), Unit: g.unit()}
+		for _, m := range g.Metrics {
+			d.Metrics = append(d.Metrics, metric{m.Name, metricTitle(m), m.Stacked})
+		}
+		graphs[join(in.prefix, g.Name)] = d
+	}
+	b, err := json.Marshal(map[string]any{"graphs": graphs})
+	if err != nil {
+		return fmt.Errorf("print the graph definitions: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "# mackerel-agent-plugin\n%s\n", b)
+	return err
+}
+
+// collect asks the target, within the timeout. now is when.
+func (in *instance) collect(ctx context.Context) (readings []saba.Value, now time.Time, err error) {
+	limited, cancel := context.WithTimeout(ctx, in.timeout)
+	defer cancel()
+	now = time.Now()
+	readings, err = in.collector.Collect(limited)
+	return readings, now, err
+}
+
+// printValues collects once and prints a line a value. Counters are compared with the run
+// before. When nothing was collected, what is kept of them stays as it is.
+func (in *instance) printValues(ctx context.Context, sys System) error {
+	readings, now, err := in.collect(ctx)
+	if err != nil && len(readings) == 0 {
+		return err
+	}
+	var last totals
+	var file string
+	var stateErr error
+	if in.counts() {
+		file = in.stateFile(sys.Getenv)
+		if last, stateErr = readState(file); stateErr != nil {
+			stateErr = fmt.Errorf("the counters of the run before are not known: %w", stateErr)
+		}
+	}
+	t := in.settle(readings, err, last, now)
+	var b strings.Builder
+	for _, v := range t.values {
+		fmt.Fprintf(&b, "%s\t%s\t%d\n", v.name, number(v.value), now.Unix())
+	}
+	_, writeErr := io.WriteString(sys.Stdout, b.String())
+	errs := []error{t.err, stateErr, writeErr}
+	if file != "" && writeErr == nil {
+		if err := writeState(file, t.next); err != nil {
+			errs = append(errs, fmt.Errorf("keep the counters for the next run: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// number writes a value in the fewest digits that read the same, without an exponent, which
+// some scripts do not know.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// printExplanation collects, twice if there are counters, and prints what it means.
+func (in *instance) printExplanation(ctx context.Context, w io.Writer) error {
+	readings, now, err := in.collect(ctx)
+	if err != nil && len(readings) == 0 {
+		return err
+	}
+	t := in.settle(readings, err, nil, now)
+	if in.counts() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(explainGap):
+		}
+		if readings, now, err = in.collect(ctx); err != nil && len(readings) == 0 {
+			return err
+		}
+		t = in.settle(readings, err, t.next, now)
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, g := range in.Graphs {
+		fmt.Fprintf(tw, "%s (%s)\n", in.graphTitle(g), g.unit())
+		for _, m := range g.Metrics {
+			found := false
+			for _, v := range t.values {
+				if v.graph.Name != g.Name || v.metric != m {
+					continue
+				}
+				found = true
+				fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.name, number(v.value), metricTitle(m)+perMinute(m))
+			}
+			if !found {
+				fmt.Fprintf(tw, "  %s\tno value\t%s\n", join(in.prefix, join(g.Name, m.Name)), metricTitle(m)+perMinute(m))
+			}
+		}
+	}
+	return errors.Join(tw.Flush(), t.err)
+}

@@ -1,0 +1,24 @@
+// Package plugins lists the metric plugins that are part of saba: one folder and one line each.
+package plugins
+
+import (
+	"github.com/saba-monitor/saba/plugin"
+	"github.com/saba-monitor/saba/plugins/gostats"
+)
+
+// All returns every plugin, by name.
+func All() []plugin.Plugin {
+	return []plugin.Plugin{
+		gostats.Plugin,
+	}
+}
+
+// Find returns the plugin of that name, and whether there is one.
+func Find(name string) (plugin.Plugin, bool) {
+	for _, p := range All() {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return plugin.Plugin{}, false
+}
