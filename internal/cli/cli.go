@@ -23,6 +23,7 @@ import (
 const (
 	exitFailure  = 1
 	exitInvalid  = 2 // a flag, an argument, a configuration file: saba.ErrInvalid
+	exitNoAgent  = 3 // agent status: none is running
 	exitNotFound = 4 // saba.ErrNotFound
 )
 
@@ -86,7 +87,7 @@ func Run(ctx context.Context, args []string, sys System, commands []Command) int
 	case name == "-version" || name == "--version":
 		args[0], name = "version", "version"
 	// The agent's binary without a command is the agent, as service files of other agents expect.
-	case program == "saba-agent" && (name == "" || strings.HasPrefix(name, "-")):
+	case isAgentBinary(program, name):
 		args, name = append([]string{"agent"}, args...), "agent"
 	case name == "":
 		usage(sys.Stderr, program, commands)
@@ -99,6 +100,16 @@ func Run(ctx context.Context, args []string, sys System, commands []Command) int
 	}
 	env.Command = name
 	return exitCode(env, commands[i].Run(ctx, env, args[1:]))
+}
+
+// isAgentBinary says whether a program that was called by that name means its agent when name
+// follows: nothing, a flag, or a command of the agent.
+func isAgentBinary(program, name string) bool {
+	if program != "saba-agent" && program != "mackerel-agent" {
+		return false
+	}
+	_, ok := findAgentCommand(name)
+	return ok || name == "" || strings.HasPrefix(name, "-")
 }
 
 // exitCode says err on stderr, each of its lines after the command's name, and returns the exit code.
