@@ -46,13 +46,10 @@ func (d *DiskLatency) Collect(context.Context) ([]saba.Value, error) {
 		return nil, err
 	}
 	disks := parseDiskstats(text)
-	labels, err := d.labels.of(disks, sysOrHost(d.Sys))
-	if err != nil {
-		return nil, err
-	}
+	labels, nameless := d.labels.of(disks, sysOrHost(d.Sys))
 	now := diskTable(disks)
 	prev, elapsed, ok, err := d.last.next(now, d.Watch)
-	if err != nil || !ok {
+	if err = errors.Join(nameless, err); !ok {
 		return nil, err
 	}
 	var values []saba.Value
@@ -64,7 +61,7 @@ func (d *DiskLatency) Collect(context.Context) ([]saba.Value, error) {
 		}
 		values = append(values, latencies(label, p, c, elapsed)...)
 	}
-	return values, nil
+	return values, err
 }
 
 // latencies returns the values of one disk. A counter that went back is that of another disk,
@@ -108,8 +105,9 @@ type diskLabels struct {
 	labels  map[string]string // by kernel name; whole disks only
 }
 
-// of returns the labels of the whole disks among disks. A disk that sysfs does not know any
-// more, because it vanished this moment, has none.
+// of returns the labels of the whole disks among disks, and an error that names what of sysfs
+// cannot be read. A disk that sysfs does not know any more, because it vanished this moment,
+// has no label.
 func (l *diskLabels) of(disks []diskCounters, sys fs.FS) (map[string]string, error) {
 	if slices.EqualFunc(l.devices, disks, func(name string, c diskCounters) bool { return name == c.device }) && l.labels != nil {
 		return l.labels, nil
@@ -124,6 +122,7 @@ func (l *diskLabels) of(disks []diskCounters, sys fs.FS) (map[string]string, err
 	}
 	labels := make(map[string]string, len(disks))
 	devices := make([]string, 0, len(disks))
+	var errs []error
 	for _, c := range disks {
 		devices = append(devices, c.device)
 		entry := strings.ReplaceAll(c.device, "/", "!") // cciss/c0d0: no file name holds a slash
@@ -133,16 +132,17 @@ func (l *diskLabels) of(disks []diskCounters, sys fs.FS) (map[string]string, err
 		label := sanitise(c.device)
 		if strings.HasPrefix(entry, "dm-") {
 			name, err := readText(sys, "block/"+entry+"/dm/name")
-			if name = strings.TrimSpace(name); errors.Is(err, fs.ErrNotExist) || name == "" {
-				devices = append(devices, "") // it is on its way: ask again next time
+			if name = strings.TrimSpace(name); err != nil || name == "" {
+				devices = append(devices, "") // it may be on its way in or out: ask again next time
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					errs = append(errs, err)
+				}
 				continue
-			} else if err != nil {
-				return nil, err
 			}
 			label = "mapper_" + sanitise(name)
 		}
 		labels[c.device] = label
 	}
 	l.devices, l.labels = devices, labels
-	return labels, nil
+	return labels, errors.Join(errs...)
 }

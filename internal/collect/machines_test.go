@@ -60,9 +60,19 @@ func usages(table map[string]Usage) func(string) (Usage, error) {
 	}
 }
 
+// machineUsage answers for every machine: by mount point, and for the many disks of one alike.
+func machineUsage(point string) (Usage, error) {
+	if strings.HasPrefix(point, "/data/") {
+		return Usage{BlockSize: 4096, Blocks: 1000000, Free: 400000, Available: 400000, Files: 500000, FreeFiles: 450000}, nil
+	}
+	return usages(machineUsages)(point)
+}
+
 var machineUsages = map[string]Usage{
-	"/":                 {BlockSize: 4096, Blocks: 5000000, Free: 2000000, Available: 1700000},
+	"/":                 {BlockSize: 4096, Blocks: 5000000, Free: 2000000, Available: 1700000, Files: 1000000, FreeFiles: 900000},
 	"/boot":             {BlockSize: 1024, Blocks: 487652, Free: 400000, Available: 374400},
+	"/boot/firmware":    {BlockSize: 512, Blocks: 1043344, Free: 900000, Available: 900000},
+	"/etc/resolv.conf":  {BlockSize: 4096, Blocks: 2000, Free: 1000, Available: 900},
 	"/boot/efi":         {BlockSize: 512, Blocks: 253520, Free: 240000, Available: 240000},
 	"/home":             {BlockSize: 4096, Blocks: 1000000, Free: 250000, Available: 250000},
 	"/srv/data":         {BlockSize: 4096, Blocks: 800, Free: 300, Available: 250},
@@ -79,50 +89,74 @@ var machineUsages = map[string]Usage{
 	"/sys/fs/cgroup":    {BlockSize: 4096},
 }
 
-// Each machine of testdata is read twice, a minute apart; want.txt holds every value and
-// every error of the second round.
+// machines returns the names of the machines of testdata.
+func machines(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join("testdata", "*", "proc"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no machines: %v", err)
+	}
+	var names []string
+	for _, dir := range found {
+		names = append(names, filepath.Base(filepath.Dir(dir)))
+	}
+	return names
+}
+
+// Each machine of testdata is read twice, a minute apart. want.txt holds every value and every
+// error of the second round, want-mountpoint.txt what is named otherwise by mount point, and
+// want-linux.txt, of the machines that have the files, what the families bring.
 func TestMachines(t *testing.T) {
-	for _, name := range []string{"old", "modern", "container"} {
-		for _, mountpoints := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, by mount point: %v", name, mountpoints), func(t *testing.T) {
-				before, after := machine(t, name)
-				proc, clock := &turning{before}, &fakeClock{now: time.Hour}
-				s := New(Options{
-					Proc: proc, Sys: os.DirFS(filepath.Join("testdata", name, "sys")),
-					Clock: clock.read, Stat: usages(machineUsages), UseMountpoint: mountpoints,
-				})
-				for _, v := range s.Collect(t.Context(), time.Minute).Values {
-					if strings.Contains(v.Name, "delta") || strings.HasPrefix(v.Name, "cpu.") {
-						t.Errorf("the first reading has %s = %v, a rate out of one reading", v.Name, v.Value)
-					}
-				}
-				proc.FS = after
-				clock.now += time.Minute
-				r := s.Collect(t.Context(), time.Minute)
-				var got strings.Builder
-				for _, v := range r.Values {
-					fmt.Fprintf(&got, "%s %s\n", v.Name, strconv.FormatFloat(v.Value, 'f', -1, 64))
-				}
-				for _, src := range r.Sources {
-					if src.Err != nil {
-						fmt.Fprintf(&got, "! %s\n", strings.ReplaceAll(src.Err.Error(), "\n", " / "))
-					}
-				}
-				file := filepath.Join("testdata", name, map[bool]string{false: "want.txt", true: "want-mountpoint.txt"}[mountpoints])
-				if *update {
-					if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got.String() != string(want) {
-					t.Errorf("got:\n%s\nwant (%s):\n%s", got.String(), file, want)
-				}
-			})
+	for _, name := range machines(t) {
+		dir := filepath.Join("testdata", name)
+		t.Run(name, func(t *testing.T) { testMachine(t, name, "want.txt", Options{}) })
+		t.Run(name+" by mount point", func(t *testing.T) { testMachine(t, name, "want-mountpoint.txt", Options{UseMountpoint: true}) })
+		if _, err := os.Stat(filepath.Join(dir, "proc", "vmstat")); err == nil {
+			t.Run(name+" with the families", func(t *testing.T) { testMachine(t, name, "want-linux.txt", Options{Linux: LinuxFamilies()}) })
 		}
+	}
+}
+
+func testMachine(t *testing.T, name, file string, o Options) {
+	t.Helper()
+	file = filepath.Join("testdata", name, file)
+	before, after := machine(t, name)
+	sysBefore := os.DirFS(filepath.Join("testdata", name, "sys"))
+	proc, sys, clock := &turning{before}, &turning{sysBefore}, &fakeClock{now: time.Hour}
+	o.Proc, o.Sys, o.Clock, o.Stat, o.Sockets = proc, sys, clock.read, machineUsage, usualSockets
+	s := New(o)
+	for _, v := range s.Collect(t.Context(), time.Minute).Values {
+		if strings.Contains(v.Name, "delta") || strings.HasPrefix(v.Name, "cpu.") {
+			t.Errorf("the first reading has %s = %v, a rate out of one reading", v.Name, v.Value)
+		}
+	}
+	proc.FS = after
+	sys.FS = layers{os.DirFS(filepath.Join("testdata", name, "later-sys")), sysBefore}
+	clock.now += time.Minute
+	r := s.Collect(t.Context(), time.Minute)
+	var got strings.Builder
+	for _, v := range r.Values {
+		if len(o.Linux) > 0 && !strings.HasPrefix(v.Name, linuxPrefix) {
+			continue
+		}
+		fmt.Fprintf(&got, "%s %s\n", v.Name, strconv.FormatFloat(v.Value, 'f', -1, 64))
+	}
+	for _, src := range r.Sources {
+		if src.Err != nil {
+			fmt.Fprintf(&got, "! %s\n", strings.ReplaceAll(src.Err.Error(), "\n", " / "))
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got:\n%s\nwant (%s):\n%s", got.String(), file, want)
 	}
 }
 
