@@ -32,11 +32,16 @@ type Retirer interface {
 // HostID returns the id that the agent of the folder root has. The error matches
 // saba.ErrNotFound when it has none.
 func HostID(root string) (string, error) {
-	id, err := idFolder(root).read(idFile)
-	if err == nil && id == "" {
-		err = saba.Errorf(saba.ErrNotFound, "there is no host to retire: %s holds no id", filepath.Join(root, idFile))
+	i, err := idFolder(root).identity("") // on whichever machine: the id that stands there is meant
+	switch {
+	case err != nil:
+		return "", err
+	case i.lost != "":
+		return "", saba.Errorf(saba.ErrNotFound, "there is no host to retire: %s does not hold an id", filepath.Join(root, idFile))
+	case i.id == "":
+		return "", saba.Errorf(saba.ErrNotFound, "there is no host to retire: there is no %s", filepath.Join(root, idFile))
 	}
-	return id, err
+	return i.id, nil
 }
 
 // Retire retires the host id for good, which is that of the folder root, and forgets it there,
@@ -70,13 +75,14 @@ func passing(err error) bool {
 // forget removes from the folder root what makes its agent one host: the id, and the values
 // that wait to be sent under it, which are not a later host's.
 func forget(root string) error {
-	var errs []error
-	for _, name := range []string{idFile, "queue", "checks"} { // the first one matters most
-		if err := os.RemoveAll(filepath.Join(root, name)); err != nil {
-			errs = append(errs, fmt.Errorf("the host is retired, but its id or values were not removed: %w", err))
-		}
+	err := Forget(root)
+	for _, name := range []string{"queue", "checks"} {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(root, name)))
 	}
-	return errors.Join(errs...)
+	if err != nil {
+		return fmt.Errorf("the host is retired, but its id or values were not removed: %w", err)
+	}
+	return nil
 }
 
 // keepOwner gives f the owner of the file that it will replace, as far as we may.

@@ -45,6 +45,9 @@ func TestRetire(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
+			if err := os.WriteFile(filepath.Join(root, "host.json"), []byte(`{"id":"h1"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			for _, f := range []string{"id", "queue/0001", "checks/reports", "custom-identifier"} {
 				if err := os.MkdirAll(filepath.Dir(filepath.Join(root, f)), 0o755); err != nil {
 					t.Fatal(err)
@@ -67,7 +70,7 @@ func TestRetire(t *testing.T) {
 					t.Errorf("%d tries in %v, want %d in %v", len(r.tries), took, tt.tries, tt.took)
 				}
 			})
-			for _, f := range []string{"id", "queue", "checks"} {
+			for _, f := range []string{"id", "host.json", "queue", "checks"} {
 				if _, err := os.Stat(filepath.Join(root, f)); (err == nil) != tt.kept {
 					t.Errorf("%s: %v, want kept: %v", f, err, tt.kept)
 				}

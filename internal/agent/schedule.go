@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,7 +236,7 @@ func (s *schedule) noted(src *source, readings []reading, x run) {
 func (src *source) safely(ctx context.Context, minute int64) (r []reading, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			r, err = nil, fmt.Errorf("panic: %v in %s", p, panicked())
 		}
 	}()
 	return src.collect(ctx, minute)

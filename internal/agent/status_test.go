@@ -75,7 +75,7 @@ func TestTheRecordOfAnHour(t *testing.T) {
 		if x := sourceStatus(t, st, KindHost, "fails"); x.Runs != 61 || x.Failures != 61 || x.Timeouts != 61 || !x.Failing || !strings.Contains(x.LastError, "no answer") || x.LastPoints != 1 {
 			t.Errorf("fails = %+v", x)
 		}
-		if x := sourceStatus(t, st, KindHost, "panics"); x.Failures == 0 || !strings.HasPrefix(x.LastError, "panic: boom") || len(x.LastError) > maxErrorText+len("…") {
+		if x := sourceStatus(t, st, KindHost, "panics"); x.Failures == 0 || !strings.HasPrefix(x.LastError, "panic: boom in ") || len(x.LastError) > maxErrorText+len("…") {
 			t.Errorf("panics = %+v", x)
 		}
 		if st.Sources[0].Name == "well" || st.Sources[1].Name == "well" || st.Sources[2].Name == "well" {
