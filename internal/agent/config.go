@@ -19,6 +19,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/collect"
 )
 
 // What an agent uses where neither its file nor a flag says otherwise.
@@ -165,8 +166,6 @@ type LoadOptions struct {
 	// Bundled says whether this program has a plugin of a kind ("metrics", "checks" or
 	// "metadata") and name; nil lets every name pass.
 	Bundled func(kind, name string) bool
-	// LinuxFamilies are the names that [linux] metrics may hold; nil means those of this version.
-	LinuxFamilies []string
 }
 
 // Load is LoadWith without options.
@@ -237,14 +236,8 @@ func newLoader(o LoadOptions) *loader {
 	if o.Bundled == nil {
 		o.Bundled = func(string, string) bool { return true }
 	}
-	if o.LinuxFamilies == nil {
-		o.LinuxFamilies = linuxFamilies
-	}
 	return &loader{options: o, metrics: map[string]MetricPlugin{}, checks: map[string]CheckPlugin{}, metadata: map[string]MetadataPlugin{}}
 }
-
-// linuxFamilies are the metrics of Linux that a configuration may ask for.
-var linuxFamilies = []string{"pressure", "tcp", "files", "scheduler", "oom", "disklatency", "uptime", "conntrack", "inodes", "cgroup"}
 
 // maxConfig bounds a configuration file: far above any real one, far below what hurts.
 const maxConfig = 4 << 20
@@ -367,10 +360,7 @@ var topKeys = []key{
 		unused("use_adapter", asBool, "interfaces.use_adapter has an effect on Windows only"),
 	}),
 	table("linux", []key{
-		{"metrics", func(l *loader, _ []string, v any) (err error) {
-			l.config.Linux, err = asFamilies(v, l.options.LinuxFamilies)
-			return err
-		}},
+		config("metrics", asFamilies, func(c *Config) *[]string { return &c.Linux }),
 	}),
 	table("queue", []key{
 		config("max_bytes", asBytes, func(c *Config) *int64 { return &c.QueueBytes }),
@@ -749,14 +739,15 @@ func asWhole(v any) (int64, error) {
 	return asCount(v)
 }
 
-// asFamilies reads a list of names, of which there are those in all; true is every one.
-func asFamilies(v any, all []string) ([]string, error) {
+// asFamilies reads a list of families of Linux metrics; true is every one.
+func asFamilies(v any) ([]string, error) {
+	all := collect.LinuxFamilies()
 	switch v := v.(type) {
 	case bool:
-		if v {
-			return slices.Clone(all), nil
+		if !v {
+			all = nil
 		}
-		return nil, nil
+		return all, nil
 	case []any:
 	default:
 		return nil, wrongType("an array of strings, or true for all", v)

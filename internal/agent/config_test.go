@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/collect"
 )
 
 // load writes content to a file of its own and loads it.
@@ -165,7 +166,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"an action that is none":          {"[plugin.checks.a]\ncommand = 'x'\naction = 'y'\n", []string{`:3: plugin.checks.a.action must be a table, not a string`}},
 		"metadata of the server":          {"[plugin.metadata.mackerel-x]\ncommand = 'x'\n", []string{`:1: plugin.metadata.mackerel-x has a name that the server refuses: those that begin with mackerel are its own`}},
 		"an unknown family":               {"[linux]\nmetrics = ['tpc']\n", []string{`:2: linux.metrics has the unknown family "tpc": did you mean "tcp"?`}},
-		"an unheard-of family":            {"[linux]\nmetrics = ['temperature']\n", []string{`:2: linux.metrics has the unknown family "temperature": there are pressure, tcp, files, scheduler, oom, disklatency, uptime, conntrack, inodes, cgroup`}},
+		"an unheard-of family":            {"[linux]\nmetrics = ['temperature']\n", []string{`:2: linux.metrics has the unknown family "temperature": there are ` + strings.Join(collect.LinuxFamilies(), ", ")}},
 		"families that are a string":      {"[linux]\nmetrics = 'tcp'\n", []string{`:2: linux.metrics must be an array of strings, or true for all, not a string`}},
 		"a queue of no size":              {"[queue]\nmax_bytes = 5\nmax_age = '48h'\n", []string{`:2: queue.max_bytes must be 1 MiB to 1024 GiB, not 5 bytes`, `:3: queue.max_age must be a duration from "1m" to "24h", after which servers take no values, not "48h"`}},
 		"a size that is none":             {"[queue]\nmax_bytes = '64 MB'\n", []string{`:2: queue.max_bytes must be a size such as "64 MiB", not "64 MB"`}},
@@ -348,7 +349,7 @@ func TestBundledPluginsAreKnownByKindAndName(t *testing.T) {
 	if err := os.WriteFile(file, []byte("[plugin.metrics.a]\nplugin = 'gostats -port 1'\n[plugin.checks.b]\nplugin = 'gostats'\n[linux]\nmetrics = true\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o := LoadOptions{Bundled: func(kind, name string) bool { return kind == "metrics" && name == "gostats" }, LinuxFamilies: []string{"x", "y"}}
+	o := LoadOptions{Bundled: func(kind, name string) bool { return kind == "metrics" && name == "gostats" }}
 	if _, err := LoadWith(file, o); err == nil || !strings.HasSuffix(err.Error(), `:3: plugin.checks.b names "gostats", which is not among the checks plugins of this program`) {
 		t.Errorf("LoadWith = %v", err)
 	}
@@ -358,7 +359,7 @@ func TestBundledPluginsAreKnownByKindAndName(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "words", c.Metrics[0].Bundled, []string{"gostats", "-port", "1"})
-	equal(t, "families", c.Linux, []string{"x", "y"})
+	equal(t, "families", c.Linux, collect.LinuxFamilies())
 }
 
 func TestTheKeyFromAFile(t *testing.T) {

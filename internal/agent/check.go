@@ -1,0 +1,419 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// The limits of checks and their actions.
+const (
+	checksAtOnce     = 16
+	actionsAtOnce    = 16
+	firstCheckWithin = time.Minute
+	// maxActionMessage bounds the message in an action's environment, in bytes: execve takes no
+	// string of 128 KiB (MAX_ARG_STRLEN in the kernel's binfmts.h).
+	maxActionMessage = 64 << 10
+)
+
+// The environment of an action, as the protocol names it.
+const (
+	statusVariable   = "MACKEREL_STATUS"
+	previousVariable = "MACKEREL_PREVIOUS_STATUS" // empty before the first verdict
+	messageVariable  = "MACKEREL_CHECK_MESSAGE"
+)
+
+// checkOptions are what checks need. All fields without a stated default are required.
+type checkOptions struct {
+	Checks  []CheckPlugin
+	Root    string // the agent's folder
+	Seed    string // differs from host to host, so that their checks do not run at the same moments
+	API     checkAPI
+	Hosts   hostLookup
+	Environ []string // that commands inherit
+	Log     *slog.Logger
+	Random  func() float64 // in [0, 1)
+	// Run runs a command; nil means runCommand.
+	Run func(ctx context.Context, c Command, environ []string) (Result, error)
+	// Bundled runs a check that is part of this program, given its name and arguments; nil
+	// when there are none.
+	Bundled  func(ctx context.Context, words, environ []string) (Result, error)
+	Recorder *Recorder // is told of each run; may be nil
+}
+
+// checks runs every check at its own interval and reports what they find.
+type checks struct {
+	o       checkOptions
+	queue   *checkQueue
+	sender  *checkSender
+	checks  []*check
+	slots   chan struct{} // of checks that run
+	actions sync.WaitGroup
+	busy    chan struct{} // slots of actions
+}
+
+// newChecks returns the checks, with what an earlier life of the agent left below o.Root.
+func newChecks(o checkOptions) *checks {
+	if o.Run == nil {
+		o.Run = runCommand
+	}
+	if o.Bundled == nil {
+		o.Bundled = func(context.Context, []string, []string) (Result, error) {
+			return Result{ExitCode: exitNotFound}, errors.New("this program has no bundled checks")
+		}
+	}
+	q := openCheckQueue(filepath.Join(o.Root, "checks"), o.Checks, time.Now, o.Log)
+	s := &checks{
+		o: o, queue: q, sender: newCheckSender(o, q),
+		slots: make(chan struct{}, checksAtOnce), busy: make(chan struct{}, actionsAtOnce),
+	}
+	names := make([]string, len(o.Checks))
+	for i, p := range o.Checks {
+		names[i] = p.Name
+		log := o.Log.With("check", p.Name)
+		s.checks = append(s.checks, &check{CheckPlugin: p, all: s, log: log, say: announcer{log: log}, actionSay: announcer{log: log}})
+	}
+	o.Recorder.declare(KindCheck, names)
+	return s
+}
+
+// run runs the checks and posts their verdicts until ctx ends, and everything that it started
+// has: a check that runs then is ended, and says nothing.
+func (s *checks) run(ctx context.Context) {
+	var parts sync.WaitGroup
+	for _, c := range s.checks {
+		parts.Go(func() { c.run(ctx) })
+	}
+	parts.Go(func() { s.sender.run(ctx) })
+	written := make(chan struct{})
+	go func() {
+		s.queue.write(ctx)
+		close(written)
+	}()
+	parts.Wait()
+	s.actions.Wait()
+	select {
+	case <-written:
+	case <-time.After(stragglers):
+		s.o.Log.Warn("the disk does not answer: what writes the verdicts of checks is left behind")
+	}
+}
+
+// flush posts what is left after run has returned, and writes the rest to the disk, until ctx ends.
+func (s *checks) flush(ctx context.Context) {
+	s.sender.flush(ctx)
+	written := make(chan bool, 1)
+	go func() { written <- s.queue.persist() }() // left behind only by a disk that hangs
+	onDisk := false
+	select {
+	case onDisk = <-written:
+	case <-ctx.Done():
+	}
+	if n, _ := s.queue.count(); n > 0 && onDisk {
+		s.o.Log.Info("the agent stops, and verdicts of checks wait on disk for its next start", "verdicts", n)
+	} else if n > 0 {
+		s.o.Log.Warn("the agent stops and could not send or keep every verdict of a check: these are lost", "verdicts", n)
+	}
+}
+
+// waiting returns how many verdicts wait for the server, and the time of the oldest in Unix seconds.
+func (s *checks) waiting() (n int, oldest int64) { return s.queue.count() }
+
+// checkDeclarations returns the checks of the agent's own host, as the server is told of them:
+// those that are about another host are not among them. It is never nil, since an empty list
+// says something too.
+func checkDeclarations(c Config) []saba.CheckDeclaration {
+	all := []saba.CheckDeclaration{}
+	for _, p := range c.Checks {
+		if p.CustomIdentifier == "" {
+			all = append(all, saba.CheckDeclaration{Name: p.Name, Memo: p.Memo})
+		}
+	}
+	return all
+}
+
+// A check is a check plugin at work.
+type check struct {
+	CheckPlugin
+	all      *checks
+	log      *slog.Logger
+	say      announcer       // of its runs
+	left     <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
+	reported bool            // a verdict was reported, or was not to be, since the start
+
+	mu        sync.Mutex
+	acting    bool        // its action is at work
+	next      *actionCall // to follow
+	actionSay announcer
+}
+
+// run runs the check until ctx ends.
+func (c *check) run(ctx context.Context) {
+	next := time.Now().Add(firstWait(c.all.o.Seed, c.Name))
+	for sleep(ctx, time.Until(next)) {
+		select {
+		case c.all.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		c.turn(ctx)
+		<-c.all.slots
+		next = c.all.o.Recorder.source(KindCheck, c.Name).following(next, time.Now(), c.Interval)
+	}
+}
+
+// firstWait returns how long after the start a check runs first: the same each time, and
+// different from check to check and from host to host.
+func firstWait(seed, name string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(seed + "\x00" + name))
+	return time.Duration(h.Sum32()%uint32(firstCheckWithin/time.Millisecond)) * time.Millisecond
+}
+
+// following returns the first time after now that is whole intervals after planned: turns that
+// a long run has missed are left out, not made up for.
+func following(planned, now time.Time, interval time.Duration) time.Time {
+	missed := max(now.Sub(planned), 0) / interval
+	return planned.Add((missed + 1) * interval)
+}
+
+// following is the function of that name; it notes the turns that are left out.
+func (s *sourceRecord) following(planned, now time.Time, interval time.Duration) time.Time {
+	next := following(planned, now, interval)
+	for t := planned.Add(interval); t.Before(next); t = t.Add(interval) {
+		s.overran()
+	}
+	return next
+}
+
+// ended notes a run of a command. runErr is that of running it, err what was wrong in all.
+func (s *sourceRecord) ended(start time.Time, r Result, runErr, err error) {
+	if _, timeout := errors.AsType[*TimeoutError](runErr); runErr == nil || timeout {
+		s.exited(r.ExitCode, r.Stderr)
+	}
+	s.ran(run{at: start, took: time.Since(start), err: err})
+}
+
+// turn runs the check once, and reports what it found as far as that is to be reported.
+func (c *check) turn(ctx context.Context) {
+	start := time.Now()
+	r, err := c.execute(ctx)
+	if ctx.Err() != nil {
+		return // ended with the agent, which says nothing about what is checked
+	}
+	c.all.o.Recorder.source(KindCheck, c.Name).ended(start, r, err, err)
+	c.logRun(r, err)
+	status, message := c.judge(r, err)
+	before, known := c.all.queue.last(c.Name)
+	v := verdict{Check: c.Name, Identifier: c.CustomIdentifier, Status: status, Message: cutMessage(message),
+		At: start.Unix(), Notify: c.NotificationInterval, Attempts: c.MaxCheckAttempts}
+	if v.At == before.At {
+		v.At++ // a restart within the second: the server takes two of one time for one
+	}
+	unheard := !c.reported || c.all.queue.isUnheard(c.Name)
+	switch report, urgent := reportable(before, known, v, c.PreventAutoClose, unheard); {
+	case report:
+		c.all.queue.add(v, urgent)
+	case v.Status != before.Status || v.Message != before.Message:
+		c.all.queue.remember(v)
+	}
+	c.reported = true
+	if c.Action != nil {
+		c.act(ctx, actionCall{status: status, previous: before.Status, message: message})
+	}
+}
+
+// reportable says whether a verdict is reported, and whether that is urgent. before is the one
+// before it, if one is known, perhaps of an earlier life of the agent. unheard means that the
+// server may not know it: none was reported since the start, or the newest was given up.
+func reportable(before verdict, known bool, v verdict, preventAutoClose, unheard bool) (report, urgent bool) {
+	changed := !known || v.Status != before.Status
+	switch {
+	case v.Status != saba.CheckOK:
+		return true, changed
+	case preventAutoClose:
+		return false, false
+	}
+	return changed || v.Message != before.Message || unheard, changed && known
+}
+
+// execute runs the command, or the check that is part of this program, unless an earlier run
+// still hangs.
+func (c *check) execute(ctx context.Context) (r Result, err error) {
+	if c.left != nil {
+		select {
+		case <-c.left:
+			c.left = nil
+		default:
+			return Result{ExitCode: exitCannotStart}, errors.New("an earlier run hangs, and nothing ends it")
+		}
+	}
+	if len(c.Bundled) > 0 {
+		r, err = runInside(ctx, c.all.o.Bundled, c.Bundled, c.Command, c.all.o.Environ)
+	} else {
+		r, err = c.all.o.Run(ctx, c.Command, c.all.o.Environ)
+	}
+	if t, ok := errors.AsType[*TimeoutError](err); ok {
+		c.left = t.Left
+	}
+	return r, err
+}
+
+// timeout is how long a run of c may take before it is asked to end.
+func (c *check) timeout() time.Duration {
+	if c.Command.Timeout == 0 {
+		return DefaultCommandTimeout
+	}
+	return c.Command.Timeout
+}
+
+// judge returns what a run means: the status and the message, as long as it is. The exit code
+// is the verdict, all of stdout the message; of a run that did not begin, or that was ended
+// at its timeout, the message says so.
+func (c *check) judge(r Result, err error) (saba.CheckStatus, string) {
+	if _, ok := errors.AsType[*TimeoutError](err); ok {
+		// Without the time that it took, which differs from run to run.
+		return saba.CheckUnknown, fmt.Sprintf("the check did not end within %v and was stopped", c.timeout())
+	}
+	if err != nil {
+		return saba.CheckUnknown, "the check could not be run: " + err.Error()
+	}
+	switch r.ExitCode {
+	case 0:
+		return saba.CheckOK, string(r.Stdout)
+	case 1:
+		return saba.CheckWarning, string(r.Stdout)
+	case 2:
+		return saba.CheckCritical, string(r.Stdout)
+	}
+	return saba.CheckUnknown, string(r.Stdout)
+}
+
+// cutMessage returns a message as the server is told: its first characters, without what JSON
+// or a database cannot hold. Blanks and newlines at its ends stay.
+func cutMessage(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return firstRunes(strings.ReplaceAll(s, "\x00", "\uFFFD"), saba.MaxCheckMessage)
+}
+
+// logRun logs what is wrong with a run besides its verdict, when it begins, changes and ends.
+func (c *check) logRun(r Result, err error) {
+	if problem := runProblem(r, err); problem != "" {
+		c.say.say(slog.LevelWarn, problem, "a run of the check was not as it should be", "problem", problem)
+		return
+	}
+	c.say.over("the check runs as it should again")
+}
+
+// runProblem returns what a person should know about the run of a check or an action, besides
+// its exit code; "" when there is nothing.
+func runProblem(r Result, err error) string {
+	var problems []string
+	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {
+		problems = append(problems, "not even SIGKILL did not end it at its timeout")
+	} else if ok {
+		problems = append(problems, "it was stopped at its timeout")
+	} else if err != nil {
+		problems = append(problems, err.Error())
+	}
+	if r.Cut {
+		problems = append(problems, fmt.Sprintf("it printed more than %d bytes", maxOutput))
+	}
+	if r.Left {
+		problems = append(problems, "it left processes behind, which were ended")
+	}
+	if r.Held {
+		problems = append(problems, "it left a process behind that holds its output open")
+	}
+	if r.Group != 0 {
+		problems = append(problems, fmt.Sprintf("something lives in its process group %d that SIGKILL does not end", r.Group))
+	}
+	if s := excerpt(r.Stderr, maxLogged); s != "" {
+		problems = append(problems, "it wrote to stderr: "+s)
+	}
+	return strings.Join(problems, "; ")
+}
+
+// An actionCall is what an action is told.
+type actionCall struct {
+	status   saba.CheckStatus
+	previous saba.CheckStatus
+	message  string
+}
+
+// act runs the check's action in the background. One that is still at work is not joined by a
+// second: the newest call follows it, with the status from before those that were left out.
+func (c *check) act(ctx context.Context, call actionCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acting {
+		if c.next != nil {
+			call.previous = c.next.previous
+		}
+		c.next = &call
+		return
+	}
+	c.acting = true
+	c.all.actions.Go(func() {
+		for call := &call; call != nil; call = c.nextCall() {
+			if !c.runAction(ctx, *call) {
+				return
+			}
+		}
+	})
+}
+
+// nextCall returns the call that came while the action was at work, nil when there is none.
+func (c *check) nextCall() *actionCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.next
+	c.next, c.acting = nil, call != nil
+	return call
+}
+
+// runAction runs the action once, and says whether ctx goes on.
+func (c *check) runAction(ctx context.Context, call actionCall) bool {
+	select {
+	case c.all.busy <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	command := *c.Action
+	message := strings.ReplaceAll(call.message, "\x00", "\uFFFD") // which ends a string there
+	if len(message) > maxActionMessage {
+		message = strings.ToValidUTF8(message[:maxActionMessage], "\uFFFD")
+	}
+	command.Env = append(append([]string{}, command.Env...),
+		statusVariable+"="+string(call.status), previousVariable+"="+string(call.previous), messageVariable+"="+message)
+	r, err := c.all.o.Run(ctx, command, c.all.o.Environ)
+	<-c.all.busy
+	if ctx.Err() != nil {
+		return false
+	}
+	problem := runProblem(r, err)
+	if problem == "" && r.ExitCode != 0 {
+		problem = fmt.Sprintf("it ended with exit status %d", r.ExitCode)
+	}
+	if problem != "" {
+		c.actionSay.say(slog.LevelWarn, problem, "the check's action was not as it should be", "problem", problem)
+	} else {
+		c.actionSay.over("the check's action is well again")
+	}
+	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {
+		select {
+		case <-t.Left: // until then, another one would only hang beside it
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
