@@ -254,7 +254,7 @@ func TestRunWords(t *testing.T) {
 		"definitions": {meta, []string{"-metric-label-prefix", "Our"}, 0,
 			"# mackerel-agent-plugin\n" + `{"graphs":{"cache":{"label":"Our","unit":"float","metrics":[{"name":"uptime","label":"Uptime","stacked":false}]},"cache.cmd":{"label":"Our Commands","unit":"integer","metrics":[{"name":"get","label":"Get","stacked":true},`, ""},
 		"definitions ask nobody": {meta, nil, 0, "# mackerel-agent-plugin\n", ""},
-		"help":                   {nil, []string{"-h"}, 0, "mackerel-plugin-cache [FLAGS] prints commands of a cache.\n\nFlags:\n  -explain ", ""},
+		"help":                   {nil, []string{"-h"}, 0, "Prints commands of a cache.\n\nUsage:\n  mackerel-plugin-cache [FLAGS]\n\nFlags:\n  -explain ", ""},
 		"version":                {nil, []string{"--version"}, 0, "mackerel-plugin-cache version " + saba.Version + "\n", ""},
 		"a wrong flag":           {nil, []string{"-hots"}, 2, "", "mackerel-plugin-cache: flag provided but not defined: -hots; -h lists the flags\n"},
 		"an operand":             {nil, []string{"x"}, 2, "", "mackerel-plugin-cache: unexpected argument \"x\""},

@@ -32,6 +32,7 @@ const explainGap = 2 * time.Second
 
 // A System is what a plugin may touch of its process.
 type System struct {
+	Program        string // what the plugin was called as; "" means mackerel-plugin- and its name
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 }
@@ -47,20 +48,23 @@ func Main(p Plugin) {
 // was not collected, 2 for a wrong argument. Values go to stdout, one sentence a line about what
 // went wrong to stderr.
 func Run(ctx context.Context, p Plugin, args []string, sys System) int {
+	if sys.Program == "" {
+		sys.Program = "mackerel-plugin-" + p.Name
+	}
 	say := func(err error) {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(sys.Stderr, "mackerel-plugin-%s: %s\n", p.Name, line)
+			fmt.Fprintf(sys.Stderr, "%s: %s\n", sys.Program, line)
 		}
 	}
 	in, err := p.newInstance(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		err = in.usage(sys.Stdout)
+		err = in.usage(sys)
 	case err != nil:
 		say(fmt.Errorf("%w; -h lists the flags", err))
 		return exitUsage
 	case in.version:
-		_, err = fmt.Fprintf(sys.Stdout, "mackerel-plugin-%s version %s\n", p.Name, saba.Version)
+		_, err = fmt.Fprintf(sys.Stdout, "%s version %s\n", sys.Program, saba.Version)
 	case sys.Getenv(metaVariable) != "":
 		err = in.printDefinitions(sys.Stdout)
 	case in.explain:
@@ -76,9 +80,9 @@ func Run(ctx context.Context, p Plugin, args []string, sys System) int {
 }
 
 // usage prints the help page.
-func (in *instance) usage(w io.Writer) error {
+func (in *instance) usage(sys System) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mackerel-plugin-%s [FLAGS] prints %s.\n\nFlags:\n", in.Name, in.Short)
+	fmt.Fprintf(&b, "Prints %s.\n\nUsage:\n  %s [FLAGS]\n\nFlags:\n", in.Short, sys.Program)
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	in.flags.VisitAll(func(f *flag.Flag) {
 		kind, text := flag.UnquoteUsage(f)
@@ -97,7 +101,7 @@ func (in *instance) usage(w io.Writer) error {
 		}
 	}
 	_ = tw.Flush()
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(sys.Stdout, b.String())
 	return err
 }
 

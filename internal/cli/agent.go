@@ -23,7 +23,7 @@ import (
 
 // AgentCommands lists the commands that both binaries have.
 func AgentCommands() []Command {
-	return []Command{agentCommand}
+	return []Command{agentCommand, pluginCommand}
 }
 
 var agentCommand = Command{
