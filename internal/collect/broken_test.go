@@ -183,17 +183,3 @@ func TestAStuckFileSystemInARound(t *testing.T) {
 		}
 	})
 }
-
-// Of the facts, too, an unreadable file is only missing itself.
-func TestAnUnreadableFactCostsOnlyItself(t *testing.T) {
-	proc, _ := machine(t, "modern")
-	s := New(Options{Proc: proc, Sys: breaking{os.DirFS(filepath.Join("testdata", "modern", "sys")), "sr0/device", fs.ErrPermission},
-		Root: os.DirFS(filepath.Join("testdata", "modern", "root")), Stat: machineUsage, CloudPlatform: CloudNone})
-	f, err := s.Facts(t.Context())
-	if err != nil {
-		t.Error(err)
-	}
-	if d := f.Meta.BlockDevice; len(d) != 3 || d["sr0"]["size"] == "" || d["sr0"]["model"] != "" || d["nvme0n1"]["model"] == "" {
-		t.Errorf("block devices %v, want all three, sr0 without what could not be read", d)
-	}
-}

@@ -146,7 +146,7 @@ func readLimits(proc, sys fs.FS) (limits, error) {
 // parseQuota reads cpu.max, "150000 100000" or "max 100000", as processors: 1.5; 0 is no limit.
 func parseQuota(text string) float64 {
 	n, err := parseNumbers(text, 2)
-	if err != nil || n[1] == 0 {
+	if err != nil || n[1] < 1 { // µs
 		return 0
 	}
 	return n[0] / n[1]

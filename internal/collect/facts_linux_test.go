@@ -2,6 +2,7 @@ package collect
 
 import (
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -129,5 +130,32 @@ func TestAFailingSectionCostsOnlyItself(t *testing.T) {
 	}
 	if err != nil && strings.Contains(err.Error(), "block") {
 		t.Errorf("a host without /sys/block has no block devices, that is no error: %v", err)
+	}
+}
+
+func TestLimitsAreFacts(t *testing.T) {
+	limited, err := machineFacts(t, "limited")
+	if err != nil {
+		t.Error(err)
+	}
+	if want := (map[string]string{"cpu_limit": "1.5", "memory_limit": "524288kB"}); !maps.Equal(limited.Meta.Cgroup, want) {
+		t.Errorf("limits %v, want %v", limited.Meta.Cgroup, want)
+	}
+	if free, err := machineFacts(t, "linux-4.18"); err != nil || free.Meta.Cgroup != nil {
+		t.Errorf("a machine of its own has limits %v, %v; want none", free.Meta.Cgroup, err)
+	}
+}
+
+// Of the facts, too, an unreadable file is only missing itself.
+func TestAnUnreadableFactCostsOnlyItself(t *testing.T) {
+	proc, _ := machine(t, "modern")
+	s := New(Options{Proc: proc, Sys: breaking{os.DirFS(filepath.Join("testdata", "modern", "sys")), "sr0/device", fs.ErrPermission},
+		Root: os.DirFS(filepath.Join("testdata", "modern", "root")), Stat: machineUsage, CloudPlatform: CloudNone})
+	f, err := s.Facts(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	if d := f.Meta.BlockDevice; len(d) != 3 || d["sr0"]["size"] == "" || d["sr0"]["model"] != "" || d["nvme0n1"]["model"] == "" {
+		t.Errorf("block devices %v, want all three, sr0 without what could not be read", d)
 	}
 }

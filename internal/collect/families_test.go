@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -377,16 +376,3 @@ func TestSocketStates(t *testing.T) {
 }
 
 func usualSockets(context.Context) (SocketStates, error) { return machineSockets, nil }
-
-func TestLimitsAreFacts(t *testing.T) {
-	limited, err := machineFacts(t, "limited")
-	if err != nil {
-		t.Error(err)
-	}
-	if want := (map[string]string{"cpu_limit": "1.5", "memory_limit": "524288kB"}); !maps.Equal(limited.Meta.Cgroup, want) {
-		t.Errorf("limits %v, want %v", limited.Meta.Cgroup, want)
-	}
-	if free, err := machineFacts(t, "linux-4.18"); err != nil || free.Meta.Cgroup != nil {
-		t.Errorf("a machine of its own has limits %v, %v; want none", free.Meta.Cgroup, err)
-	}
-}

@@ -67,8 +67,8 @@ func parseNumbers(text string, n int) ([]float64, error) {
 			break
 		}
 		v, err := strconv.ParseFloat(f, 64)
-		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
-			return nil, fmt.Errorf("%.40q is not a number from 0 upwards", f)
+		if err != nil || math.IsNaN(v) || v < 0 || v > math.MaxUint64 {
+			return nil, fmt.Errorf("%.40q is not a number from 0 to 2^64", f)
 		}
 		list = append(list, v)
 	}

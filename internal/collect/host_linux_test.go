@@ -1,12 +1,19 @@
 package collect
 
 import (
+	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"math"
+	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,9 +23,14 @@ import (
 // twoRounds collects this machine's metrics twice, as far apart as it takes for rates.
 func twoRounds(t testing.TB, s *Set) Round {
 	t.Helper()
+	return twoRoundsOf(t, s, true)
+}
+
+func twoRoundsOf(t testing.TB, s *Set, whole bool) Round {
+	t.Helper()
 	first := s.Collect(t.Context(), 10*time.Second)
 	for _, src := range first.Sources {
-		if src.Err != nil {
+		if src.Err != nil && whole {
 			t.Errorf("first round: %v", src.Err)
 		}
 	}
@@ -175,9 +187,130 @@ func TestFactsOfThisMachine(t *testing.T) {
 	}
 }
 
+// Files of the host are read whole, whatever their length, and each error names the file.
+func TestHostFolder(t *testing.T) {
+	dir := t.TempDir()
+	folder := hostFS(dir)
+	for _, size := range []int{0, 1, readBuffer - 1, readBuffer, readBuffer + 1, 3*keptBuffer + 5, 10} {
+		want := strings.Repeat("0123456789", size/10+1)[:size]
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readText(folder, "file"); err != nil || got != want {
+			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "file"), maxTextFile+1); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"file": "file too large", "none": "no such file", ".": "is a directory"} {
+		_, err := readText(folder, name)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: error %v, want one that names it and says %q", name, err, want)
+		}
+	}
+	if _, err := readText(folder, "none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v does not match fs.ErrNotExist", err)
+	}
+}
+
+// Several may read at once, and none gets the other's text.
+func TestHostFolderAtOnce(t *testing.T) {
+	folder := hostFS(t.TempDir())
+	var readers sync.WaitGroup
+	for i := range 4 {
+		name := strconv.Itoa(i)
+		want := strings.Repeat(name, 1000*(i+1))
+		if err := os.WriteFile(filepath.Join(folder.(*hostFolder).dir, name), []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		readers.Go(func() {
+			for range 50 {
+				if got, err := readText(folder, name); err != nil || got != want {
+					t.Errorf("%s: read %d bytes of %.10q, %v", name, len(got), got, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// The kernel counts the sockets that this test holds, whatever others open and close meanwhile.
+func TestHostSockets(t *testing.T) {
+	before, err := hostSockets(t.Context())
+	if err != nil {
+		t.Skipf("this kernel tells nothing about sockets: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const held = 5
+	for range held {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Close() // the client's end is in CLOSE_WAIT, this one in FIN_WAIT1 until that is known, then in FIN_WAIT2
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("read %v, want the end", err)
+		}
+	}
+	after, err := hostSockets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after[tcpListen] < 1 || after[tcpCloseWait] < held || after[tcpFinWait1]+after[tcpFinWait2] < held {
+		t.Errorf("states %v, before %v; want a listener and %d each in CLOSE_WAIT and FIN_WAIT at least", after, before, held)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := hostSockets(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v after the context ended", err)
+	}
+}
+
+// Every family reads this machine; one that the kernel does not have says so.
+func TestFamiliesOfThisMachine(t *testing.T) {
+	r := twoRoundsOf(t, New(Options{Linux: LinuxFamilies()}), false)
+	for _, src := range r.Sources[len(All):] {
+		t.Logf("%s: %d values, %v", src.Name, src.Values, src.Err)
+		if src.Err == nil && src.Values == 0 && src.Name != "cgroup" && src.Name != "inodes" {
+			t.Errorf("%s brings nothing and does not say why", src.Name)
+		}
+	}
+	got := byName(r.Values)
+	for _, name := range []string{"uptime.seconds", "files.open", "processes.running", "scheduler.context_switches"} {
+		if got[linuxPrefix+name] <= 0 {
+			t.Errorf("%s is %v, which no running machine has", name, got[linuxPrefix+name])
+		}
+	}
+}
+
 // BenchmarkRound is one round of every collector on this machine, files read and all.
 func BenchmarkRound(b *testing.B) {
-	s := New(Options{})
+	benchmarkRound(b, Options{}, 0)
+}
+
+// BenchmarkRoundWithFamilies is one round with every family, too.
+func BenchmarkRoundWithFamilies(b *testing.B) {
+	benchmarkRound(b, Options{Linux: LinuxFamilies()}, 0)
+}
+
+// BenchmarkRoundAfterAPause is what a round costs an agent that has slept since the last: with
+// cold caches, and threads to wake.
+func BenchmarkRoundAfterAPause(b *testing.B) {
+	benchmarkRound(b, Options{}, 100*time.Millisecond)
+}
+
+func benchmarkRound(b *testing.B, o Options, pause time.Duration) {
+	s := New(o)
 	s.Collect(b.Context(), time.Minute)
 	cpu := func() time.Duration {
 		var self unix.Rusage
@@ -189,6 +322,7 @@ func BenchmarkRound(b *testing.B) {
 	b.ReportAllocs()
 	before := cpu()
 	for b.Loop() {
+		time.Sleep(pause)
 		s.Collect(b.Context(), time.Minute)
 	}
 	b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-µs/op")
