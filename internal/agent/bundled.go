@@ -55,11 +55,11 @@ type answer struct {
 	err    error
 }
 
-// runInside calls ask on a goroutine of its own, bounded by the plugin's timeout. A panic
+// runBundled calls ask on a goroutine of its own, bounded by the plugin's timeout. A panic
 // becomes an error. A plugin that does not return, though its context has ended, is given up
 // as a process that nothing ends: the error is a *TimeoutError whose Left is closed when it
 // does return.
-func runInside(ctx context.Context, timeout time.Duration, ask func(ctx context.Context) answer) (answer, error) {
+func runBundled(ctx context.Context, timeout time.Duration, ask func(ctx context.Context) answer) (answer, error) {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

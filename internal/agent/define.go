@@ -107,7 +107,7 @@ func (p *plugin) tell(ctx context.Context, api API, told *told, defs []saba.Grap
 		return err
 	}
 	if len(refused) > 0 {
-		text := excerptOf([]byte(errors.Join(refused...).Error()), maxError)
+		text := excerpt([]byte(errors.Join(refused...).Error()), maxError)
 		say.say(slog.LevelError, text, "the server refuses graph definitions of the plugin", "refused", len(refused), "of", len(defs), "error", text)
 	} else {
 		say.over("the plugin's graph definitions were sent")
@@ -167,7 +167,7 @@ func (p *plugin) askDefinitions(ctx context.Context, slots chan struct{}) (defs 
 	if r.Cut && err != nil && !errors.Is(err, errNoDefinitions) {
 		err = fmt.Errorf("%w (it printed more than %d bytes)", err, maxOutput)
 	}
-	return defs, excerptOf([]byte(strings.Join(problems, "; ")), maxError), err
+	return defs, excerpt([]byte(strings.Join(problems, "; ")), maxError), err
 }
 
 // bundledDefinitions asks a plugin inside the agent.
@@ -175,7 +175,7 @@ func (p *plugin) bundledDefinitions(ctx context.Context) ([]saba.GraphDef, error
 	if p.Command.runner == nil {
 		return nil, errNoDefinitions // the turns say why
 	}
-	a, err := runInside(ctx, p.timeout(), func(context.Context) answer {
+	a, err := runBundled(ctx, p.timeout(), func(context.Context) answer {
 		return answer{defs: p.Command.runner.Definitions()}
 	})
 	return a.defs, err

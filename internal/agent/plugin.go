@@ -164,7 +164,7 @@ func (p *plugin) tire(at int64) {
 
 // read gathers what a run printed.
 func (p *plugin) read(r Result, err error, g *gatherer) {
-	if s := excerpt(r.Stderr); s != "" {
+	if s := excerpt(r.Stderr, maxLogged); s != "" {
 		p.log.Info("the plugin wrote to stderr", "stderr", s)
 	}
 	if err != nil {
@@ -195,7 +195,7 @@ func (p *plugin) bundledValues(ctx context.Context, g *gatherer) error {
 	}
 	var a answer
 	err := p.unlessItHangs(func() (err error) {
-		a, err = runInside(ctx, p.timeout(), func(ctx context.Context) (a answer) {
+		a, err = runBundled(ctx, p.timeout(), func(ctx context.Context) (a answer) {
 			a.values, a.err = p.Command.runner.Values(ctx)
 			return a
 		})
@@ -207,17 +207,14 @@ func (p *plugin) bundledValues(ctx context.Context, g *gatherer) error {
 		}
 	}
 	if err != nil && len(g.values) > 0 {
-		g.wrong("%s", excerptOf([]byte(err.Error()), maxError/2))
+		g.wrong("%s", excerpt([]byte(err.Error()), maxError/2))
 		return nil
 	}
 	return err
 }
 
-// excerpt returns the beginning of b as one line of text for the log.
-func excerpt(b []byte) string { return excerptOf(b, maxLogged) }
-
-// excerptOf is excerpt with at most n bytes of b, and a mark when there are more.
-func excerptOf(b []byte, n int) string {
+// excerpt returns the beginning of b, at most n bytes and a mark, as one line of text for the log.
+func excerpt(b []byte, n int) string {
 	b = bytes.TrimSpace(b)
 	dots := ""
 	if len(b) > n {
@@ -272,7 +269,7 @@ func (g *gatherer) problem() error {
 	if g.more > 0 {
 		text += fmt.Sprintf("; and %d more of the kind", g.more)
 	}
-	return errors.New(excerptOf([]byte(text), maxError))
+	return errors.New(excerpt([]byte(text), maxError))
 }
 
 // wants says whether the patterns let a key pass.
@@ -284,13 +281,13 @@ func (g *gatherer) wants(key []byte) bool {
 // whether there is room for another.
 func (g *gatherer) add(key []byte, value float64, at int64) bool {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
-		g.wrong("the value of %q is not finite: %v", excerptOf(key, maxWord), value)
+		g.wrong("the value of %q is not finite: %v", excerpt(key, maxWord), value)
 		return true
 	}
 	// A new string, so that a few bytes of a name do not keep the whole output in memory.
 	r := reading{Name: customPrefix + string(key), Sample: saba.Sample{Time: at, Value: value}}
 	if !saba.ValidMetricName(r.Name) {
-		g.wrong("%q cannot be a metric's name: use a-z A-Z 0-9 . _ -, at most %d characters with the prefix %q", excerptOf(key, maxWord), saba.MaxMetricName, customPrefix)
+		g.wrong("%q cannot be a metric's name: use a-z A-Z 0-9 . _ -, at most %d characters with the prefix %q", excerpt(key, maxWord), saba.MaxMetricName, customPrefix)
 		return true
 	}
 	s := slot{name: r.Name}
@@ -329,18 +326,18 @@ func parseValues(out []byte, g *gatherer, now time.Time) {
 		}
 		value, err := strconv.ParseFloat(string(fields[1]), 64)
 		if errors.Is(err, strconv.ErrSyntax) {
-			g.wrong("the value of %q is not a number: %q", excerptOf(key, maxWord), excerptOf(fields[1], maxWord))
+			g.wrong("the value of %q is not a number: %q", excerpt(key, maxWord), excerpt(fields[1], maxWord))
 			continue
 		} // a number beyond float64 is an infinity, which add refuses
 		at := g.at
 		if g.p.UsePluginTime {
 			if at, err = strconv.ParseInt(string(fields[2]), 10, 64); err != nil {
-				g.wrong("the time of %q is not in Unix seconds: %q", excerptOf(key, maxWord), excerptOf(fields[2], maxWord))
+				g.wrong("the time of %q is not in Unix seconds: %q", excerpt(key, maxWord), excerpt(fields[2], maxWord))
 				continue
 			}
 			// Not by subtracting the two: the difference of any two int64 may overflow.
 			if t, skew := now.Unix(), int64(maxPluginSkew/time.Second); at <= t-skew || at >= t+skew {
-				g.wrong("the time of %q is %v or more away from now: %d", excerptOf(key, maxWord), maxPluginSkew, at)
+				g.wrong("the time of %q is %v or more away from now: %d", excerpt(key, maxWord), maxPluginSkew, at)
 				continue
 			}
 		}
@@ -368,7 +365,7 @@ func parseDefinitions(out []byte) (defs []saba.GraphDef, problems []string, err 
 	}
 	for _, f := range strings.Fields(string(m[1])) {
 		if k, v, _ := strings.Cut(f, "="); k == "version" && v != "1" {
-			return nil, nil, fmt.Errorf("%w of a version that this agent knows: version %q, not 1", errNoDefinitions, excerptOf([]byte(v), maxWord))
+			return nil, nil, fmt.Errorf("%w of a version that this agent knows: version %q, not 1", errNoDefinitions, excerpt([]byte(v), maxWord))
 		}
 	}
 	var d struct {
@@ -394,22 +391,22 @@ func parseDefinitions(out []byte) (defs []saba.GraphDef, problems []string, err 
 			problem("has more than %d graphs: the rest was left out", maxPluginGraphs)
 			return defs, problems, nil
 		case !saba.ValidGraphDefName(def.Name):
-			problem("graph %q has a name that is not possible", excerptOf([]byte(name), maxWord))
+			problem("graph %q has a name that is not possible", excerpt([]byte(name), maxWord))
 			continue
 		case def.Unit == "":
 			def.Unit = saba.UnitFloat
 		case !def.Unit.Valid():
-			problem("graph %q has the unknown unit %q: drawn as %s", excerptOf([]byte(name), maxWord), excerptOf([]byte(g.Unit), maxWord), saba.UnitFloat)
+			problem("graph %q has the unknown unit %q: drawn as %s", excerpt([]byte(name), maxWord), excerpt([]byte(g.Unit), maxWord), saba.UnitFloat)
 			def.Unit = saba.UnitFloat
 		}
 		for _, gm := range g.Metrics {
 			metric := saba.GraphDefMetric{Name: def.Name + "." + gm.Name, DisplayName: gm.Label, Stacked: gm.Stacked}
 			if !saba.ValidGraphDefName(metric.Name) {
-				problem("metric %q of graph %q has a name that is not possible", excerptOf([]byte(gm.Name), maxWord), excerptOf([]byte(name), maxWord))
+				problem("metric %q of graph %q has a name that is not possible", excerpt([]byte(gm.Name), maxWord), excerpt([]byte(name), maxWord))
 				continue
 			}
 			if len(def.Metrics) == maxGraphMetrics {
-				problem("graph %q has more than %d metrics: the rest was left out", excerptOf([]byte(name), maxWord), maxGraphMetrics)
+				problem("graph %q has more than %d metrics: the rest was left out", excerpt([]byte(name), maxWord), maxGraphMetrics)
 				break
 			}
 			def.Metrics = append(def.Metrics, metric)
