@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // damaged words every refusal to open damaged data. path is what is damaged; what says how, as a
@@ -48,8 +49,8 @@ func (c cut) apply() (err error) {
 // inspect reads what the engine would repair by deleting, or pass over, and changes nothing. It
 // returns the ends of logs that a crash cut short, and an error for any other damage.
 //
-// The logs are read whole, at the speed of the disk. Of the blocks it reads what the engine
-// reads at its start: the names, tables and checksums at the heads and ends of their files. A damaged
+// The logs and the indexes of the blocks are read whole, at the speed of the disk. Of the chunks of the
+// blocks it reads what the engine reads at its start: the heads of their files. A damaged
 // chunk of a block is found by the reader that meets it, and costs that reader an error.
 func inspect(ctx context.Context, dir string) ([]cut, error) {
 	var cuts []cut
@@ -137,7 +138,7 @@ func inspectLog(ctx context.Context, dir string, torn bool) ([]cut, error) {
 		path := segmentPath(dir, ns[i])
 		switch {
 		case s.fault == "":
-		case torn && i == last && (!s.more || s.hole):
+		case torn && i == last && (!s.more || s.hole) && (s.keep > 0 || s.begun):
 			return []cut{{path, s.keep, s.size}}, nil
 		default:
 			return nil, damaged(path, fmt.Sprintf("%s at byte %d of %d", s.fault, s.at, s.size), lost)
@@ -154,6 +155,7 @@ type segment struct {
 	at    int64  // where the fault is
 	more  bool   // a whole fragment of a record follows the fault: it is no unfinished end
 	hole  bool   // a block of the disk within the fault holds nothing but zeros: it was never written
+	begun bool   // the fault may be a record whose end is missing: it begins as one
 }
 
 // The format of a log is described in tsdb/docs/format/wal.md of Prometheus: pages of 32 KiB,
@@ -164,6 +166,8 @@ const (
 	typeMask   = 0x07 // the flags above say how the record is compressed
 	diskBlock  = 4096
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // The types of fragments.
 const (
@@ -218,7 +222,7 @@ func inspectPages(ctx context.Context, r io.Reader) (segment, error) {
 		}
 	}
 	if open && s.fault == "" {
-		s.fault, s.at = "its last record is unfinished", s.size
+		s.fault, s.at, s.begun = "its last record is unfinished", s.size, true
 	}
 	if s.fault == "" {
 		s.keep = s.size
@@ -248,6 +252,7 @@ func (s *segment) page(page []byte, open bool) bool {
 		if fault != "" {
 			s.fault, s.at = fault, s.size+int64(off)
 			s.hole = hasHole(rest)
+			s.begun = open || begins(rest, pageSize-off, s.hole)
 			// The length may be right where the content is not.
 			if len(rest) >= headerSize {
 				if next := headerSize + int(binary.BigEndian.Uint16(rest[1:])); next < len(rest) {
@@ -273,10 +278,25 @@ func fragment(b []byte) (typ byte, length int) {
 		return typ, 0
 	}
 	end := headerSize + int(binary.BigEndian.Uint16(b[1:]))
-	if end > len(b) || crc32.Checksum(b[headerSize:end], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(b[3:]) {
+	if end > len(b) || crc32.Checksum(b[headerSize:end], castagnoli) != binary.BigEndian.Uint32(b[3:]) {
 		return typ, 0
 	}
 	return typ, end
+}
+
+// begins says whether b, the rest of a page that has room for so many bytes, begins like a record of which
+// a part is missing: the file ends in it, or hole says that some of it was never written. A
+// log without a whole record that does not even begin like this is none of ours, or was overwritten.
+func begins(b []byte, room int, hole bool) bool {
+	const flags = 0x18 // compressed by snappy, by zstd
+	if typ := b[0] & typeMask; typ != typeFull && typ != typeFirst || b[0]&^(typeMask|flags) != 0 {
+		return false
+	}
+	if len(b) < headerSize {
+		return true
+	}
+	end := headerSize + int(binary.BigEndian.Uint16(b[1:]))
+	return end <= room && (end > len(b) || hole)
 }
 
 func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
@@ -327,7 +347,7 @@ func inspectHead(dir string) error {
 	return nil
 }
 
-// inspectBlocks opens and closes every block. One that is damaged is no harm when another one
+// inspectBlocks opens and closes every block, and reads its index. One that is damaged is no harm when another one
 // was made from it: a crash came between the making and the deletion.
 func inspectBlocks(ctx context.Context, dir string) error {
 	files, err := os.ReadDir(dir)
@@ -352,11 +372,19 @@ func inspectBlocks(ctx context.Context, dir string) error {
 			damages = append(damages, broken{f.Name(), err})
 			continue
 		}
-		for _, p := range b.Meta().Compaction.Parents {
-			replaced[p.ULID.String()] = true
-		}
 		if err := b.Close(); err != nil {
 			return fmt.Errorf("close %s: %w", filepath.Join(dir, f.Name()), err)
+		}
+		found, err := inspectIndex(ctx, filepath.Join(dir, f.Name(), "index"))
+		if err != nil {
+			return err
+		}
+		if found != "" {
+			damages = append(damages, broken{f.Name(), errors.New("index: " + found)})
+			continue
+		}
+		for _, p := range b.Meta().Compaction.Parents {
+			replaced[p.ULID.String()] = true
 		}
 	}
 	for _, d := range damages {
@@ -366,6 +394,114 @@ func inspectBlocks(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// inspectIndex reads the parts of an index that the engine trusts until a query meets them: the
+// entries of the series and the lists of postings. What is wrong is returned as a clause, "" for
+// nothing; the rest was checked when the block was opened. The format is described in
+// tsdb/docs/format/index.md of Prometheus.
+func inspectIndex(ctx context.Context, path string) (wrong string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	// As the engine reads it: mapped, without a copy.
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	wrong, err = inspectEntries(ctx, b)
+	return wrong, errors.Join(err, unix.Munmap(b))
+}
+
+// inspectEntries is inspectIndex for an index in memory. The error is that of ctx alone.
+func inspectEntries(ctx context.Context, b []byte) (wrong string, err error) {
+	const tableSize = 6*8 + crc32.Size // where the sections begin; its checksum was checked
+	end := len(b) - tableSize
+	if end < 0 {
+		return "it ends too early", nil
+	}
+	begin := func(i int) int { return int(min(binary.BigEndian.Uint64(b[end+8*i:]), uint64(end))) }
+	for _, section := range []struct {
+		name       string
+		begin, end int
+		align      int
+		// length reads the length of the entry at the start of b, and the bytes that it takes itself; 0 for none
+		length func(b []byte) (length uint64, size int)
+	}{
+		{"the entry of a series", begin(1), begin(2), 16, binary.Uvarint},
+		{"a list of series", begin(4), begin(5), 4, func(b []byte) (uint64, int) {
+			if len(b) < 4 {
+				return 0, 0
+			}
+			return uint64(binary.BigEndian.Uint32(b)), 4
+		}},
+	} {
+		for at, n := section.begin, 0; at < section.end; n++ {
+			if n%4096 == 0 && ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			next := min(at+-at&(section.align-1), section.end)
+			if !allZero(b[at:next]) {
+				return fmt.Sprintf("there are bytes between two entries, at byte %d", at), nil
+			}
+			if at = next; at == section.end {
+				break
+			}
+			entry := b[at:section.end]
+			length, size := section.length(entry)
+			if size <= 0 || length > uint64(len(entry)) || size+int(length)+crc32.Size > len(entry) {
+				return fmt.Sprintf("%s has a wrong length, at byte %d", section.name, at), nil
+			}
+			content := entry[size : size+int(length)]
+			if crc32.Checksum(content, castagnoli) != binary.BigEndian.Uint32(entry[size+int(length):]) {
+				return fmt.Sprintf("%s has a wrong checksum, at byte %d", section.name, at), nil
+			}
+			at += size + int(length) + crc32.Size
+		}
+	}
+	return "", nil
+}
+
+// Holds says whether there is anything in the samples at dir: a block, or a log that was written to. A
+// folder that is missing holds nothing. What is no folder is an error that says what to do.
+func Holds(dir string) (bool, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look into the folder of the samples: %w", err)
+	case !info.IsDir():
+		return false, fmt.Errorf("%s is not a folder: move it away, or choose another data folder", dir)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return false, fmt.Errorf("look into the folder of the samples: %w", err)
+	}
+	for _, f := range files {
+		if f.IsDir() && isBlock(f.Name()) {
+			return true, nil
+		}
+	}
+	for _, folder := range []string{walFolder, wblFolder} {
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, fmt.Errorf("look into the folder of the samples: %w", err)
+		}
+		for _, e := range entries {
+			// The engine begins an empty file at each start.
+			if info, err := e.Info(); err == nil && (info.IsDir() || info.Size() > 0) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // isBlock says whether a folder's name is that of a block: a ULID, 26 characters in base 32.

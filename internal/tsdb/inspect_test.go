@@ -2,8 +2,11 @@ package tsdb
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -13,6 +16,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/index"
 	"github.com/prometheus/prometheus/tsdb/wlog"
 	"github.com/prometheus/prometheus/util/compression"
 	"github.com/saba-monitor/saba"
@@ -132,6 +138,11 @@ func flip(t *testing.T, path string, at int) {
 	write(t, path, b)
 }
 
+// section returns where the i-th section of an index begins, in the order of its table of contents.
+func section(ix []byte, i int) int {
+	return int(binary.BigEndian.Uint64(ix[len(ix)-52+8*i:]))
+}
+
 func TestDamageIsNamedAndLeftAlone(t *testing.T) {
 	whole := crashed(t)
 	for name, tt := range map[string]struct {
@@ -200,6 +211,34 @@ func TestDamageIsNamedAndLeftAlone(t *testing.T) {
 			func(t *testing.T, dir string) { write(t, one(t, dir, "0*/index"), nil) }, "/0"},
 		"the table of contents of an index": {
 			func(t *testing.T, dir string) { flip(t, one(t, dir, "0*/index"), -10) }, "/0"},
+		"the entry of a series in an index": {
+			func(t *testing.T, dir string) {
+				path := one(t, dir, "0*/index")
+				flip(t, path, section(read(t, path), 1)+20)
+			}, "/0"},
+		"a list of postings in an index": {
+			func(t *testing.T, dir string) {
+				path := one(t, dir, "0*/index")
+				flip(t, path, section(read(t, path), 4)+9)
+			}, "/0"},
+		"the length of a list of postings in an index": {
+			func(t *testing.T, dir string) {
+				path := one(t, dir, "0*/index")
+				flip(t, path, section(read(t, path), 4))
+			}, "/0"},
+		"a log that holds something else": {
+			func(t *testing.T, dir string) {
+				remove(t, filepath.Join(dir, walFolder))
+				if err := os.Mkdir(filepath.Join(dir, walFolder), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, walFolder, "00000000"), bytes.Repeat([]byte("a letter to a friend\n"), 4000))
+			}, walFolder},
+		"a log whose one record is overwritten": {
+			func(t *testing.T, dir string) {
+				path, b := written(t, filepath.Join(dir, wblFolder))
+				write(t, path, append([]byte{1, 0, 4, 1, 2, 3, 4}, b[:4]...))
+			}, wblFolder},
 		"a file of chunks without its beginning": {
 			func(t *testing.T, dir string) { flip(t, one(t, dir, "0*/chunks/0*"), 0) }, "/0"},
 		"a chunk file of the head without its beginning": {
@@ -241,6 +280,9 @@ func TestWhatACrashLeavesIsRepaired(t *testing.T) {
 		tear func([]byte) []byte
 	}{
 		"nothing is torn":                      {walFolder, nil},
+		"the first record is all there is":     {wblFolder, func(b []byte) []byte { return b[:9] }},
+		"of the first record there is a byte":  {wblFolder, func(b []byte) []byte { return b[:1] }},
+		"the first record was not written":     {wblFolder, func(b []byte) []byte { return append([]byte{0x09, 0x20, 0, 1, 2, 3, 4, 5}, make([]byte, 9000)...) }},
 		"the last record is cut short":         {walFolder, func(b []byte) []byte { return b[:len(b)-3] }},
 		"its header is cut short":              {walFolder, func(b []byte) []byte { return append(b, 0x09, 0) }},
 		"it has no end":                        {walFolder, func(b []byte) []byte { return append(b, 0x09, 0x20, 0, 1, 2, 3, 4, 5, 6) }},
@@ -375,4 +417,119 @@ func FuzzInspectPages(f *testing.F) {
 	f.Add(segmentOf(f, 40_000, 3)[:35_000])
 	f.Add(append(make([]byte, 100), 1))
 	f.Fuzz(func(t *testing.T, b []byte) { agree(t, b) })
+}
+
+// TestEveryByteOfAnIndexIsChecked turns over each byte of an index in turn: the engine or we must see it.
+func TestEveryByteOfAnIndexIsChecked(t *testing.T) {
+	path := indexOf(t, 40)
+	whole := read(t, path)
+	if wrong, err := inspectIndex(t.Context(), path); wrong != "" || err != nil {
+		t.Fatalf("a whole index is said to be wrong: %s, %v", wrong, err)
+	}
+	copied := filepath.Join(t.TempDir(), "index")
+	for at := range whole {
+		b := slices.Clone(whole)
+		b[at] ^= 0x11
+		write(t, copied, b)
+		r, err := index.NewFileReader(copied, index.DecodePostingsRaw)
+		if err != nil {
+			continue // the engine's own start sees it
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if wrong, err := inspectIndex(t.Context(), copied); err != nil || wrong == "" {
+			t.Errorf("byte %d of %d is wrong and nobody sees it (%v)", at, len(whole), err)
+		}
+	}
+}
+
+// indexOf writes an index of so many series.
+func indexOf(tb testing.TB, n int) (path string) {
+	tb.Helper()
+	path = filepath.Join(tb.TempDir(), "index")
+	w, err := index.NewWriter(tb.Context(), path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all []labels.Labels
+	symbols := map[string]bool{"__name__": true, "host": true, "org": true, "o": true}
+	for i := range n {
+		name, host := fmt.Sprintf("custom.metric.%d", i%150), fmt.Sprintf("host%06d", i/150)
+		symbols[name], symbols[host] = true, true
+		all = append(all, labels.FromStrings("__name__", name, "host", host, "org", "o"))
+	}
+	for _, s := range slices.Sorted(maps.Keys(symbols)) {
+		if err := w.AddSymbol(s); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	slices.SortFunc(all, labels.Compare)
+	for i, l := range all {
+		var metas []chunks.Meta
+		for c := range 20 {
+			metas = append(metas, chunks.Meta{Ref: chunks.ChunkRef(8 + i*4000 + c*150), MinTime: int64(c) * 7_200_000, MaxTime: int64(c)*7_200_000 + 7_140_000})
+		}
+		if err := w.AddSeries(0, l, metas...); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// BenchmarkInspectIndex reads the index of a block with 150,000 series.
+func BenchmarkInspectIndex(b *testing.B) {
+	path := indexOf(b, 150_000)
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Size())
+	for b.Loop() {
+		if wrong, err := inspectIndex(context.Background(), path); wrong != "" || err != nil {
+			b.Fatal(wrong, err)
+		}
+	}
+}
+
+// FuzzInspectEntries checks that whatever an index holds, its inspection ends.
+func FuzzInspectEntries(f *testing.F) {
+	whole, err := os.ReadFile(indexOf(f, 3))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := inspectEntries(t.Context(), b); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHolds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "samples")
+	want := func(want bool) {
+		t.Helper()
+		if got, err := Holds(dir); got != want || err != nil {
+			t.Errorf("Holds() = %v, %v; want %v", got, err, want)
+		}
+	}
+	want(false) // no folder
+	db := openFor(t, Options{Dir: dir})
+	want(false) // as a first start that was killed leaves it
+	put(t, db, start, point(series("x"), start, 1))
+	want(true)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(true)
+	file := filepath.Join(t.TempDir(), "samples")
+	write(t, file, nil)
+	if _, err := Holds(file); err == nil || !strings.Contains(err.Error(), file+" is not a folder: move it away") {
+		t.Errorf("Holds() of a file = %v", err)
+	}
 }
