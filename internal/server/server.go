@@ -85,22 +85,45 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.closers = append(s.closers, unlock)
 
-	if s.records, err = sqldb.Open(ctx, filepath.Join(o.Data, "saba.db")); err != nil {
+	// All of the folder is looked at before any of it is opened: to open one engine changes its
+	// files, and the other one may still refuse.
+	database, samples := filepath.Join(o.Data, "saba.db"), filepath.Join(o.Data, "samples")
+	if err := lookAt(ctx, database, samples); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, s.records.Close)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(o.Data, "samples"), Log: o.Log, Registerer: registry, Now: o.Now})
+	s.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: samples, Log: o.Log, Registerer: registry, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.samples.Close)
+	if s.records, err = sqldb.Open(ctx, database); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.records.Close)
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	s.handler = s.routes(registry)
 	return s, nil
+}
+
+// lookAt returns an error if the database is damaged, or if there are samples and none that knows
+// whose they are. It changes nothing. The samples inspect themselves when they are opened.
+func lookAt(ctx context.Context, database, samples string) error {
+	filled, err := sqldb.Check(ctx, database)
+	if err != nil {
+		return err
+	}
+	held, err := tsdb.Holds(samples)
+	if err != nil {
+		return err
+	}
+	if held && !filled {
+		return fmt.Errorf("the database %s is missing or empty while %s holds samples: nothing was changed; restore the database from a backup, or move %s away as well to begin anew", database, samples, samples)
+	}
+	return nil
 }
 
 // listen listens on addr; the errors say what to do.

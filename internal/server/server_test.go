@@ -2,7 +2,10 @@ package server
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -147,4 +150,155 @@ func TestARefusedStartGivesEverythingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, o) // the lock is free again
+}
+
+// contents returns what the files below dir hold; "a folder" for a folder.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			all[path] = "a folder"
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// used returns options for a data folder that holds a host and a point of its, as a kill leaves it.
+func used(t *testing.T) Options {
+	t.Helper()
+	o := options(t)
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(path, body string) string {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("X-Api-Key", key)
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Fatalf("POST %s = %d %s", path, w.Code, w.Body)
+		}
+		return w.Body.String()
+	}
+	var host struct{ ID string }
+	if err := json.Unmarshal([]byte(send("/api/v0/hosts", `{"name":"h","meta":{}}`)), &host); err != nil {
+		t.Fatal(err)
+	}
+	send("/api/v0/tsdb", fmt.Sprintf(`[{"hostId":%q,"name":"custom.m","time":%d,"value":1}]`, host.ID, time.Now().Unix()))
+	killed := o
+	killed.Data = filepath.Join(t.TempDir(), "killed")
+	if err := os.CopyFS(killed.Data, os.DirFS(o.Data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(killed.Data, "saba.db-wal")); err != nil || info.Size() == 0 {
+		t.Fatalf("the killed database has no log (%v): the test would show nothing", err)
+	}
+	return killed
+}
+
+func TestADamagedFolderIsRefusedAndLeftAsItIs(t *testing.T) {
+	whole := used(t)
+	for name, tt := range map[string]struct {
+		harm func(data string) error
+		says []string
+	}{
+		"the samples are damaged": {func(data string) error {
+			return os.WriteFile(filepath.Join(data, "samples", "wal", "00000000"), []byte(strings.Repeat("rubbish ", 999)), 0o600)
+		}, []string{"samples", "is damaged"}},
+		"the database is damaged": {func(data string) error {
+			// The log of so small a database holds all of it, and would make it whole again.
+			return errors.Join(os.Remove(filepath.Join(data, "saba.db-wal")),
+				os.WriteFile(filepath.Join(data, "saba.db"), []byte(strings.Repeat("rubbish ", 999)), 0o600))
+		}, []string{"saba.db"}},
+		"the database is missing": {func(data string) error {
+			return errors.Join(os.Remove(filepath.Join(data, "saba.db")), os.Remove(filepath.Join(data, "saba.db-wal")))
+		}, []string{"saba.db is missing or empty", "restore the database", "move", "samples away"}},
+		"the database is empty": {func(data string) error {
+			return errors.Join(os.Truncate(filepath.Join(data, "saba.db"), 0), os.Remove(filepath.Join(data, "saba.db-wal")))
+		}, []string{"saba.db is missing or empty"}},
+		"the samples are a file": {func(data string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(data, "samples")), os.WriteFile(filepath.Join(data, "samples"), nil, 0o600))
+		}, []string{"samples is not a folder", "move it away"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := whole
+			o.Data = filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(o.Data, os.DirFS(whole.Data)); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.harm(o.Data); err != nil {
+				t.Fatal(err)
+			}
+			before := contents(t, o.Data)
+			s, err := Open(t.Context(), o)
+			if err == nil {
+				t.Fatalf("a damaged folder was opened; closed: %v", s.Close())
+			}
+			after := contents(t, o.Data)
+			for _, m := range []map[string]string{before, after} {
+				delete(m, filepath.Join(o.Data, "lock"))            // names the process
+				delete(m, filepath.Join(o.Data, "saba.db-shm"))     // made from the log, holds nothing
+				delete(m, filepath.Join(o.Data, "samples", "lock")) // is empty
+			}
+			for path := range before {
+				if after[path] != before[path] {
+					t.Errorf("%s was changed", path)
+				}
+			}
+			for path := range after {
+				if _, was := before[path]; !was {
+					t.Errorf("%s was made", path)
+				}
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Open() = %v; want %q in it", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("Open() = %q: more than one line", err)
+			}
+		})
+	}
+	t.Run("with both moved away it begins anew", func(t *testing.T) {
+		o := whole
+		o.Data = filepath.Join(t.TempDir(), "data")
+		if err := os.CopyFS(o.Data, os.DirFS(whole.Data)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"saba.db", "saba.db-wal", "samples"} {
+			if err := os.RemoveAll(filepath.Join(o.Data, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(t, o)
+	})
+	t.Run("a first start that was killed before it was done goes on", func(t *testing.T) {
+		o := options(t)
+		first, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.RemoveAll(filepath.Join(o.Data, "saba.db"+suffix)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(t, o) // the samples hold nothing yet
+	})
 }

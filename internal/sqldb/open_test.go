@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,11 +158,16 @@ func TestOpenRefusesAndLeavesAsItIs(t *testing.T) {
 			tt.harm(t, path)
 			before := contents(t, dir)
 
+			_, checked := sqldb.Check(t.Context(), path)
 			db, err := sqldb.Open(t.Context(), path)
 			if err == nil {
 				t.Fatalf("opened; closed: %v", db.Close())
 			}
 			t.Log(err)
+			// What a journal undoes can only be checked afterwards.
+			if _, undone := before["saba.db-journal"]; !undone && (checked == nil || checked.Error() != err.Error()) {
+				t.Errorf("Check says %v, Open %v", checked, err)
+			}
 			for _, part := range append(tt.says, path) {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("error %q does not say %q", err, part)
@@ -243,6 +249,34 @@ func TestOpenAccepts(t *testing.T) {
 			hosts, err := db.Hosts(t.Context(), "org1", saba.HostFilter{})
 			if err != nil || len(hosts) != 3 {
 				t.Errorf("%d hosts, error %v; want 3 and none", len(hosts), err)
+			}
+		})
+	}
+}
+
+func TestCheckTellsANewDatabaseFromOneInUse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		prepare func(t testing.TB, path string)
+		want    bool
+	}{
+		"none":           {func(testing.TB, string) {}, false},
+		"an empty file":  {func(t testing.TB, path string) { fill(t, path, 1); edit(t, path, func([]byte) []byte { return nil }) }, false},
+		"without tables": {func(t testing.TB, path string) { raw(t, path, `PRAGMA journal_mode = WAL`) }, false},
+		"in use":         {func(t testing.TB, path string) { fill(t, path, 1) }, true},
+		"killed":         {func(t testing.TB, path string) { fill(t, path, 1); crashed(t, path) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "saba.db")
+			tt.prepare(t, path)
+			before := contents(t, filepath.Dir(path))
+			if got, err := sqldb.Check(t.Context(), path); got != tt.want || err != nil {
+				t.Errorf("Check() = %v, %v; want %v", got, err, tt.want)
+			}
+			after := contents(t, filepath.Dir(path))
+			delete(after, "saba.db-shm") // made from the log, and without a meaning of its own
+			delete(before, "saba.db-shm")
+			if !maps.EqualFunc(before, after, bytes.Equal) {
+				t.Errorf("Check changed the files: %d before, %d after", len(before), len(after))
 			}
 		})
 	}

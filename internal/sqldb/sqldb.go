@@ -19,6 +19,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/saba-monitor/saba"
@@ -46,6 +47,21 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), db.Close())
 	}
 	return db, nil
+}
+
+// Check says whether there is anything in the database file at path, and returns the error that Open
+// would return for a file that is damaged, foreign or newer than this program. It writes nothing
+// and makes no file, so that whoever opens more than a database can look at all of it first.
+func Check(ctx context.Context, path string) (filled bool, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false, fmt.Errorf("database %s: %w", path, err)
+	}
+	if blank, err := lookAt(abs); err != nil || blank {
+		return false, err
+	}
+	filled, _, err = checkAtRest(ctx, abs)
+	return filled, err
 }
 
 // Close waits for calls under way and closes the database.

@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err e
 	if err := prepareFile(abs); err != nil {
 		return nil, nil, err
 	}
-	unfinished, err := checkAtRest(ctx, abs)
+	_, unfinished, err := checkAtRest(ctx, abs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,7 +62,7 @@ func openSQLite(ctx context.Context, path string) (writer, reader *sql.DB, err e
 // change that was cut off is undone by that, and only then the file can be checked.
 func prepareWriter(ctx context.Context, writer *sql.DB, path string, unfinished bool) error {
 	if unfinished {
-		if err := check(ctx, writer, path); err != nil {
+		if _, err := check(ctx, writer, path); err != nil {
 			return err
 		}
 	}
@@ -104,18 +104,34 @@ func openPool(path string, n int, params url.Values) (*sql.DB, error) {
 	return pool, nil
 }
 
+// lookAt returns whether there is anything in the file at path, and an error if it is something
+// that no database can be opened from.
+func lookAt(path string) (blank bool, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		blank = true
+	case err != nil:
+		return false, fmt.Errorf("database %s cannot be created or opened: %w", path, err)
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("database %s is not a file: move it away, or choose another data folder", path)
+	default:
+		blank = info.Size() == 0
+	}
+	if blank {
+		// SQLite throws the log of an empty database away: that would finish off what is left.
+		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+			return true, fmt.Errorf("database %s is missing or empty while its log %s-wal is there: nothing was changed; restore both from a backup, or move the log away to begin with an empty database", path, path)
+		}
+	}
+	return blank, nil
+}
+
 // prepareFile makes sure that path is a file that can be written. A new one is readable by its
 // owner alone: it will hold the hashes of passwords and keys.
 func prepareFile(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("database %s is not a file: move it away, or choose another data folder", path)
-	}
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		// SQLite throws the log of an empty database away: that would finish off what is left.
-		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-			return fmt.Errorf("database %s is missing or empty while its log %s-wal is there: nothing was changed; restore both from a backup, or move the log away to begin with an empty database", path, path)
-		}
+	if _, err := lookAt(path); err != nil {
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	switch {
@@ -130,12 +146,13 @@ func prepareFile(path string) error {
 	return nil
 }
 
-// checkAtRest checks the file before anything is written to it. unfinished says that SQLite must
-// first undo a change that was cut off, and that the check has to be made after that.
-func checkAtRest(ctx context.Context, path string) (unfinished bool, err error) {
+// checkAtRest checks the file before anything is written to it, and says whether it holds a table.
+// unfinished says that SQLite must first undo a change that was cut off, and that the check has to be
+// made after that.
+func checkAtRest(ctx context.Context, path string) (filled, unfinished bool, err error) {
 	if _, err := os.Stat(path + "-journal"); err == nil {
 		// A rollback journal exists only while a new file is switched to the write-ahead log.
-		return true, nil
+		return false, true, nil
 	}
 	params := url.Values{"mode": {"ro"}}
 	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
@@ -144,29 +161,30 @@ func checkAtRest(ctx context.Context, path string) (unfinished bool, err error) 
 	}
 	pool, err := openPool(path, 1, params)
 	if err != nil {
-		return false, fmt.Errorf("database %s: %w", path, err)
+		return false, false, fmt.Errorf("database %s: %w", path, err)
 	}
-	return false, errors.Join(check(ctx, pool, path), pool.Close())
+	filled, err = check(ctx, pool, path)
+	return filled, false, errors.Join(err, pool.Close())
 }
 
 // check returns an error in words for a person if the file is not a whole database of saba's,
-// of a version that this program knows. A database without tables passes: it is new.
-func check(ctx context.Context, pool *sql.DB, path string) error {
-	err := checkFile(ctx, pool)
+// of a version that this program knows. A database without tables passes: it is new, and not filled.
+func check(ctx context.Context, pool *sql.DB, path string) (filled bool, err error) {
+	filled, err = checkFile(ctx, pool)
 	var foreign *notOurs
 	switch code := primaryCode(err); {
 	case err == nil:
-		return nil
+		return filled, nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("check database %s: %w", path, ctx.Err())
+		return false, fmt.Errorf("check database %s: %w", path, ctx.Err())
 	case code == sqlite3.SQLITE_NOTADB, errors.As(err, &foreign):
-		return fmt.Errorf("database %s is not a database of saba's: nothing was changed; move the file away, or choose another data folder", path)
+		return false, fmt.Errorf("database %s is not a database of saba's: nothing was changed; move the file away, or choose another data folder", path)
 	case errors.Is(err, saba.ErrInvalid):
-		return fmt.Errorf("database %s cannot be used: %w", path, err)
+		return false, fmt.Errorf("database %s cannot be used: %w", path, err)
 	case code == sqlite3.SQLITE_CORRUPT, errors.As(err, new(*damage)):
-		return fmt.Errorf("database %s is damaged (%w): nothing was changed; restore it from a backup, or move it away to begin with an empty one", path, err)
+		return false, fmt.Errorf("database %s is damaged (%w): nothing was changed; restore it from a backup, or move it away to begin with an empty one", path, err)
 	}
-	return fmt.Errorf("database %s cannot be read: %w", path, err)
+	return false, fmt.Errorf("database %s cannot be read: %w", path, err)
 }
 
 // notOurs says that a file is a whole database, but of another program.
@@ -179,43 +197,43 @@ type damage struct{ finding string }
 
 func (d *damage) Error() string { return d.finding }
 
-func checkFile(ctx context.Context, pool *sql.DB) error {
+func checkFile(ctx context.Context, pool *sql.DB) (filled bool, err error) {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer tx.Rollback()
 	findings, err := list(ctx, tx, scanString, `PRAGMA quick_check(3)`)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(findings) != 1 || findings[0] != "ok" {
-		return &damage{strings.Join(strings.Fields(strings.Join(findings, "; ")), " ")} // on one line
+		return false, &damage{strings.Join(strings.Fields(strings.Join(findings, "; ")), " ")} // on one line
 	}
 	var id int64
 	var tables, versions int
 	if err := tx.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
-		return err
+		return false, err
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT count(*), count(CASE WHEN name = 'migrations' THEN 1 END) FROM sqlite_schema`).Scan(&tables, &versions); err != nil {
-		return err
+		return false, err
 	}
 	if tables == 0 {
-		return nil
+		return false, nil
 	}
 	if id != applicationID || versions == 0 {
-		return &notOurs{}
+		return false, &notOurs{}
 	}
 	scripts, err := migrations()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var version int
 	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migrations`).Scan(&version); err != nil {
-		return err
+		return false, err
 	}
 	if version > len(scripts) {
-		return tooNew(version, len(scripts))
+		return false, tooNew(version, len(scripts))
 	}
 	orphans, err := list(ctx, tx, func(row scanner) (string, error) {
 		var table, parent string
@@ -224,12 +242,12 @@ func checkFile(ctx context.Context, pool *sql.DB) error {
 		return fmt.Sprintf("a row of %s has lost its row of %s", table, parent), err
 	}, `PRAGMA foreign_key_check`)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(orphans) > 0 {
-		return &damage{orphans[0]}
+		return false, &damage{orphans[0]}
 	}
-	return nil
+	return true, nil
 }
 
 // markOurs writes applicationID into the header, within tx.
