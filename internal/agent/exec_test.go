@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"runtime"
@@ -239,5 +240,40 @@ func TestPluginEnviron(t *testing.T) {
 	want := "HOME=/root PATH=/sbin:/usr/sbin:/bin:/usr/bin:/opt/bin:/opt/mackerel-agent/plugins/bin LANG=C LC_ALL=C HTTP_PROXY=http://proxy:3128 HTTPS_PROXY=http://proxy:3128"
 	if got != want {
 		t.Errorf("PluginEnviron = %q, want %q", got, want)
+	}
+}
+
+// BenchmarkRunCommand runs the smallest of commands, beside the standard library's way to do
+// so, and reports the processor time of the agent and of the command.
+func BenchmarkRunCommand(b *testing.B) {
+	used := func(who int) time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for name, run := range map[string]func() error{
+		"agent": func() error {
+			_, err := runCommand(b.Context(), Command{Args: []string{"/bin/true"}}, testEnviron)
+			return err
+		},
+		"library": func() error {
+			var stdout, stderr strings.Builder
+			cmd := exec.CommandContext(b.Context(), "/bin/true")
+			cmd.Stdout, cmd.Stderr, cmd.Env = &stdout, &stderr, testEnviron
+			return cmd.Run()
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			self, children := used(syscall.RUSAGE_SELF), used(syscall.RUSAGE_CHILDREN)
+			for b.Loop() {
+				if err := run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((used(syscall.RUSAGE_SELF)-self).Microseconds())/float64(b.N), "agent-cpu-µs/op")
+			b.ReportMetric(float64((used(syscall.RUSAGE_CHILDREN)-children).Microseconds())/float64(b.N), "command-cpu-µs/op")
+		})
 	}
 }
