@@ -44,25 +44,14 @@ type Options struct {
 	UserAgent string       // "" sends "saba-client/" and the version
 	Header    http.Header  // sent with every request besides; may be nil
 	HTTP      *http.Client // nil means one of its own, with DefaultTimeout; its CheckRedirect is not used
-	// Observe is told of every answer and of every call that got none, by the goroutine of the call; nil tells nobody.
-	Observe func(Exchange)
-}
-
-// An Exchange is one request and what became of it.
-type Exchange struct {
-	Method, Path string    // without the base
-	Status       int       // HTTP status; 0 when no answer came
-	Date         time.Time // the server's clock, to the second; the zero time when it does not tell
-	Err          error     // nil after a success
 }
 
 // A Client calls one server with one key.
 type Client struct {
-	base    *url.URL
-	header  http.Header
-	http    *http.Client
-	observe func(Exchange)
-	gzip    atomic.Bool // the server says that it takes compressed requests
+	base   *url.URL
+	header http.Header
+	http   *http.Client
+	gzip   atomic.Bool // the server says that it takes compressed requests
 }
 
 // New returns a Client. It does not connect. The error matches saba.ErrInvalid when
@@ -76,10 +65,7 @@ func New(o Options) (*Client, error) {
 	// People paste the address of a call; what they mean is the server.
 	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/api/v0")
 	base.RawPath = ""
-	c := &Client{base: base, header: o.Header.Clone(), observe: o.Observe}
-	if c.observe == nil {
-		c.observe = func(Exchange) {}
-	}
+	c := &Client{base: base, header: o.Header.Clone()}
 	if c.header == nil {
 		c.header = http.Header{}
 	}
@@ -230,12 +216,7 @@ func pack(b []byte) ([]byte, error) {
 }
 
 // try makes one request.
-func (c *Client) try(ctx context.Context, method, path string, query url.Values, sent []byte, packed bool) (_ []byte, _ http.Header, err error) {
-	x := Exchange{Method: method, Path: path}
-	defer func() {
-		x.Err = err
-		c.observe(x)
-	}()
+func (c *Client) try(ctx context.Context, method, path string, query url.Values, sent []byte, packed bool) ([]byte, http.Header, error) {
 	fail := func(err error) ([]byte, http.Header, error) {
 		// The outer error of net/http repeats method and address, which may hold credentials.
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -248,6 +229,7 @@ func (c *Client) try(ctx context.Context, method, path string, query url.Values,
 		full += "?" + query.Encode()
 	}
 	if packed {
+		var err error
 		if sent, err = pack(sent); err != nil {
 			return nil, nil, fmt.Errorf("%s %s: compress the request: %w", method, path, err)
 		}
@@ -277,8 +259,6 @@ func (c *Client) try(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return fail(err)
 	}
-	x.Status = res.StatusCode
-	x.Date, _ = http.ParseTime(res.Header.Get("Date"))
 	if takesGzip(res.Header) {
 		c.gzip.Store(true)
 	}

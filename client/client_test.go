@@ -296,29 +296,3 @@ func TestLargeRequestsAreCompressedForServersThatTakeIt(t *testing.T) {
 	post(1000, "gzip", "")
 	post(1000, "")
 }
-
-func TestEveryExchangeIsObserved(t *testing.T) {
-	status := http.StatusOK
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, `{"success":true}`)
-	}))
-	t.Cleanup(srv.Close)
-	var seen []client.Exchange
-	c, err := client.New(client.Options{Base: srv.URL, Observe: func(x client.Exchange) { seen = append(seen, x) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	date := time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC)
-	_ = c.PostHostMetrics(t.Context(), nil)
-	status = http.StatusServiceUnavailable
-	failed := c.PostHostMetrics(t.Context(), nil)
-	srv.Close()
-	gone := c.PostHostMetrics(t.Context(), nil)
-	const path = "/api/v0/tsdb"
-	want := []client.Exchange{{"POST", path, 200, date, nil}, {"POST", path, 503, date, failed}, {"POST", path, 0, time.Time{}, gone}}
-	if !slices.Equal(seen, want) || failed == nil || gone == nil {
-		t.Errorf("observed %v, want %v", seen, want)
-	}
-}

@@ -41,7 +41,7 @@ type Source interface {
 }
 
 // DefaultStopTimeout bounds the farewell of an agent: the last posts and the status at stop.
-const DefaultStopTimeout = 10 * time.Second
+const DefaultStopTimeout = 5 * time.Second
 
 // Options are what an agent needs. All fields without a stated default are required.
 type Options struct {
@@ -62,6 +62,11 @@ type Options struct {
 	PostSpread time.Duration
 	// run replaces runCommand in tests.
 	run func(ctx context.Context, c Command, environ []string) (Result, error)
+	// Reload receives what the agent shall go on with instead, as after a change of its file; nil
+	// never does. Its Config.Root and StopTimeout do not count: they are fixed by the start.
+	Reload <-chan Options
+	Record *Recorder // is told how everything fares; nil remembers nothing
+	Notify *Notifier // tells the service manager; nil tells nobody
 	// StopTimeout bounds the time that Run takes to return after ctx has ended; 0 means DefaultStopTimeout.
 	StopTimeout time.Duration
 }
@@ -76,9 +81,9 @@ func Header(revision string) map[string][]string {
 
 // Run collects and sends until ctx ends; then it sends what is left, as far as
 // Options.StopTimeout allows, and returns nil. It returns an error at once when the agent's
-// folder (Config.Root) cannot be written: a local mistake that only a person can mend.
-// When it returns, nothing it started still runs, but for a process or a system call that
-// nothing can end.
+// folder (Config.Root) cannot be written or is another agent's: a local mistake that only a
+// person can mend. When it returns, nothing it started still runs, but for a process or a
+// system call that nothing can end.
 func Run(ctx context.Context, o Options) error {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = DefaultStopTimeout
@@ -87,36 +92,92 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if notes := o.Config.Notes; len(notes) > 0 {
-		for _, n := range notes {
-			o.Log.Warn(n)
-		}
+	q, err := openQueue(o)
+	if err != nil {
+		return err
 	}
-	q := newMemoryQueue(maxQueued, time.Now)
-	hosts := newHostIDs()
-	sender := &sender{o: o, queue: q, hosts: hosts, limit: maxPointsPerPost}
-	registrar := &registrar{o: o, ids: ids, hosts: hosts}
+	a := &running{ids: ids, queue: q, hosts: newHostIDs()}
+	o.Record.queueFrom(q.status)
+	sockets, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // it answers over the farewell too
+	var socket sync.WaitGroup
+	if o.Record != nil {
+		socket.Go(func() {
+			if err := o.Record.Serve(sockets, o.Config.Root); err != nil {
+				o.Log.Warn("saba agent status will not work", "error", err)
+			}
+		})
+	}
+	o.Notify.Ready()
+	for {
+		next, again := a.generation(ctx, o)
+		if !again {
+			break
+		}
+		next.Config.Root, next.StopTimeout = o.Config.Root, o.StopTimeout
+		o = next
+		o.Notify.Ready()
+	}
+	o.Notify.Stopping()
+	defer socket.Wait()
+	defer hangUp()
+	return a.farewell(context.WithoutCancel(ctx), o)
+}
+
+// A running agent is what outlives a change of its configuration.
+type running struct {
+	ids   idFolder
+	queue keptQueue
+	hosts *hostIDs
+}
+
+// generation runs the agent with one configuration, until ctx ends or another one comes. It returns
+// that one.
+func (a *running) generation(ctx context.Context, o Options) (next Options, again bool) {
+	for _, n := range o.Config.Notes {
+		o.Log.Warn(n)
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	plugins := newPlugins(o)
+	sched := newSchedule(o, plugins, a.queue)
+	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
 
 	var parts sync.WaitGroup
-	parts.Go(func() { newSchedule(o, plugins, q).run(ctx) })
+	parts.Go(func() { sched.run(ctx) })
 	parts.Go(func() { registrar.run(ctx) })
-	parts.Go(func() { resolveIdentifiers(ctx, o, hosts) })
+	parts.Go(func() { resolveIdentifiers(ctx, o, a.hosts) })
 	parts.Go(func() { define(ctx, o, plugins) })
-	parts.Go(func() { sender.run(ctx) })
-	<-ctx.Done()
-
-	// The farewell has a context of its own: the one that ended would forbid every request.
-	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StopTimeout)
-	defer cancel()
+	parts.Go(func() { newSender(o, a.queue, a.hosts).run(ctx) })
+	select {
+	case <-ctx.Done():
+	case next, again = <-o.Reload:
+		sched.rest(ctx) // a run that is cut short would cost its minute
+		end()
+	}
 	parts.Wait()
-	sender.flush(farewell)
-	if id, ok := hosts.get(""); ok && o.Config.OnStop != "" {
-		if err := o.API.SetHostStatus(farewell, id, o.Config.OnStop); err != nil {
+	return next, again
+}
+
+// farewell sends what is left, sets the status at stop and closes the queue, within o.StopTimeout. ctx is
+// one that has not ended.
+func (a *running) farewell(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithTimeout(ctx, o.StopTimeout)
+	defer cancel()
+	newSender(o, a.queue, a.hosts).flush(ctx, !a.queue.durable)
+	if id, ok := a.hosts.get(""); ok && o.Config.OnStop != "" {
+		if err := o.API.SetHostStatus(ctx, id, o.Config.OnStop); err != nil {
 			o.Log.Warn("the host's status at stop was not set", "status", o.Config.OnStop, "error", err)
 		}
 	}
-	return nil
+	waiting := a.queue.waiting()
+	lost, err := a.queue.close(ctx)
+	if lost > 0 {
+		o.Log.Error("the agent stops and could neither send nor keep everything: these values are lost", "values", lost)
+	}
+	if kept := waiting - lost; kept > 0 {
+		o.Log.Info("values that the server did not take yet are kept for the next start", "values", kept)
+	}
+	return err
 }
 
 // hostParam returns what the server is told about this host.

@@ -439,23 +439,96 @@ func TestAnOutageLosesNoMinute(t *testing.T) {
 }
 
 func TestCatchingUpIsFast(t *testing.T) {
+	for name, tt := range map[string]struct {
+		away     time.Duration
+		within   time.Duration // from the return of the server on
+		minutes  int
+		requests int // at most
+	}{
+		"after ten minutes, half a minute later": {10 * time.Minute, 30 * time.Second, 10, 3},
+		"after six hours, some minutes later":    {6 * time.Hour, 5*time.Minute + 30*time.Second, 361, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				into(30 * time.Second)
+				server := &fakeServer{}
+				var sources []Source
+				for i := range 65 { // 130 metrics
+					sources = append(sources, &fakeSource{name: fmt.Sprintf("m%d", i)})
+				}
+				o, _ := options(t, server, sources...)
+				o.Random = func() float64 { return 0.999 } // the longest of all waits
+				stop := start(t, o)
+				time.Sleep(5 * time.Minute)
+				server.set(func() { server.onPost = func([]saba.Point) error { return networkError() } })
+				time.Sleep(tt.away)
+				var first []int64
+				server.set(func() {
+					server.posts = nil
+					server.onPost = func(points []saba.Point) error {
+						if first == nil {
+							first = []int64{points[0].Time, time.Now().Unix()}
+						}
+						return nil
+					}
+				})
+				time.Sleep(tt.within)
+				if n := len(server.times("host1", "m7")); n < tt.minutes+5 {
+					t.Errorf("%d minutes are there, want %d at least", n, tt.minutes+5)
+				}
+				if n := len(server.all()); n > tt.requests {
+					t.Errorf("%d requests to catch up, want a few large ones", n)
+				}
+				if len(first) != 2 || first[1]-first[0] >= 60 {
+					t.Errorf("the first point is of %v, posted then, want the newest minute first", first)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// What has piled up leaves in steps, and what is new does not wait behind it.
+func TestFreshMinutesDoNotWaitBehindABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		into(30 * time.Second)
 		server := &fakeServer{onPost: func([]saba.Point) error { return networkError() }}
 		var sources []Source
-		for i := range 30 { // 60 metrics
+		for i := range 500 { // 1,000 metrics: ten minutes a request
 			sources = append(sources, &fakeSource{name: fmt.Sprintf("m%d", i)})
 		}
 		o, _ := options(t, server, sources...)
+		o.Config.QueueBytes = 1 << 30
 		stop := start(t, o)
-		time.Sleep(6 * time.Hour)
-		server.set(func() { server.onPost = nil; server.posts = nil })
-		time.Sleep(time.Minute + 30*time.Second)
-		if n := len(server.times("host1", "m7")); n < 361 {
-			t.Errorf("%d minutes there a moment after six hours of outage, want 361 at least", n)
+		time.Sleep(8 * time.Hour) // 480,000 points
+		late := map[int64]time.Duration{}
+		server.set(func() {
+			server.posts = nil
+			server.onPost = func(points []saba.Point) error {
+				for _, p := range points {
+					late[p.Time] = time.Since(time.Unix(p.Time, 0))
+				}
+				return nil
+			}
+		})
+		time.Sleep(10 * time.Minute)
+		posts := server.all()
+		for i := 1; i < len(posts) && posts[i].points > 1000; i++ {
+			if d := posts[i].at.Sub(posts[i-1].at); d < catchUpPause/2 {
+				t.Errorf("request %d came %v after the one before: a fleet would do that at once", i, d)
+				break
+			}
 		}
-		if n := len(server.all()); n > 6 {
-			t.Errorf("%d requests to catch up, want a few large ones", n)
+		now, fresh := time.Now().Unix(), 0
+		for minute, d := range late {
+			if minute > now-5*60 && minute < now-60 {
+				if fresh++; d > 3*time.Second {
+					t.Errorf("the minute %d came after %v, want it before the backlog", minute, d)
+				}
+			}
+		}
+		if fresh < 3 {
+			t.Errorf("%d fresh minutes seen, want some", fresh)
 		}
 		stop()
 	})
@@ -469,9 +542,9 @@ func TestWhatIsOlderThanADayIsGivenUpAloud(t *testing.T) {
 		stop := start(t, o)
 		time.Sleep(26 * time.Hour)
 		server.set(func() { server.onPost = nil })
-		time.Sleep(2 * time.Minute)
+		time.Sleep(6 * time.Minute) // it is asked every five
 		got := server.times("host1", "load")
-		if oldest := time.Now().Unix() - got[0]; oldest > 24*3600+120 {
+		if oldest := time.Now().Unix() - got[0]; oldest > 24*3600+6*60 {
 			t.Errorf("a sample of %d s ago was posted: no server takes it", oldest)
 		}
 		if len(got) < 24*60 {
@@ -550,7 +623,7 @@ func TestATooLargeRequestIsSplit(t *testing.T) {
 			}
 			server.posts = nil
 		})
-		time.Sleep(100 * time.Second)
+		time.Sleep(6 * time.Minute)
 		now := saba.Minute(time.Now().Unix())
 		equal(t, "times", server.times("host1", "m99"), minutes(first, int((now-first)/60)+1))
 		if n := len(server.all()); n > 150 {
@@ -640,7 +713,7 @@ func TestStopDoesNotOutlastItsBudget(t *testing.T) {
 			t.Errorf("stopping took %v, want %v at most", took, DefaultStopTimeout)
 		}
 		if !strings.Contains(log.String(), "these values are lost") {
-			t.Errorf("the log does not say what was lost: %s", log)
+			t.Errorf("the log does not say what was left: %s", log)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -171,3 +172,22 @@ func (q *memoryQueue) dropped() int {
 }
 
 func (q *memoryQueue) added() <-chan struct{} { return q.wake }
+
+// A keptQueue is a queue with what the agent's start and end need to know of it.
+type keptQueue struct {
+	queue
+	durable bool // what waits survives the process
+	status  func() QueueStatus
+	// close keeps what waits, as far as that is possible within ctx, and returns how many readings it could not keep.
+	close func(ctx context.Context) (lost int, err error)
+}
+
+// openQueue opens the agent's queue of values.
+func openQueue(o Options) (keptQueue, error) {
+	q := newMemoryQueue(maxQueued, time.Now)
+	return keptQueue{
+		queue:  q,
+		status: func() QueueStatus { return QueueStatus{Points: q.waiting()} },
+		close:  func(context.Context) (int, error) { return q.waiting(), nil },
+	}, nil
+}

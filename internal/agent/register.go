@@ -27,13 +27,14 @@ const (
 // agent's own host is "". It is safe for use by several goroutines.
 type hostIDs struct {
 	changed chan struct{} // receives after set
+	doubted chan struct{} // receives after doubt
 
 	mu  sync.Mutex
 	ids map[string]string
 }
 
 func newHostIDs() *hostIDs {
-	return &hostIDs{changed: make(chan struct{}, 1), ids: map[string]string{}}
+	return &hostIDs{changed: make(chan struct{}, 1), doubted: make(chan struct{}, 1), ids: map[string]string{}}
 }
 
 func (h *hostIDs) get(identifier string) (id string, ok bool) {
@@ -54,6 +55,14 @@ func (h *hostIDs) set(identifier, id string) {
 	h.mu.Unlock()
 	select {
 	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
+// doubt says that the server may not know the agent's own host any more.
+func (h *hostIDs) doubt() {
+	select {
+	case h.doubted <- struct{}{}:
 	default:
 	}
 }
@@ -96,6 +105,7 @@ func (r *registrar) run(ctx context.Context) {
 		wait := describeEvery
 		if err == nil {
 			retry.reset()
+			r.o.Record.host(Registered, r.id, nil)
 			say.over("the server knows this host again", "host", r.id)
 		} else {
 			wait = max(retry.next(r.o.Random), min(client.RetryAfter(err), mostRetryAfter))
@@ -103,7 +113,9 @@ func (r *registrar) run(ctx context.Context) {
 			if r.id != "" {
 				doing = "describe this host"
 			}
-			switch _, person := errors.AsType[*personError](err); {
+			_, person := errors.AsType[*personError](err)
+			r.o.Record.host(r.state(person), r.id, err)
+			switch {
 			case person:
 				say.say(slog.LevelError, err.Error(), err.Error())
 				wait = max(wait, whenSomebodyActed)
@@ -113,10 +125,26 @@ func (r *registrar) run(ctx context.Context) {
 				say.say(slog.LevelWarn, "fails "+doing, "the agent could not "+doing+"; it goes on collecting and tries again", "error", err)
 			}
 		}
-		if !sleep(ctx, wait) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-time.After(wait):
+		case <-r.hosts.doubted: // by a sender, which has waits of its own
+			r.seenHost = false
 		}
 	}
+}
+
+// state returns how this host stands with the server after a turn that failed. person says that
+// only a person can mend it.
+func (r *registrar) state(person bool) Registration {
+	switch {
+	case r.hosts.ready(""):
+		return Registered
+	case person:
+		return Unaccepted
+	}
+	return Registering
 }
 
 // turn does what is due: find or create the host, keep its id, set its status at start, describe it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +65,7 @@ type schedule struct {
 type parted interface{ Parts() []collect.Outcome }
 
 func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
-	s := &schedule{log: o.Log, queue: q}
+	s := &schedule{log: o.Log, queue: q, record: o.Record, alive: o.Notify.Alive}
 	for _, src := range o.Sources {
 		added := &source{
 			kind: KindHost, name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
@@ -128,6 +129,18 @@ func (s *schedule) run(ctx context.Context) {
 		// Computed anew each time, so that the schedule follows the wall clock when it is set,
 		// and a timer that wakes too early by it only sleeps again.
 		if !sleep(ctx, time.Until(nextMinute(now))) {
+			return
+		}
+	}
+}
+
+// rest returns when no source is at work, or after closeAfter, or when ctx ends.
+func (s *schedule) rest(ctx context.Context) {
+	for range int(closeAfter / (100 * time.Millisecond)) {
+		if !slices.ContainsFunc(s.sources, func(src *source) bool { return src.busy.Load() }) {
+			return
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
 			return
 		}
 	}

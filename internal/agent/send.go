@@ -17,12 +17,19 @@ const maxPointsPerPost = 10_000
 
 // The waits after a failed post, by what failed.
 const (
-	retryLeast, retryMost = time.Second, time.Minute
+	// A server that is back after ten minutes shall have all of them half a minute later; one that is away
+	// for hours is not asked as often: the wait grows to a thirtieth of the time that it is away.
+	retryLeast, retrySoon, retryMost = time.Second, 20 * time.Second, 5 * time.Minute
+	retryShare                       = 30
 	// A refused key is mended by a person; asking every second would only fill the server's log.
 	refusedLeast, refusedMost = 30 * time.Second, 5 * time.Minute
 	// mostRetryAfter bounds what a server may ask for.
 	mostRetryAfter = time.Hour
 )
+
+// catchUpPause is the wait between two requests while a backlog leaves, half of it or more: a fleet that
+// comes back from an outage at once must not be the next one. A day of a usual host takes half a minute.
+const catchUpPause = time.Second
 
 // A sender posts what is in the queue: at once what is new, in large requests what has piled up.
 type sender struct {
@@ -31,71 +38,92 @@ type sender struct {
 	hosts *hostIDs
 	limit int // points a request; halved when a server finds one too large
 
-	sent    bool // a post has succeeded
-	away    bool // the last post did not reach a server that would take it
+	sent    bool      // a post has succeeded
+	away    bool      // the last post did not reach a server that would take it
+	failing time.Time // since when no post reaches a server; the zero time when one does
 	say     announcer
 	retry   backoff
 	refused backoff
 }
 
+func newSender(o Options, q queue, hosts *hostIDs) *sender {
+	return &sender{
+		o: o, queue: q, hosts: hosts, limit: maxPointsPerPost, say: announcer{log: o.Log},
+		retry:   backoff{least: retryLeast},
+		refused: backoff{least: refusedLeast, most: refusedMost},
+	}
+}
+
 // run posts until ctx ends.
 func (s *sender) run(ctx context.Context) {
-	s.prepare()
-	fresh := false // the queue was empty before: this is a minute like any other
+	idle := false // the queue was empty before: this is a minute like any other
 	for ctx.Err() == nil {
 		batches := s.next()
-		s.logDropped()
+		s.noteDropped()
 		if len(batches) == 0 {
 			select {
 			case <-ctx.Done():
 			case <-s.queue.added():
 			case <-s.hosts.changed:
 			}
-			fresh = true
+			idle = true
 			continue
 		}
-		if id, ok := s.hosts.get(""); ok && fresh && s.sent && s.o.PostSpread > 0 {
+		id, ok := s.hosts.get("")
+		switch {
+		case idle && ok && s.sent && s.o.PostSpread > 0:
 			if !sleep(ctx, time.Duration(hostShare(id)*float64(s.o.PostSpread))) {
 				return
 			}
 			batches = s.next() // more may have come
+		case !idle && s.sent && !s.away:
+			if !sleep(ctx, catchUpPause/2+time.Duration(s.o.Random()*float64(catchUpPause/2))) {
+				return
+			}
+			batches = s.next()
 		}
-		fresh = false
+		idle = false
+		if len(batches) == 0 {
+			continue // given up meanwhile
+		}
 		if wait := s.post(ctx, batches); wait > 0 && !sleep(ctx, wait) {
 			return
 		}
 	}
 }
 
-func (s *sender) prepare() {
-	s.say = announcer{log: s.o.Log}
-	s.retry = backoff{least: retryLeast, most: retryMost}
-	s.refused = backoff{least: refusedLeast, most: refusedMost}
-}
-
-// next returns what the next request shall hold. While nobody takes values that is one batch:
-// to ask whether somebody does costs the same for one minute as for a day. It is the newest,
-// so that an old one which breaks the server does not hold up those behind it.
+// next returns what the next request shall hold: the newest batch, which people look at, and
+// the oldest ones, which are the first to be too old.
+//
+// While nobody takes values it is the newest alone: to ask whether somebody does costs the same
+// for one minute as for a day, and an old batch which breaks the server does not hold up
+// those behind it.
 func (s *sender) next() []batch {
-	if s.away {
-		return s.queue.newest(s.hosts.ready)
+	newest := s.queue.newest(s.hosts.ready)
+	if s.away || len(newest) == 0 {
+		return newest
 	}
-	return s.queue.next(s.limit, s.hosts.ready)
+	oldest := s.queue.next(max(s.limit-len(newest[0].Readings), 1), s.hosts.ready)
+	for _, b := range oldest {
+		if b.seq == newest[0].seq {
+			return oldest
+		}
+	}
+	return append(newest, oldest...)
 }
 
-// flush posts what is left, trying again every second, until ctx ends.
-func (s *sender) flush(ctx context.Context) {
+// flush posts what is left, until ctx ends. stubborn tries again after a failure, for values that are lost
+// otherwise.
+func (s *sender) flush(ctx context.Context, stubborn bool) {
 	for ctx.Err() == nil {
 		batches := s.next()
 		if len(batches) == 0 {
-			break
+			return
 		}
-		if wait := s.post(ctx, batches); wait > 0 && (wait >= refusedLeast/2 || !sleep(ctx, min(wait, time.Second))) {
-			break
+		wait := s.post(ctx, batches)
+		if wait > 0 && (!stubborn || wait >= refusedLeast/2 || !sleep(ctx, min(wait, time.Second))) {
+			return
 		}
-	}
-	if n := s.queue.waiting(); n > 0 {
-		s.o.Log.Warn("the agent stops and could not send everything: these values are lost", "values", n)
 	}
 }
 
@@ -120,7 +148,8 @@ func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
 			s.o.Log.Error("the server refuses a value, which was dropped", "metric", g.point.Name, "time", g.point.Time, "value", g.point.Value, "error", g.err)
 		}
 		s.queue.done(batches)
-		s.sent, s.away = true, false
+		s.o.Record.posted(batches, a.guilty, s.hosts, time.Now())
+		s.sent, s.away, s.failing = true, false, time.Time{}
 		s.retry.reset()
 		s.refused.reset()
 		s.say.over("the server takes values again", "waiting", s.queue.waiting())
@@ -133,16 +162,23 @@ func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
 		// Everybody was told the same: not all at the same moment, and never before.
 		return ask + time.Duration(s.o.Random()*float64(ask/10))
 	}
-	if refusesAll {
+	switch {
+	case refusesAll:
 		s.say.say(slog.LevelError, "all", "the server refuses every value: they are kept, and it will be tried again now and then", "error", all.err)
-		return s.refused.next(s.o.Random)
-	}
-	if errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden) {
+	case errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden):
 		s.say.say(slog.LevelError, "key", "the server refuses the API key: values are kept, and it will be tried again now and then", "error", err)
-		return s.refused.next(s.o.Random)
+	case errors.Is(err, saba.ErrNotFound):
+		s.say.say(slog.LevelError, "unknown", "the server does not know this host, or apibase is not its address: values are kept, and it will be tried again now and then", "error", err)
+	default:
+		s.say.say(slog.LevelWarn, "fails", "values could not be posted: they are kept and posted later", "waiting", s.queue.waiting(), "error", err)
+		if s.failing.IsZero() {
+			s.failing = time.Now()
+		}
+		s.retry.most = min(max(time.Since(s.failing)/retryShare, retrySoon), retryMost)
+		return s.retry.next(s.o.Random)
 	}
-	s.say.say(slog.LevelWarn, "fails", "values could not be posted: they are kept and posted later", "waiting", s.queue.waiting(), "error", err)
-	return s.retry.next(s.o.Random)
+	s.hosts.doubt() // perhaps the host was retired
+	return s.refused.next(s.o.Random)
 }
 
 // points returns what batches hold, under the ids of their hosts.
@@ -151,7 +187,7 @@ func (s *sender) points(batches []batch) []saba.Point {
 	for _, b := range batches {
 		id, ok := s.hosts.get(b.Identifier)
 		if !ok {
-			continue // not possible: next asked the same hosts, which only a farewell takes away
+			continue // a host that was ready and is not any more
 		}
 		for _, r := range b.Readings {
 			points = append(points, saba.Point{Series: saba.Series{Host: id, Name: r.Name}, Sample: r.Sample})
@@ -160,9 +196,11 @@ func (s *sender) points(batches []batch) []saba.Point {
 	return points
 }
 
-func (s *sender) logDropped() {
+// noteDropped says how much was given up.
+func (s *sender) noteDropped() {
 	if n := s.queue.dropped(); n > 0 {
 		s.o.Log.Error("values were dropped before the server took them: the oldest, as a day of them or too many were waiting", "values", n)
+		s.o.Record.discarded(n, time.Now())
 	}
 }
 
