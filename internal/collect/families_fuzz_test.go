@@ -118,7 +118,7 @@ func FuzzCgroup(f *testing.F) {
 func FuzzSocketStates(f *testing.F) {
 	b := make([]byte, netlinkHeader+4)
 	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	binary.NativeEndian.PutUint16(b[4:], sockDiagFamily)
+	binary.NativeEndian.PutUint16(b[4:], tcpDiagSockets)
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s SocketStates

@@ -202,7 +202,7 @@ func TestFamiliesOnLesserKernels(t *testing.T) {
 		"no vmstat":                  {"oom", fstest.MapFS{}, 0, "open vmstat"},
 		"a limit of files like none": {"files", fstest.MapFS{"sys/fs/file-nr": {Data: []byte("5 1 9223372036854775807")}, "sys/fs/inode-nr": {Data: []byte("1 2")}}, 3, ""},
 		"inodes alone":               {"files", fstest.MapFS{"sys/fs/inode-nr": {Data: []byte("2 1")}}, 2, "open sys/fs/file-nr"},
-		"no netstat":                 {"tcp", fstest.MapFS{"net/snmp": {Data: []byte("Tcp: InSegs CurrEstab\nTcp: 1 7\n")}, "net/sockstat": {Data: []byte("TCP: tw 3")}}, 11, "open net/netstat"},
+		"no netstat":                 {"tcp", fstest.MapFS{"net/snmp": {Data: []byte("Tcp: InSegs CurrEstab\nTcp: 1 7\n")}, "net/sockstat": {Data: []byte("TCP: tw 3")}}, 12, "open net/netstat"},
 		"no cgroup of one's own":     {"cgroup", fstest.MapFS{}, 0, ""},
 		"no sysfs":                   {"disklatency", fstest.MapFS{"diskstats": {}}, 0, "which devices are whole disks is unknown"},
 		"a broken uptime":            {"uptime", fstest.MapFS{"uptime": {Data: []byte("NaN 1")}}, 0, `"NaN" is not a number`},
@@ -225,18 +225,29 @@ func TestFamiliesOnLesserKernels(t *testing.T) {
 	}
 }
 
-// States that cannot be asked for cost the states alone.
+// States that cannot be asked for, or are too many to be, cost the states alone.
 func TestTCPWithoutSockets(t *testing.T) {
-	c := &TCP{Proc: fstest.MapFS{
-		"net/snmp": {Data: []byte("Tcp: CurrEstab\nTcp: 7\n")}, "net/netstat": {}, "net/sockstat": {Data: []byte("TCP: inuse 1 orphan 0 tw 3 alloc 1")},
-	}, Sockets: func(context.Context) (SocketStates, error) { return SocketStates{}, errTooManySockets }}
-	v, err := c.Collect(t.Context())
-	if !errors.Is(err, errTooManySockets) || len(v) != 3 {
-		t.Errorf("%v, %v; want the 3 numbers of sockstat and the error", v, err)
+	for name, tt := range map[string]struct {
+		sockstat string
+		err      error
+		asked    int
+	}{
+		"refused":  {"TCP: inuse 1 orphan 0 tw 3 alloc 1", fs.ErrPermission, 1},
+		"too many": {"TCP: inuse 1 orphan 0 tw 15000 alloc 5001", errTooManySockets, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			c := &TCP{Proc: fstest.MapFS{
+				"net/snmp": {Data: []byte("Tcp: CurrEstab\nTcp: 7\n")}, "net/netstat": {}, "net/sockstat": {Data: []byte(tt.sockstat)},
+			}, Sockets: func(context.Context) (SocketStates, error) { asked++; return SocketStates{}, fs.ErrPermission }}
+			v, err := c.Collect(t.Context())
+			if !errors.Is(err, tt.err) || len(v) != 4 || byName(v)["custom.linux.tcp_sockets.connected"] != 7 || asked != tt.asked {
+				t.Errorf("%v, %v, asked %d times; want the 4 numbers that the kernel keeps, %v, %d times", v, err, asked, tt.err, tt.asked)
+			}
+		})
 	}
 }
 
-// latency collects from diskstats and sysfs that change between two readings.
 func TestDiskLatency(t *testing.T) {
 	const before = "8 0 sda 100 0 0 100 100 0 0 100 0 100 100\n8 1 sda1 100 0 0 100 100 0 0 100 0 100 100\n253 0 dm-0 1 1 1 1 1 1 1 1 0 1 1\n"
 	whole := fstest.MapFS{"block/sda/size": {}, "block/dm-0/dm/name": {Data: []byte("vg0-home\n")}, "block/cciss!c0d0/size": {}}
@@ -349,7 +360,7 @@ func TestSocketStates(t *testing.T) {
 		}
 		return b
 	}
-	socket := func(state byte) []byte { return message(sockDiagFamily, 2, state, 0, 0, 0) } // 21 bytes: padded to 24
+	socket := func(state byte) []byte { return message(tcpDiagSockets, 2, state, 0, 0, 0) } // 21 bytes: padded to 24
 	for name, tt := range map[string]struct {
 		answer  []byte
 		want    SocketStates
@@ -360,7 +371,7 @@ func TestSocketStates(t *testing.T) {
 		"the end":                   {slices.Concat(socket(tcpListen), message(netlinkDone, 0, 0, 0, 0)), SocketStates{tcpListen: 1}, true, ""},
 		"a state of the future":     {socket(200), SocketStates{}, false, ""},
 		"refused":                   {message(netlinkError, 0xff, 0xff, 0xff, 0xff), SocketStates{}, true, "error 1"},
-		"longer than it is":         {[]byte{0xff, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, SocketStates{}, true, "a message of"},
+		"longer than it is":         {[]byte{0xff, 0, 0, 0, 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, SocketStates{}, true, "a message of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 && name == "longer than it is" {

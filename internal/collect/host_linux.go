@@ -131,28 +131,25 @@ func hostSockets(ctx context.Context) (SocketStates, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
 		return states, fmt.Errorf("limit the wait for a netlink socket: %w", err)
 	}
+	if err := unix.Sendto(fd, diagRequest(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return states, fmt.Errorf("ask a netlink socket: %w", err)
+	}
 	buf := make([]byte, 32<<10)
-	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		if err := unix.Sendto(fd, diagRequest(family), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-			return states, fmt.Errorf("ask a netlink socket: %w", err)
+	for {
+		if err := ctx.Err(); err != nil {
+			return states, err
 		}
-		for done := false; !done; {
-			if err := ctx.Err(); err != nil {
-				return states, err
-			}
-			n, err := retried(func() (int, error) { return unix.Read(fd, buf) })
-			if err != nil {
-				return states, fmt.Errorf("read a netlink socket: %w", err)
-			}
-			if done, err = states.add(buf[:n]); err != nil {
-				return states, err
-			}
-			if states.total() > maxPassing {
-				return states, errTooManySockets
-			}
+		n, err := retried(func() (int, error) { return unix.Read(fd, buf) })
+		if err != nil {
+			return states, fmt.Errorf("read a netlink socket: %w", err)
+		}
+		if done, err := states.add(buf[:n]); done || err != nil {
+			return states, err
+		}
+		if states.total() > maxSockets { // so many since they were counted
+			return states, errTooManySockets
 		}
 	}
-	return states, nil
 }
 
 // hostUname returns the kernel's name, release, version and machine (uname(2)).

@@ -25,31 +25,32 @@ const (
 	tcpPassing = 1<<tcpSynSent | 1<<tcpSynRecv | 1<<tcpFinWait1 | 1<<tcpFinWait2 | 1<<tcpCloseWait | 1<<tcpLastAck | 1<<tcpListen | 1<<tcpClosing
 )
 
-// maxPassing bounds how many sockets are counted one by one. More are a fault or an attack,
-// in which counting must not add to the load.
-const maxPassing = 20000
+// maxSockets is how many sockets there may be for them to be gone through one by one. That
+// takes the kernel about half a microsecond each, and more of them than this are a very busy
+// host, a fault or an attack, where counting must not add to the load.
+const maxSockets = 20000
 
-var errTooManySockets = fmt.Errorf("more than %d connections are neither established nor in TIME_WAIT: the states are not counted", maxPassing)
+var errTooManySockets = fmt.Errorf("there are more than %d: they are not gone through one by one", maxSockets)
 
-// The parts of the messages of sock_diag(7), in the byte order of the machine.
+// The parts of the messages of sock_diag(7), in the byte order of the machine. This is its
+// first form, which asks for both versions of IP at once.
 const (
 	netlinkHeader   = 16
 	netlinkError    = 2
 	netlinkDone     = 3
-	sockDiagFamily  = 20
 	netlinkDump     = 0x301 // a request for all that match
-	diagRequestSize = netlinkHeader + 56
-	diagProtocolTCP = 6
+	tcpDiagSockets  = 18
+	diagRequestSize = netlinkHeader + 60
 )
 
-// diagRequest asks for all TCP sockets of an address family that are in passing states.
-func diagRequest(family byte) []byte {
+// diagRequest asks for all TCP sockets that are in passing states.
+func diagRequest() []byte {
 	b := make([]byte, diagRequestSize)
 	binary.NativeEndian.PutUint32(b[0:], diagRequestSize)
-	binary.NativeEndian.PutUint16(b[4:], sockDiagFamily)
+	binary.NativeEndian.PutUint16(b[4:], tcpDiagSockets)
 	binary.NativeEndian.PutUint16(b[6:], netlinkDump)
-	b[netlinkHeader], b[netlinkHeader+1] = family, diagProtocolTCP
-	binary.NativeEndian.PutUint32(b[netlinkHeader+4:], tcpPassing)
+	// Of the body (struct inet_diag_req of linux/inet_diag.h) only the states count in a dump.
+	binary.NativeEndian.PutUint32(b[netlinkHeader+52:], tcpPassing)
 	return b
 }
 
@@ -69,7 +70,7 @@ func (s *SocketStates) add(b []byte) (done bool, err error) {
 				return true, errors.New("the kernel refused to tell about sockets")
 			}
 			return true, fmt.Errorf("the kernel refused to tell about sockets: error %d", -int32(binary.NativeEndian.Uint32(body)))
-		case sockDiagFamily: // family, state, …
+		case tcpDiagSockets: // family, state, …
 			if len(body) >= 2 && int(body[1]) < len(s) {
 				s[body[1]]++
 			}
