@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -58,7 +60,10 @@ func (s *server) checksReport(w http.ResponseWriter, c *call) error {
 		}
 	}
 	if len(reports) > 0 {
-		if err := s.store.ReportChecks(c.Context(), c.org, reports, s.newID); err != nil {
+		err := s.store.ReportChecks(c.Context(), c.org, reports, s.newID)
+		if errors.Is(err, saba.ErrInvalid) { // about one of them
+			bad = cmp.Or(bad, err)
+		} else if err != nil {
 			return fmt.Errorf("store check reports: %w", err)
 		}
 	}

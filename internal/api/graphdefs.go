@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -50,7 +51,10 @@ func (s *server) graphDefsCreate(w http.ResponseWriter, c *call) error {
 		defs = append(defs, def)
 	}
 	if len(defs) > 0 {
-		if err := s.store.PutGraphDefs(c.Context(), c.org, defs); err != nil {
+		err := s.store.PutGraphDefs(c.Context(), c.org, defs)
+		if errors.Is(err, saba.ErrInvalid) { // a sentence of its own, about some of them
+			return err
+		} else if err != nil {
 			return fmt.Errorf("store graph definitions: %w", err)
 		}
 	}

@@ -442,6 +442,24 @@ func TestOneBadCheckReportCostsOnlyItself(t *testing.T) {
 	}
 }
 
+// A program that makes up a name for each report is stopped, and costs nobody else.
+func TestAHostHasOnlySoManyChecks(t *testing.T) {
+	r := newRig(t)
+	id := r.register(`{"name":"web","meta":{}}`)
+	report := func(name string) string {
+		return fmt.Sprintf(`{"source":{"type":"host","hostId":%q},"name":%q,"status":"OK","message":"","occurredAt":%d}`, id, name, start)
+	}
+	for i := range 10 {
+		var reports []string
+		for j := range saba.MaxCheckReports {
+			reports = append(reports, report(fmt.Sprintf("check-%d-%d", i, j)))
+		}
+		r.post("/monitoring/checks/report", `{"reports":[`+strings.Join(reports, ",")+`]}`)
+	}
+	r.refuseSaying(http.StatusBadRequest, `"another", was not kept`, http.MethodPost, "/monitoring/checks/report", `{"reports":[`+report("another")+`]}`)
+	r.post("/monitoring/checks/report", `{"reports":[`+report("check-3-3")+`]}`)
+}
+
 func TestTheListOfChecksHasPages(t *testing.T) {
 	r := newRig(t)
 	r.register(`{"name":"a","meta":{},"checks":[{"name":"a"},{"name":"b"},{"name":"c"},{"name":"d"},{"name":"e"}]}`)

@@ -134,6 +134,8 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("address %s is in use by another program: stop that one, or choose another address with --listen", addr)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("address %s may not be used by this user: choose a port above 1023 with --listen", addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("address %s is none of this machine's: choose one of its own with --listen, or 0.0.0.0 for all of them", addr)
 	case err != nil:
 		return nil, fmt.Errorf("address %s cannot be listened on (--listen takes host:port): %w", addr, err)
 	}

@@ -41,8 +41,12 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 
 // open opens the server as the flags and the environment say.
 func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *slog.Logger, error) {
-	if _, _, err := net.SplitHostPort(f.listen); err != nil {
+	_, port, err := net.SplitHostPort(f.listen)
+	if err != nil {
 		return nil, nil, saba.Errorf(saba.ErrInvalid, "--listen takes host:port, such as %s, not %q", server.DefaultListen, f.listen)
+	}
+	if _, err := net.DefaultResolver.LookupPort(ctx, "tcp", port); err != nil {
+		return nil, nil, saba.Errorf(saba.ErrInvalid, "--listen takes host:port with a port from 0 to 65535, not %q", f.listen)
 	}
 	if f.data == "" {
 		return nil, nil, saba.Errorf(saba.ErrInvalid, "--data takes the name of a folder, not an empty one")

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,6 +17,10 @@ const (
 	keptReports  = 1000
 	sweepReports = 100
 )
+
+// maxChecks is how many checks a host has at most, by reports: the API takes as many declarations. A
+// program that makes up a name for each report must not fill the database.
+const maxChecks = 1000
 
 // checkQuery reads checks with their newest report: the one that occurred last, whenever it
 // arrived. A condition on c (checks) or h (hosts) follows it.
@@ -92,16 +97,23 @@ func createCheck(ctx context.Context, tx *sql.Tx, org string, c saba.Check, newI
 // ReportChecks keeps reports. A report of a check that is not known makes the check, under an id
 // from newID. Ignored without an error are a second report of the same host, name and time,
 // and reports of hosts that are unknown or retired. Of each check at least the newest 1,000
-// reports are kept, and at most 1,100.
+// reports are kept, and at most 1,100. A report that would give a host more than 1,000 checks is left
+// out; the others are kept, and the error matches saba.ErrInvalid.
 func (db *DB) ReportChecks(ctx context.Context, org string, reports []saba.CheckReport, newID func() (string, error)) error {
-	return db.change(ctx, "keep check reports", func(tx *sql.Tx) error {
+	var full error // the first
+	err := db.change(ctx, "keep check reports", func(tx *sql.Tx) error {
+		full = nil
 		for _, r := range reports {
-			if err := reportCheck(ctx, tx, org, r, newID); err != nil {
+			err := reportCheck(ctx, tx, org, r, newID)
+			if errors.Is(err, saba.ErrInvalid) {
+				full = cmp.Or(full, err)
+			} else if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return cmp.Or(err, full)
 }
 
 func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport, newID func() (string, error)) error {
@@ -114,6 +126,13 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 		}
 		if err != nil {
 			return err
+		}
+		var known int64
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM checks WHERE host = ?`, r.Host).Scan(&known); err != nil {
+			return err
+		}
+		if known >= maxChecks {
+			return saba.Errorf(saba.ErrInvalid, "host %q has %d checks, which is the most: the report of another one, %q, was not kept", r.Host, known, r.Name)
 		}
 		id, err = createCheck(ctx, tx, org, saba.Check{Host: r.Host, Name: r.Name}, newID)
 	}

@@ -127,6 +127,67 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
+func TestChecksOfAHostAreBounded(t *testing.T) {
+	db := openTemp(t)
+	ctx := t.Context()
+	for _, id := range []string{"h1", "h2"} {
+		if err := db.CreateHost(ctx, saba.Host{ID: id, Org: "org1", Name: id, Status: saba.Working}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := 0
+	newID := func() (string, error) { ids++; return fmt.Sprint("c", ids), nil }
+	var reports []saba.CheckReport
+	for i := range maxChecks {
+		reports = append(reports, saba.CheckReport{Host: "h1", Name: fmt.Sprint("check ", i), Status: saba.CheckOK, OccurredAt: 1})
+	}
+	if err := db.ReportChecks(ctx, "org1", reports, newID); err != nil {
+		t.Fatalf("%d checks: %v", maxChecks, err)
+	}
+	err := db.ReportChecks(ctx, "org1", []saba.CheckReport{
+		{Host: "h1", Name: "one more", Status: saba.CheckOK, OccurredAt: 2},
+		{Host: "h1", Name: "check 7", Status: saba.CheckCritical, OccurredAt: 2},
+		{Host: "h2", Name: "one more", Status: saba.CheckOK, OccurredAt: 2},
+	}, newID)
+	if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), `"h1" has 1000 checks`) || !strings.Contains(err.Error(), `"one more"`) {
+		t.Errorf("the report of one check too many: %v, want a refusal that names host, number and check", err)
+	}
+	if n := count(t, db, `SELECT count(*) FROM checks WHERE host = 'h1'`); n != maxChecks {
+		t.Errorf("h1 has %d checks, want %d", n, maxChecks)
+	}
+	if n := count(t, db, `SELECT count(*) FROM check_reports WHERE occurred_at = 2`); n != 2 {
+		t.Errorf("%d of the two good reports beside it are kept", n)
+	}
+}
+
+func TestGraphDefinitionsAreBounded(t *testing.T) {
+	db := openTemp(t)
+	ctx := t.Context()
+	def := func(i int, title string) saba.GraphDef {
+		return saba.GraphDef{Name: fmt.Sprint("custom.g", i), DisplayName: title, Unit: saba.UnitFloat}
+	}
+	var defs []saba.GraphDef
+	for i := range maxGraphDefs - 1 {
+		defs = append(defs, def(i, "old"))
+	}
+	if err := db.PutGraphDefs(ctx, "org1", defs); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.PutGraphDefs(ctx, "org1", []saba.GraphDef{def(1, "new"), def(maxGraphDefs, "last"), def(maxGraphDefs, "last again")}); err != nil {
+		t.Errorf("a change and the last one that fits: %v", err)
+	}
+	err := db.PutGraphDefs(ctx, "org1", []saba.GraphDef{def(maxGraphDefs+1, "too many"), def(2, "new")})
+	if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), "20000 graph definitions") || !strings.Contains(err.Error(), "custom.g20001") {
+		t.Errorf("one too many: %v, want a refusal that names the number and the definition", err)
+	}
+	if n := count(t, db, `SELECT count(*) FROM graph_defs`); n != maxGraphDefs {
+		t.Errorf("%d graph definitions, want %d", n, maxGraphDefs)
+	}
+	if n := count(t, db, `SELECT count(*) FROM graph_defs WHERE display_name = 'new'`); n != 2 {
+		t.Errorf("%d of two changes are kept", n)
+	}
+}
+
 // On a full disk a write fails with a kind that tells clients to come again, nothing is there by
 // half, and reading goes on; when there is room, so does writing.
 func TestDiskFull(t *testing.T) {

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -16,11 +17,34 @@ type graphMetric struct {
 	Stacked     bool   `json:"stacked,omitempty"`
 }
 
+// maxGraphDefs is how many graph definitions an organization has at most. Agents send a few for each kind of
+// plugin; pages read all of them.
+const maxGraphDefs = 20_000
+
 // PutGraphDefs keeps graph definitions; one whose name exists replaces it, and of two of one
-// name the last counts.
+// name the last counts. New ones above 20,000 are left out; the others are kept, and the error
+// matches saba.ErrInvalid.
 func (db *DB) PutGraphDefs(ctx context.Context, org string, defs []saba.GraphDef) error {
-	return db.change(ctx, "keep graph definitions", func(tx *sql.Tx) error {
+	var full error
+	err := db.change(ctx, "keep graph definitions", func(tx *sql.Tx) error {
+		full = nil
+		var known int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM graph_defs WHERE org = ?`, org).Scan(&known); err != nil {
+			return err
+		}
+		near := known+len(defs) > maxGraphDefs
 		for _, d := range defs {
+			if near {
+				var there int
+				if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM graph_defs WHERE org = ? AND name = ?`, org, d.Name).Scan(&there); err != nil {
+					return err
+				}
+				if there == 0 && known >= maxGraphDefs {
+					full = cmp.Or(full, saba.Errorf(saba.ErrInvalid, "the organization has %d graph definitions, which is the most: %q was not kept; delete those that are not used any more", known, d.Name))
+					continue
+				}
+				known += 1 - there
+			}
 			metrics := make([]graphMetric, len(d.Metrics))
 			for i, m := range d.Metrics {
 				metrics[i] = graphMetric(m)
@@ -39,6 +63,7 @@ func (db *DB) PutGraphDefs(ctx context.Context, org string, defs []saba.GraphDef
 		}
 		return nil
 	})
+	return cmp.Or(err, full)
 }
 
 // GraphDefs returns all graph definitions of an organization by name.
