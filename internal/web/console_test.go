@@ -260,6 +260,96 @@ func TestLocalPath(t *testing.T) {
 	}
 }
 
+// A login never ends on an address that a browser cannot open.
+func TestALoginLeadsToAPage(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for next, want := range map[string]string{
+		"/hosts/h1?range=6h":    "/hosts/h1?range=6h",
+		"/services/shop":        "/services/shop",
+		"/keys":                 "/keys",
+		"/":                     "/",
+		"/logout":               "/hosts", // takes forms alone
+		"/hosts/h1/status":      "/hosts",
+		"/hosts/h1/graphs.json": "/hosts", // is for scripts
+		"/login":                "/hosts",
+		"/healthz":              "/hosts",
+		"/nowhere":              "/hosts",
+		"/keys/../logout":       "/hosts",
+		"/api/v0/hosts":         "/hosts",
+		"//evil.example/keys":   "/hosts",
+	} {
+		resp, err := c.Get(g.server.URL + "/login?next=" + url.QueryEscape(next))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Location"); got != want {
+			t.Errorf("a login with next=%s leads to %q, want %q", next, got, want)
+		}
+	}
+}
+
+func TestAWrongMethodIsNamed(t *testing.T) {
+	g := newRig(t, time.Now)
+	h := g.host(saba.Host{Name: "web-1"})
+	do := func(c *http.Client, method, path string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequest(method, g.server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	stranger := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	visitor := g.signedIn()
+	visitor.CheckRedirect = stranger.CheckRedirect
+	for _, tt := range []struct {
+		method, path string
+		code         int
+		allow        string
+	}{
+		{"PUT", "/hosts", 405, "GET, HEAD"},
+		{"DELETE", "/hosts/" + h.ID, 405, "GET, HEAD"},
+		{"DELETE", "/hosts/" + h.ID + "/retire", 405, "GET, HEAD, POST"},
+		{"PATCH", "/keys", 405, "GET, HEAD, POST"},
+		{"GET", "/logout", 405, "POST"},
+		{"POST", "/hosts/" + h.ID + "/graphs.json", 405, "GET, HEAD"},
+		{"OPTIONS", "/healthz", 405, "GET, HEAD"},
+		{"PUT", "/nowhere", 404, ""},
+		{"GET", "/nowhere", 404, ""},
+		{"HEAD", "/hosts", 200, ""},
+	} {
+		resp := do(visitor, tt.method, tt.path)
+		if got := resp.Header.Get("Allow"); resp.StatusCode != tt.code || got != tt.allow {
+			t.Errorf("%s %s = %d, Allow %q; want %d, %q", tt.method, tt.path, resp.StatusCode, got, tt.code, tt.allow)
+		}
+		if tt.code == 200 || tt.path == "/healthz" {
+			continue
+		}
+		if resp := do(stranger, tt.method, tt.path); resp.Header.Get("Allow") != "" || resp.StatusCode != http.StatusSeeOther && resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s %s answers a stranger %d, Allow %q; want nothing but the login", tt.method, tt.path, resp.StatusCode, resp.Header.Get("Allow"))
+		}
+	}
+	for path, code := range map[string]int{"/login": 405, "/healthz": 405, "/setup/x": 405} {
+		if resp := do(stranger, "DELETE", path); resp.StatusCode != code || resp.Header.Get("Allow") == "" {
+			t.Errorf("DELETE %s answers a stranger %d, Allow %q; want %d", path, resp.StatusCode, resp.Header.Get("Allow"), code)
+		}
+	}
+	for _, path := range []string{"/hosts//", "/keys/../hosts", "/./login"} {
+		resp := do(stranger, "GET", path)
+		if resp.StatusCode/100 != 3 || resp.Header.Get("Content-Security-Policy") == "" || resp.Header.Get("X-Content-Type-Options") == "" {
+			t.Errorf("GET %s = %d with the headers %v, want a redirect with those of every answer", path, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
 func FuzzLocalPath(f *testing.F) {
 	f.Add("/hosts?q=1")
 	f.Add("//x")

@@ -172,6 +172,7 @@ var headings = map[int]string{
 	http.StatusBadRequest:            "That does not work",
 	http.StatusForbidden:             "Not allowed",
 	http.StatusNotFound:              "Not found",
+	http.StatusMethodNotAllowed:      "Not in this way",
 	http.StatusConflict:              "Already taken",
 	http.StatusRequestEntityTooLarge: "Too much",
 	http.StatusTooManyRequests:       "Too many tries",

@@ -3,6 +3,8 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -73,23 +75,75 @@ var routes = []route{
 // maxForm bounds the body of a form, in bytes.
 const maxForm = 64 << 10
 
-// routes builds the mux from the table.
-func (c *console) routes() http.Handler {
-	mux := http.NewServeMux()
-	for _, rt := range routes {
-		pattern := rt.pattern
-		if rt.method != "" {
-			pattern = rt.method + " " + pattern
-		}
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(rt, w, r) })
-	}
-	return mux
+// A table is the routes by the pattern under which the mux knows them.
+type table struct {
+	mux    *http.ServeMux
+	routes map[string]route
 }
 
-// serve is the one way to every handler: headers, origin, session, permission, then the
+// newTable builds the mux from the list of routes.
+func newTable(c *console) table {
+	t := table{http.NewServeMux(), map[string]route{}}
+	for _, rt := range routes {
+		pattern := strings.TrimLeft(rt.method+" "+rt.pattern, " ")
+		t.routes[pattern] = rt
+		t.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			this := rt
+			if rt.method == "" {
+				this = c.table.otherwise(r, rt)
+			}
+			c.serve(this, w, r)
+		})
+	}
+	return t
+}
+
+// at returns the route for a method and an address; ok is false where only the page for
+// whatever else is.
+func (t table) at(method string, u *url.URL) (rt route, ok bool) {
+	_, pattern := t.mux.Handler(&http.Request{Method: method, URL: u})
+	rt, ok = t.routes[pattern]
+	return rt, ok && rt.method != ""
+}
+
+// otherwise returns the route for a request that no other one takes: that its method is wrong, if
+// the address has others, or else lost.
+func (t table) otherwise(r *http.Request, lost route) route {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if rt, ok := t.at(method, r.URL); ok {
+			// The permission is that of the first: what strangers may not see has no methods for them.
+			if len(allow) == 0 {
+				lost.want, lost.kind = rt.want, rt.kind
+			}
+			allow = append(allow, method)
+			if method == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	if len(allow) > 0 {
+		lost.handle = func(_ *console, w http.ResponseWriter, r *http.Request, _ visitor) error {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			return saba.Errorf(errMethod, "This address takes %s only.", strings.Join(allow, ", "))
+		}
+	}
+	return lost
+}
+
+// errMethod is the kind of failure of a request whose method its address does not take: HTTP 405.
+var errMethod = errors.New("method not allowed")
+
+// ServeHTTP answers every request; what the mux answers by itself, redirects to a clean path, has the
+// headers of all others too.
+func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	guard(w.Header())
+	c.table.mux.ServeHTTP(w, r)
+}
+
+// serve is the one way to every handler: origin, session, permission, then the
 // handler, and its error turned into an answer.
 func (c *console) serve(rt route, w http.ResponseWriter, r *http.Request) {
-	guard(w.Header())
 	var v visitor
 	err := c.forgery.Check(r)
 	if err != nil {
@@ -136,6 +190,8 @@ func status(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, saba.ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, errMethod):
+		return http.StatusMethodNotAllowed
 	case errors.Is(err, saba.ErrConflict):
 		return http.StatusConflict
 	case errors.Is(err, saba.ErrUnavailable):

@@ -113,6 +113,20 @@ func localPath(next string) string {
 	return next
 }
 
+// next returns where a login leads that was asked to lead to a path: there if it is a page that
+// a browser can open, and otherwise to the host list.
+func (c *console) next(path string) string {
+	path = localPath(path)
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return "/hosts"
+	}
+	if rt, ok := c.table.at(http.MethodGet, u); !ok || rt.kind != page || rt.want == saba.Anyone {
+		return "/hosts"
+	}
+	return path
+}
+
 // loginPage is page/login.html.
 type loginPage struct {
 	layout
@@ -125,17 +139,17 @@ type loginPage struct {
 func (c *console) loginShow(w http.ResponseWriter, r *http.Request, v visitor) error {
 	next := r.URL.Query().Get("next")
 	if v.User != "" {
-		http.Redirect(w, r, localPath(next), http.StatusSeeOther)
+		http.Redirect(w, r, c.next(next), http.StatusSeeOther)
 		return nil
 	}
-	return c.render(w, r, http.StatusOK, "login", loginPage{layout: layout{Title: "Sign in"}, Action: loginAction(next)})
+	return c.render(w, r, http.StatusOK, "login", loginPage{layout: layout{Title: "Sign in"}, Action: c.loginAction(next)})
 }
 
-func loginAction(next string) string {
+func (c *console) loginAction(next string) string {
 	if next == "" {
 		return "/login"
 	}
-	return "/login?next=" + url.QueryEscape(localPath(next))
+	return "/login?next=" + url.QueryEscape(c.next(next))
 }
 
 func (c *console) loginDo(w http.ResponseWriter, r *http.Request, _ visitor) error {
@@ -147,7 +161,7 @@ func (c *console) loginDo(w http.ResponseWriter, r *http.Request, _ visitor) err
 		if len(email) > maxEmail {
 			email = ""
 		}
-		return c.render(w, r, code, "login", loginPage{layout: layout{Title: "Sign in"}, Action: loginAction(next), Typed: email, Error: text})
+		return c.render(w, r, code, "login", loginPage{layout: layout{Title: "Sign in"}, Action: c.loginAction(next), Typed: email, Error: text})
 	}
 	account, from := "account "+saba.HashSecret(strings.ToLower(email)), "address "+address(r)
 	if c.failures.tooMany(c.Now(), account, from) {
@@ -166,7 +180,7 @@ func (c *console) loginDo(w http.ResponseWriter, r *http.Request, _ visitor) err
 	if err := c.signIn(w, r, u); err != nil {
 		return err
 	}
-	http.Redirect(w, r, localPath(next), http.StatusSeeOther)
+	http.Redirect(w, r, c.next(next), http.StatusSeeOther)
 	return nil
 }
 

@@ -71,6 +71,7 @@ type Options struct {
 // A console is the handler behind New.
 type console struct {
 	Options
+	table     table
 	pages     map[string]*template.Template // by name: "hosts" is page/hosts.html in the layout
 	assets    assets
 	passwords *passwords
@@ -86,7 +87,8 @@ func New(o Options) http.Handler {
 	c := &console{Options: o, passwords: newPasswords(), failures: newFailures(), forgery: http.NewCrossOriginProtection(), reads: make(chan struct{}, maxReads)}
 	c.assets = loadAssets()
 	c.pages = loadPages(c)
-	return c.routes()
+	c.table = newTable(c)
+	return c
 }
 
 // newID returns a new object id.
