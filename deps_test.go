@@ -35,8 +35,10 @@ var arrows = map[string][]string{
 	"internal/web":       {"internal/chart"},
 	"plugin":             {},
 	"plugin/plugintest":  {"plugin"},
-	"plugins":            {"plugin", "plugins/gostats"},
-	"plugins/gostats":    {"plugin"},
+	"plugin/target":      {},
+	"plugins":            {"plugin", "plugins/gostats", "plugins/json"},
+	"plugins/gostats":    {"plugin", "plugin/target"},
+	"plugins/json":       {"plugin", "plugin/target"},
 	"e2e":                {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},

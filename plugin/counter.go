@@ -57,7 +57,7 @@ type turn struct {
 type value struct {
 	name   string // with the prefix
 	value  float64
-	graph  Graph
+	graph  Graph // without metrics if no graph declares it
 	metric Metric
 }
 
@@ -77,7 +77,7 @@ func (in *instance) settle(readings []saba.Value, collected error, last totals, 
 		g, m, declared := in.Find(r.Name)
 		name := join(in.prefix, r.Name)
 		switch {
-		case !declared:
+		case !declared && !in.open:
 			errs = append(errs, fmt.Errorf("%q was collected, which no graph declares", r.Name))
 			continue
 		case seen[name]:
@@ -91,6 +91,9 @@ func (in *instance) settle(readings []saba.Value, collected error, last totals, 
 			continue
 		}
 		seen[name] = true
+		if !declared {
+			m.Counter = in.isCounter != nil && in.isCounter(r.Name)
+		}
 		v := value{name: name, value: r.Value, graph: g, metric: m}
 		if m.Counter {
 			old, known := last[r.Name]

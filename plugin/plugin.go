@@ -79,6 +79,22 @@ type Collector interface {
 	Collect(ctx context.Context) ([]saba.Value, error)
 }
 
+// An OpenCollector is a Collector whose metrics are known only when they are collected. It may
+// bring what no graph declares, and its plugin needs no graphs.
+type OpenCollector interface {
+	Collector
+	// Counters returns what says of an undeclared metric whether it is a counter; nil means that
+	// none is. The flags are set.
+	Counters() func(name string) bool
+}
+
+// A FlagChecker is a Collector that knows which flags go together.
+type FlagChecker interface {
+	Collector
+	// CheckFlags says what is wrong with the flags, which are set; nil when nothing is.
+	CheckFlags() error
+}
+
 // DefaultTimeout is how long a collection may take, unless -timeout says otherwise.
 const DefaultTimeout = 10 * time.Second
 
@@ -94,8 +110,11 @@ func (p Plugin) Check() error {
 	if !pluginName.MatchString(p.Name) {
 		return fmt.Errorf("the plugin's name %q must be made of a-z 0-9 - _", p.Name)
 	}
-	if p.New == nil || len(p.Graphs) == 0 {
-		return fmt.Errorf("plugin %s needs New and at least one graph", p.Name)
+	if p.New == nil {
+		return fmt.Errorf("plugin %s has no New", p.Name)
+	}
+	if _, open := p.New(flag.NewFlagSet(p.Name, flag.ContinueOnError)).(OpenCollector); !open && len(p.Graphs) == 0 {
+		return fmt.Errorf("plugin %s has no graph", p.Name)
 	}
 	seen := map[string]bool{}
 	for _, g := range p.Graphs {
@@ -155,15 +174,16 @@ func join(a, b string) string {
 	return a + "." + b
 }
 
-func (p Plugin) counts() bool {
-	for _, g := range p.Graphs {
+// counts says whether p has counters.
+func (in *instance) counts() bool {
+	for _, g := range in.Graphs {
 		for _, m := range g.Metrics {
 			if m.Counter {
 				return true
 			}
 		}
 	}
-	return false
+	return in.isCounter != nil
 }
 
 // An instance is a plugin with its flags.
@@ -172,6 +192,9 @@ type instance struct {
 	collector Collector
 	flags     *flag.FlagSet
 	given     []string // the arguments
+
+	open      bool                   // the collector is an OpenCollector
+	isCounter func(name string) bool // of what no graph declares; nil means that none is
 
 	prefix   string // of names; may be empty
 	label    string // of titles; may be empty
@@ -198,8 +221,10 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 		}
 	}
 	label := "\x00" // no title begins with it: not given
-	in.prefix, in.timeout = p.Name, DefaultTimeout
+	in.timeout = DefaultTimeout
+	in.prefix = "" // a plugin with this flag of its own names its metrics itself
 	ours("metric-key-prefix", func() {
+		in.prefix = p.Name
 		fs.StringVar(&in.prefix, "metric-key-prefix", in.prefix, "`prefix` of the metrics' names")
 	})
 	ours("metric-label-prefix", func() {
@@ -226,6 +251,14 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 		return in, fmt.Errorf("-metric-key-prefix %q must be made of a-z A-Z 0-9 - _ with single dots between", in.prefix)
 	case in.timeout <= 0:
 		return in, fmt.Errorf("-timeout %v must be more than nothing", in.timeout)
+	}
+	if c, ok := in.collector.(FlagChecker); ok {
+		if err := c.CheckFlags(); err != nil {
+			return in, err
+		}
+	}
+	if c, ok := in.collector.(OpenCollector); ok {
+		in.open, in.isCounter = true, c.Counters()
 	}
 	in.label = label
 	if label == "\x00" {

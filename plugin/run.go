@@ -92,7 +92,9 @@ func (in *instance) usage(sys System) error {
 		fmt.Fprintf(tw, "  %s\t%s\n", strings.TrimSpace("-"+f.Name+" "+kind), text)
 	})
 	_ = tw.Flush() // into a strings.Builder
-	b.WriteString("\nMetrics:\n")
+	if len(in.Graphs) > 0 {
+		b.WriteString("\nMetrics:\n")
+	}
 	in.label = in.title(in.prefix)
 	for _, g := range in.Graphs {
 		fmt.Fprintf(tw, "%s (%s)\n", in.graphTitle(g), g.unit())
@@ -217,6 +219,11 @@ func (in *instance) printExplanation(ctx context.Context, w io.Writer) error {
 			if !found {
 				fmt.Fprintf(tw, "  %s\tno value\t%s\n", join(in.prefix, join(g.Name, m.Name)), metricTitle(m)+perMinute(m))
 			}
+		}
+	}
+	for _, v := range t.values {
+		if len(v.graph.Metrics) == 0 {
+			fmt.Fprintf(tw, "%s\t%s%s\n", v.name, number(v.value), perMinute(v.metric))
 		}
 	}
 	return errors.Join(tw.Flush(), t.err)

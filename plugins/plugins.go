@@ -4,12 +4,14 @@ package plugins
 import (
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugins/gostats"
+	"github.com/saba-monitor/saba/plugins/json"
 )
 
 // All returns every plugin, by name.
 func All() []plugin.Plugin {
 	return []plugin.Plugin{
 		gostats.Plugin,
+		json.Plugin,
 	}
 }
 

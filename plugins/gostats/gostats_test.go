@@ -203,7 +203,7 @@ func TestBadTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"/500": "500 Internal Server Error", "/loop": "redirects", "/slow": "deadline", "/torn": "breaks off", "/huge": "more than 1048576 bytes",
+		"/500": "500 Internal Server Error", "/loop": "redirects", "/slow": "deadline", "/torn": "breaks off", "/huge": "more than 4194304 bytes",
 		"/html": "not the JSON", "/array": "not the JSON", "/null": "no number goroutine_num", "/empty": "not the JSON",
 		"/zeros": "no number goroutine_num", "/types": "no number goroutine_num, cgo_call_num, memory_alloc",
 	} {

@@ -1,0 +1,121 @@
+// Package target is how plugins reach what they watch: one part for each way, with its flags.
+// Its errors name the target and never a secret.
+package target
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// maxBody bounds an answer in bytes.
+const maxBody = 4 << 20
+
+// An HTTP asks over HTTP, and keeps its connection from turn to turn. It is used through a
+// pointer; UserAgent must be set.
+type HTTP struct {
+	UserAgent string
+	Socket    string // unix socket to ask through; "" means over the network
+	Insecure  bool   // certificates are not verified
+	Header    http.Header
+
+	once   sync.Once
+	client *http.Client
+}
+
+// AddFlags adds -socket, -insecure and -header to fs.
+func (h *HTTP) AddFlags(fs *flag.FlagSet) {
+	fs.StringVar(&h.Socket, "socket", "", "unix `socket` to ask through, in place of host and port")
+	fs.BoolVar(&h.Insecure, "insecure", false, "do not verify the certificate of an https URL")
+	fs.Func("header", "`name: value` of a request header; may be repeated", func(s string) error {
+		name, value, ok := strings.Cut(s, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return errors.New("it must be like \"Authorization: Bearer x\"")
+		}
+		if h.Header == nil {
+			h.Header = http.Header{}
+		}
+		h.Header.Add(name, strings.TrimSpace(value))
+		return nil
+	})
+}
+
+// start makes the client.
+func (h *HTTP) start() {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	if h.Insecure {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	if h.Socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", h.Socket)
+		}
+	}
+	h.client = &http.Client{Transport: t}
+}
+
+// Name names what address asks, without its secrets.
+func (h *HTTP) Name(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the URL" // it may hold anything
+	}
+	u.RawQuery = ""
+	if h.Socket != "" {
+		return u.Redacted() + " through " + h.Socket
+	}
+	return u.Redacted()
+}
+
+// Get returns the body of the answer to a GET of address. An answer that is not 200 is an
+// error, and so is one of more than 4 MiB: an error page is no reading.
+func (h *HTTP) Get(ctx context.Context, address string) ([]byte, error) {
+	h.once.Do(h.start)
+	body, err := h.get(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", h.Name(address), err)
+	}
+	return body, nil
+}
+
+func (h *HTTP) get(ctx context.Context, address string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("it is not a URL that can be asked")
+	}
+	r.Header.Set("User-Agent", h.UserAgent)
+	for name, values := range h.Header {
+		r.Header[name] = values
+	}
+	if host := h.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	res, err := h.client.Do(r)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the URL, which may have secrets
+		}
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answers %s", res.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("its answer breaks off: %w", err)
+	}
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("its answer has more than %d bytes", maxBody)
+	}
+	return body, nil
+}

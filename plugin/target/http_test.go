@@ -1,0 +1,60 @@
+package target
+
+import (
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestGet(t *testing.T) {
+	var got *http.Request
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		if r.URL.Path == "/none" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "yes")
+	}))
+	defer server.Close()
+	h := &HTTP{UserAgent: "test"}
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	h.AddFlags(fs)
+	if err := fs.Parse([]string{"-header", "Host: shop.example", "-header", "X-One: a:b", "-header=X-One:c"}); err != nil {
+		t.Fatal(err)
+	}
+	body, err := h.Get(t.Context(), server.URL+"/x?y=1")
+	if err != nil || string(body) != "yes" {
+		t.Errorf("Get = %q, %v", body, err)
+	}
+	if got.Host != "shop.example" || strings.Join(got.Header["X-One"], " ") != "a:b c" || got.UserAgent() != "test" || got.URL.RawQuery != "y=1" {
+		t.Errorf("asked %s for %s with %v", got.Host, got.URL, got.Header)
+	}
+	if _, err := h.Get(t.Context(), server.URL+"/none?key=secret"); err == nil || err.Error() != "ask "+server.URL+"/none: it answers 404 Not Found" {
+		t.Errorf("Get = %v, want the target and its answer", err)
+	}
+	fs.SetOutput(io.Discard)
+	for _, bad := range []string{"secret", ": x", ""} {
+		if fs.Parse([]string{"-header", bad}) == nil {
+			t.Errorf("-header %q is taken", bad)
+		}
+	}
+}
+
+func TestNameHasNoSecrets(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://me:pass@h:1/a?key=pass": "http://me:xxxxx@h:1/a",
+		"https://h/a":                   "https://h/a",
+		"http://h/%zzpass":              "the URL",
+	} {
+		if got := (&HTTP{}).Name(address); got != want {
+			t.Errorf("Name(%q) = %q, want %q", address, got, want)
+		}
+	}
+	if got := (&HTTP{Socket: "/run/x"}).Name("http://h/a"); got != "http://h/a through /run/x" {
+		t.Errorf("Name with a socket = %q", got)
+	}
+}
