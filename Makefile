@@ -4,11 +4,12 @@ REV     := $(shell git rev-parse --short=7 HEAD 2>/dev/null || echo unknown)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.revision=$(REV)"
 TOOL    := $(GO) tool -modfile=tools/go.mod
 ARGS    ?=
+ARCHES  ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help up build test unit bench fmt clean
+.PHONY: help up build packages test unit bench fmt clean
 
 help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 up: bin/saba ## Build saba and run server and agent of this machine; ARGS="--listen … --data …".
 	@exec bin/saba up $(ARGS)
@@ -18,6 +19,10 @@ build: bin/saba bin/saba-agent ## Build both binaries into bin/.
 bin/saba bin/saba-agent: FORCE
 	@scripts/need.sh build
 	@$(BUILD) -o $@ ./cmd/$(@F)
+
+packages: ## Build deb and rpm packages into bin/packages/; ARCHES="amd64 arm64".
+	@scripts/need.sh build
+	GO="$(GO)" REV="$(REV)" packaging/build.sh bin/packages $(ARCHES)
 
 # vet and staticcheck with -race share what the tests compile: on a new machine that is most of the time.
 test: ## Install what the tests need, then vet, staticcheck and all tests with -race.
