@@ -443,8 +443,6 @@ type verdictRecord struct {
 	Done []uint64 `json:"done,omitempty"`
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // append appends the line of r to b.
 func (r verdictRecord) append(b []byte) []byte {
 	var v any = r
@@ -473,22 +471,22 @@ func parseVerdicts(b []byte) (records []verdictRecord, damaged int) {
 	return records, damaged
 }
 
-var errDamaged = errors.New("the line is damaged")
+var errDamagedLine = errors.New("the line is damaged")
 
 func parseVerdict(line []byte) (r verdictRecord, err error) {
 	line, whole := bytes.CutSuffix(line, []byte("\n"))
 	if !whole || len(line) < 9 || line[8] != ' ' {
-		return r, errDamaged
+		return r, errDamagedLine
 	}
 	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
 	if err != nil || uint32(sum) != crc32.Checksum(line[9:], castagnoli) {
-		return r, errDamaged
+		return r, errDamagedLine
 	}
 	if err := json.Unmarshal(line[9:], &r); err != nil {
 		return r, err
 	}
 	if len(r.Done) == 0 && (r.Check == "" || !r.Status.Valid()) || len(r.Done) > 0 && r.Check != "" {
-		return r, errDamaged
+		return r, errDamagedLine
 	}
 	r.Message = firstRunes(r.Message, saba.MaxCheckMessage)
 	return r, nil
