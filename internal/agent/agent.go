@@ -140,6 +140,7 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	defer end()
 	plugins := newPlugins(o)
 	sched := newSchedule(o, plugins, a.queue)
+	sched.counters = newCounters(o.Config.Root, o.Log)
 	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
 
 	var parts sync.WaitGroup

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -15,15 +16,22 @@ const hostLimit = closeAfter - time.Second
 
 // A Host is this machine: the source of its metrics, and its facts. Make it with NewHost.
 type Host struct {
-	set *collect.Set
+	set  *collect.Set
+	defs []saba.GraphDef
+
+	mu   sync.Mutex
+	last []collect.Outcome
 }
 
 // NewHost returns this machine, read as c wants it.
 func NewHost(c Config) *Host {
-	return &Host{collect.New(collect.Options{
-		FilesystemsIgnore: c.FilesystemsIgnore, DisksIgnore: c.DisksIgnore, InterfacesIgnore: c.InterfacesIgnore,
-		UseMountpoint: c.UseMountpoint, CloudPlatform: c.CloudPlatform,
-	})}
+	return &Host{
+		set: collect.New(collect.Options{
+			FilesystemsIgnore: c.FilesystemsIgnore, DisksIgnore: c.DisksIgnore, InterfacesIgnore: c.InterfacesIgnore,
+			UseMountpoint: c.UseMountpoint, CloudPlatform: c.CloudPlatform, Linux: c.Linux,
+		}),
+		defs: collect.LinuxGraphDefs(c.Linux),
+	}
 }
 
 // Name returns "host".
@@ -36,8 +44,27 @@ func (h *Host) Collect(ctx context.Context) ([]saba.Value, error) {
 	for _, o := range r.Sources {
 		errs = append(errs, o.Err)
 	}
+	h.mu.Lock()
+	h.last = r.Sources
+	h.mu.Unlock()
 	return r.Values, errors.Join(errs...)
 }
+
+// Parts says how each family fared in the last Collect.
+func (h *Host) Parts() []collect.Outcome {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// Definitions says how the families are drawn that no server knows by itself.
+func (h *Host) Definitions() []saba.GraphDef { return h.defs }
+
+// Save returns the readings of counters, for the Restore of the next process.
+func (h *Host) Save() ([]byte, error) { return h.set.Save() }
+
+// Restore takes what Save returned, before the first Collect.
+func (h *Host) Restore(state []byte) error { return h.set.Restore(state) }
 
 // Facts describes this machine.
 func (h *Host) Facts(ctx context.Context) (collect.Facts, error) { return h.set.Facts(ctx) }

@@ -52,12 +52,14 @@ type adder interface{ add(b batch) }
 
 // A schedule starts every source each minute and puts what they bring into the queue.
 type schedule struct {
-	log     *slog.Logger
-	sources []*source
-	queue   adder
-	record  *Recorder      // of how the sources fare; may be nil
-	alive   func()         // called each minute, for a watchdog; may be nil
-	running sync.WaitGroup // sources that have not returned
+	log      *slog.Logger
+	sources  []*source
+	queue    adder
+	own      []Source // those that are no plugins
+	counters *counters
+	record   *Recorder      // of how the sources fare; may be nil
+	alive    func()         // called each minute, for a watchdog; may be nil
+	running  sync.WaitGroup // sources that have not returned
 }
 
 // A Source of several parts also says how each of them fared in its last Collect: their values
@@ -65,7 +67,7 @@ type schedule struct {
 type parted interface{ Parts() []collect.Outcome }
 
 func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
-	s := &schedule{log: o.Log, queue: q, record: o.Record, alive: o.Notify.Alive}
+	s := &schedule{log: o.Log, queue: q, own: o.Sources, counters: &counters{}, record: o.Record, alive: o.Notify.Alive}
 	for _, src := range o.Sources {
 		added := &source{
 			kind: KindHost, name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
@@ -107,11 +109,15 @@ func atMinute(values []saba.Value, minute int64) []reading {
 func (s *schedule) run(ctx context.Context) {
 	defer s.wait()
 	s.declare()
-	s.baseline(ctx)
+	before, rates := s.counters.restore(s.own)
 	now := time.Now()
-	at := now.Add(firstInterval)
-	if next := nextMinute(now); next.After(at.Add(-firstInterval)) && next.Before(at.Add(firstGap)) {
-		at = next
+	at := now
+	if !rates {
+		s.baseline(ctx)
+		at = now.Add(firstInterval)
+	}
+	if next := nextMinute(now); next.After(now) && next.Before(at.Add(firstGap)) || before == saba.Minute(now.Unix()) {
+		at = next // or else the minute that the process before has collected would be collected twice
 	}
 	if !sleep(ctx, at.Sub(now)) {
 		return
@@ -194,6 +200,7 @@ func (s *schedule) turn(ctx context.Context, minute int64) {
 		case <-t.finished():
 		}
 		t.close()
+		s.counters.save(s.own, minute)
 	})
 	t.bring("", nil)
 }
