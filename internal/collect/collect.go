@@ -3,9 +3,20 @@
 // kernel, processors, addresses, cloud). It reads /proc, /sys and statfs directly and starts
 // no process. Metric names, units and the shapes of facts are the Mackerel agent's.
 //
-// It owns nothing but the counters' previous readings. It never posts, schedules or logs:
-// internal/agent does, and this package never imports it. Begin with All, the list of
-// collectors; each has a file of its own, with the parsing apart from the reading.
+// Beyond what agents of the protocol send there are families of Linux metrics, off by default:
+// see families.go.
+//
+// A host is what /proc tells of. In a container that is the machine below, unless the container
+// has a /proc of its own (LXC with lxcfs): cpu.*, memory.* and loadavg* are then the machine's,
+// with as many processors as it has, while interfaces and file systems are the container's.
+// They are not bent to the container's limits, as half of a host's numbers would then mean
+// something else than on every other host; what the container may use, and does, is in the
+// family cgroup and in the facts.
+//
+// It owns nothing but the counters' previous readings, which Save and Restore carry across a
+// restart. It never posts, schedules or logs: internal/agent does, and this package never
+// imports it. Begin with All, the list of collectors; each has a file of its own, with the
+// parsing apart from the reading.
 //
 // On other systems the package builds, and every reading fails with an error that says so.
 package collect
@@ -26,7 +37,7 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// A Collector reads one family of metrics.
+// A Collector reads one group of metrics.
 type Collector interface {
 	// Collect returns what can be read now. Values and an error may come together: the
 	// error then names what is missing. A counter's rate needs two readings, so the first
@@ -40,7 +51,7 @@ type Source struct {
 	New  func(Options) Collector
 }
 
-// All is every family of host metrics, one line each.
+// All is every collector of what agents of the protocol send, one line each.
 var All = []Source{
 	{"loadavg", func(o Options) Collector { return &Loadavg{Proc: o.Proc} }},
 	{"cpu", func(o Options) Collector { return &CPU{Proc: o.Proc, Watch: o.watch} }},

@@ -173,7 +173,7 @@ func TestPressureShare(t *testing.T) {
 	}{
 		"half a minute of a minute":         {10, 30_000_010, 50, true},
 		"none":                              {10, 10, 0, true},
-		"the sum lags behind by seconds":    {0, 62_000_000, 100, true},
+		"read at slightly later moments":    {0, 62_000_000, 100, true},
 		"more than the time that went by":   {0, 90_000_000, 0, false},
 		"a total that went back":            {10, 9, 0, false},
 		"a total at the top of the counter": {0, 1<<64 - 1, 0, false},

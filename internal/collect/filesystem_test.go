@@ -2,6 +2,8 @@ package collect
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -198,4 +200,58 @@ func TestTwoAskAtOnce(t *testing.T) {
 			t.Errorf("one got %v, the other %v (%v); want both an answer", mine[0], theirs[0], errs)
 		}
 	})
+}
+
+// The table of mounts is parsed when it has changed, and then it is noticed.
+func TestMountsThatChange(t *testing.T) {
+	proc := mounted("1 0 8:1 / / ext4 /dev/sda1")
+	f := &Filesystem{Proc: proc, Usage: &prober{stat: func(string) (Usage, error) {
+		return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+	}}}
+	for _, tt := range []struct {
+		lines []string
+		want  int // file systems
+	}{
+		{[]string{"1 0 8:1 / / ext4 /dev/sda1"}, 1},
+		{[]string{"1 0 8:1 / / ext4 /dev/sda1"}, 1},
+		{[]string{"1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /srv ext4 /dev/sda2"}, 2},
+		{[]string{"2 1 8:2 / /srv ext4 /dev/sda2"}, 1},
+	} {
+		proc["self/mountinfo"] = mounted(tt.lines...)["self/mountinfo"]
+		if v, err := f.Collect(t.Context()); err != nil || len(v) != 2*tt.want {
+			t.Errorf("%v: values %v, %v; want %d file systems", tt.lines, v, err, tt.want)
+		}
+	}
+}
+
+// When the time is up before all are asked, the others are named as what they are: not asked,
+// and so not stuck.
+func TestMountsThatWereNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &prober{stat: func(point string) (Usage, error) {
+			cancel()
+			<-ctx.Done()
+			return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+		}}
+		_, errs := p.all(ctx, []mount{{point: "/a"}, {point: "/b"}, {point: "/c"}})
+		synctest.Wait()
+		if len(errs) < 2 || !strings.Contains(errs[len(errs)-1].Error(), "on /c was not asked") || len(p.stuck) != 0 {
+			t.Errorf("errors %v, stuck %v; want /b and /c named as not asked, none stuck", errs, p.stuck)
+		}
+	})
+}
+
+// A file system that refuses to be asked is named, and the others are there.
+func TestOneFileSystemRefuses(t *testing.T) {
+	f := &Filesystem{Proc: mounted("1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /bad ext4 /dev/sda2"), Usage: &prober{stat: func(point string) (Usage, error) {
+		if point == "/bad" {
+			return Usage{}, &fs.PathError{Op: "statfs", Path: point, Err: errors.New("input/output error")}
+		}
+		return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+	}}}
+	v, err := f.Collect(t.Context())
+	if len(v) != 2 || err == nil || err.Error() != "statfs /bad: input/output error" {
+		t.Errorf("%v, %v; want the values of / and the error of /bad", v, err)
+	}
 }

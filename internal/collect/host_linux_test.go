@@ -339,3 +339,19 @@ func BenchmarkFacts(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSave is what keeping the counters for the next process costs, and how long they are.
+func BenchmarkSave(b *testing.B) {
+	s := New(Options{Linux: LinuxFamilies()})
+	s.Collect(b.Context(), time.Minute)
+	b.ReportAllocs()
+	size := 0
+	for b.Loop() {
+		state, err := s.Save()
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(state)
+	}
+	b.ReportMetric(float64(size), "bytes")
+}

@@ -62,18 +62,15 @@ func (p *Pressure) Collect(context.Context) ([]saba.Value, error) {
 	return values, errors.Join(errs...)
 }
 
-// pressureLag is how old a total can be: the kernel adds up every 2 s (PSI_FREQ in
-// kernel/sched/psi.c), so that an interval can end up holding the waits of one that is longer.
-const pressureLag = 4 * time.Second
-
 // pressureShare returns the increase of a total in µs as a percentage of elapsed. ok is false
-// when it went back, or rose by more than the time that went by.
+// when it went back, or rose by more than the time that went by: it is a mean over processors
+// whose moments differ slightly, so that a tenth more is still all of the time.
 func pressureShare(prev, now uint64, elapsed time.Duration) (percent float64, ok bool) {
-	waited := float64(now - prev)
-	if now < prev || waited > float64((elapsed+pressureLag).Microseconds()) {
+	percent = 100 * float64(now-prev) / float64(elapsed.Microseconds())
+	if now < prev || percent > 110 {
 		return 0, false
 	}
-	return min(100, 100*waited/float64(elapsed.Microseconds())), true
+	return min(100, percent), true
 }
 
 // parsePressure adds the totals, in µs, of a file of /proc/pressure to into, as <resource>_some

@@ -95,3 +95,29 @@ func TestBaselineWithoutAClock(t *testing.T) {
 		t.Errorf("next after a broken clock: %v, %v; want no rate, no error", ok, err)
 	}
 }
+
+// Collectors that share a Watch read the id of the boot once a turn, and know of a new one in
+// the next.
+func TestWatchReadsTheBootOnceATurn(t *testing.T) {
+	files := bootFS("a")
+	proc := &countingFS{files, map[string]int{}}
+	clock := &fakeClock{now: time.Hour}
+	w := &Watch{Clock: clock.read, Proc: proc}
+	for _, tt := range []struct {
+		after time.Duration
+		boot  string
+		reads int
+	}{
+		{0, "a", 1}, {time.Millisecond, "a", 1}, {5 * time.Second, "a", 1}, {55 * time.Second, "b", 2}, {0, "b", 2},
+		{-30 * time.Second, "b", 3}, // another kernel's clock
+	} {
+		clock.now += tt.after
+		if tt.after == 55*time.Second {
+			files["sys/kernel/random/boot_id"] = bootFS("b")["sys/kernel/random/boot_id"]
+		}
+		m, err := w.now()
+		if reads := proc.opened["sys/kernel/random/boot_id"]; err != nil || m.at != clock.now || m.boot != tt.boot || reads != tt.reads {
+			t.Errorf("at %v: %+v, %v, read %d times; want boot %s, %d times", clock.now, m, err, reads, tt.boot, tt.reads)
+		}
+	}
+}
