@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -394,6 +396,58 @@ func inspectBlocks(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// wrongChunk finds in an error of the engine where the chunk of a block lies that could not be read, and the
+// checksum that is kept with it. The block that the engine names may be no block of ours, but zeros.
+var wrongChunk = regexp.MustCompile(`populate chunk (\d+) from block .* expected:([0-9a-f]+)`)
+
+// explainChunk gives the error of a reader that met a damaged chunk of a block in dir the words of damaged:
+// the engine names neither the file nor what to do. Other errors, and nil, it returns as they are.
+func explainChunk(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	found := wrongChunk.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	ref, _ := strconv.ParseUint(found[1], 10, 64)
+	sum, _ := strconv.ParseUint(found[2], 16, 32)
+	file, at := chunks.BlockChunkRef(ref).Unpack()
+	name := filepath.Join("chunks", fmt.Sprintf("%06d", file+1))
+	files, _ := os.ReadDir(dir) // what cannot be looked into is not named
+	for _, f := range files {
+		block := filepath.Join(dir, f.Name())
+		if kept, ok := chunkSum(filepath.Join(block, name), int64(at)); isBlock(f.Name()) && ok && uint64(kept) == sum {
+			return fmt.Errorf("%s is damaged: the points at byte %d of %s cannot be read (%w); restore the data folder from a backup, or stop saba and move %s away to go on without the points of its time",
+				block, at, name, err, block)
+		}
+	}
+	return err
+}
+
+// chunkSum returns the checksum that is kept with the chunk at a place in a file of chunks; ok is false where
+// there is none.
+func chunkSum(path string, at int64) (sum uint32, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	head := make([]byte, binary.MaxVarintLen32)
+	if _, err := f.ReadAt(head, at); err != nil {
+		return 0, false
+	}
+	length, n := binary.Uvarint(head) // of the points; an encoding stands before them
+	if n <= 0 || length > math.MaxInt32 {
+		return 0, false
+	}
+	kept := make([]byte, crc32.Size)
+	if _, err := f.ReadAt(kept, at+int64(n)+1+int64(length)); err != nil {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(kept), true
 }
 
 // inspectIndex reads the parts of an index that the engine trusts until a query meets them: the

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -508,6 +509,35 @@ func FuzzInspectEntries(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// A chunk that is damaged is met by a reader. What it is told has to name the file, and a way on.
+func TestADamagedChunkIsNamed(t *testing.T) {
+	dir := crashed(t)
+	blocks, err := filepath.Glob(filepath.Join(dir, "0*"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatal(blocks, err)
+	}
+	slices.Sort(blocks)
+	flip(t, filepath.Join(blocks[0], "chunks", "000001"), 8+20) // within the first chunk
+	db := openFor(t, Options{Dir: dir})
+	_, err = db.Range(t.Context(), []saba.Series{series("late"), series("x"), series("y")}, start-3*3600, start+20*3600)
+	if err == nil {
+		t.Fatal("a damaged chunk was read without an error")
+	}
+	explained := explainChunk(dir, err)
+	for _, want := range []string{blocks[0] + " is damaged", "byte 8 of chunks/000001", "restore the data folder from a backup", "move " + blocks[0] + " away", "checksum mismatch"} {
+		if !strings.Contains(explained.Error(), want) {
+			t.Errorf("explainChunk(%v) = %v; want %q in it", err, explained, want)
+		}
+	}
+	other := errors.New("the disk is on fire")
+	if got := explainChunk(dir, other); got != other {
+		t.Errorf("explainChunk changed another error: %v", got)
+	}
+	if got := explainChunk(dir, nil); got != nil {
+		t.Errorf("explainChunk(nil) = %v", got)
+	}
 }
 
 func TestHolds(t *testing.T) {
