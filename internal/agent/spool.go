@@ -83,6 +83,7 @@ type spool struct {
 	cached      []*spooled // what is on disk and in memory, the newest last
 	cachedSize  int64
 	finished    []uint64   // batches done or dropped that the disk does not know of yet
+	unread      []uint64   // batches on disk that the disk did not give: to be read by the next process
 	sealed      []*segment // the segments on disk but for active, with batches that wait
 	dead        []*segment // segments without one, to be removed
 	active      *segment   // the one that is appended to; nil when there is none
@@ -241,7 +242,8 @@ func (s *spool) take(b batch, waits []<-chan struct{}) []<-chan struct{} {
 	sealRecord(s.scratch)
 	record := slices.Clone(s.scratch) // as large as it must be: it may stay for long
 	s.seq++
-	h := &heldRecord{record: record, settled: make(chan struct{})}
+	settled := make(chan struct{}) // the batch may be given up at once
+	h := &heldRecord{record: record, settled: settled}
 	e := &spooled{
 		seq: b.seq, minute: b.Minute, identifier: strings.Clone(b.Identifier), count: int32(len(b.Readings)),
 		size: uint32(len(record)), held: h,
@@ -250,7 +252,7 @@ func (s *spool) take(b batch, waits []<-chan struct{}) []<-chan struct{} {
 	s.unsaved = append(s.unsaved, e)
 	s.unsavedSize += int64(e.size)
 	s.keepWithinMemory()
-	return append(waits, h.settled)
+	return append(waits, settled)
 }
 
 // insert puts e into the index. s.mu is held.
@@ -470,6 +472,7 @@ func (s *spool) unreadable(e *spooled, err error) {
 	s.release(e)
 	if !damaged {
 		s.finished = s.finished[:known]
+		s.unread = append(s.unread, e.seq)
 	}
 	if !s.complained {
 		s.complained = true

@@ -724,21 +724,39 @@ func TestSpoolPassesOverWhatCannotBeReadBack(t *testing.T) {
 	if n := strings.Count(log.String(), "cannot be read back"); n != 1 {
 		t.Errorf("log = %s, want one line", log)
 	}
-	// A file that cannot be read is not the end of what it holds.
+}
+
+// A file that cannot be read now is not the end of what it holds.
+func TestSpoolKeepsWhatTheDiskDoesNotGive(t *testing.T) {
+	s, _ := openTestSpool(t, t.TempDir(), spoolOptions{MaxBytes: 32 << 10, Now: spoolClock(40)})
+	for n := range int64(20) {
+		s.add(numbered(n))
+	}
+	s, log := reopened(t, s)
+	s.done(s.next(7, anyHost)) // 0
+	path := segmentFiles(t, s.dir)[0]
 	if err := os.Rename(path, path+"x"); err != nil {
 		t.Fatal(err)
 	}
 	s.reading.Lock()
 	s.closeReader()
 	s.reading.Unlock()
-	s.add(numbered(11))
-	equal(t, "numbers", numbers(t, s), []int64{11})
-	is(t, "dropped", s.dropped(), 7*7)
+	rest := numbers(t, s)
+	is(t, "dropped", s.dropped(), 7*(19-len(rest)))
+	if len(rest) == 0 || len(rest) > 15 || !strings.Contains(log.String(), path) {
+		t.Fatalf("%v are left without the first of the files %v; log: %s", rest, segmentFiles(t, s.dir), log)
+	}
+	for n := range int64(20) { // a few segments, which repeat what is done
+		s.add(numbered(20 + n))
+	}
+	s.done(s.next(14, anyHost))
 	if err := os.Rename(path+"x", path); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = reopened(t, s)
-	equal(t, "numbers", numbers(t, s), []int64{2, 3, 4, 5, 7, 8, 9, 11})
+	want := upTo(40)[1:]
+	want = slices.DeleteFunc(want, func(n int64) bool { return n == rest[0] || n == rest[1] })
+	equal(t, "numbers", numbers(t, s), want)
 }
 
 // A testDisk makes files that fail as it says.

@@ -240,9 +240,9 @@ func (s *spool) appendKnown(b []byte) []byte {
 		s.mu.Unlock()
 		return b
 	}
-	seqs := make([]uint64, len(s.index))
-	for i, e := range s.index {
-		seqs[i] = e.seq
+	seqs := slices.Clone(s.unread)
+	for _, e := range s.index {
+		seqs = append(seqs, e.seq)
 	}
 	last := s.seq
 	s.mu.Unlock()
