@@ -88,6 +88,12 @@ func TestDeclaredIsCollected(t *testing.T) {
 			t.Errorf("graph definition %+v: the name is not valid or there twice, or a part is missing", g)
 		}
 		names = append(names, g.Name)
+		// The plugin "linux" of the protocol has graphs of these names: a host may run both.
+		for _, taken := range []string{"users", "interrupts", "context_switches", "forks", "ss", "swap", "disk"} {
+			if g.Name == linuxPrefix+taken || strings.HasPrefix(g.Name, linuxPrefix+taken+".") {
+				t.Errorf("%s is the name of another plugin's graph", g.Name)
+			}
+		}
 		for _, m := range g.Metrics {
 			segment, below := strings.CutPrefix(m.Name, g.Name+".")
 			if !saba.ValidGraphDefName(m.Name) || !below || strings.Contains(segment, ".") || m.DisplayName == "" {
