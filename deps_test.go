@@ -36,9 +36,10 @@ var arrows = map[string][]string{
 	"plugin":             {},
 	"plugin/plugintest":  {"plugin"},
 	"plugin/target":      {},
-	"plugins":            {"plugin", "plugins/gostats", "plugins/json"},
+	"plugins":            {"plugin", "plugins/gostats", "plugins/json", "plugins/redis"},
 	"plugins/gostats":    {"plugin", "plugin/target"},
 	"plugins/json":       {"plugin", "plugin/target"},
+	"plugins/redis":      {"plugin", "plugin/target"},
 	"e2e":                {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},
@@ -54,6 +55,7 @@ var testArrows = map[string][]string{
 	"internal/tsdb":   {"internal/storetest"},
 	"internal/web":    {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
 	"plugins/gostats": {"plugin/plugintest"},
+	"plugins/redis":   {"plugin/plugintest"},
 	"e2e":             {"internal/browsertest"},
 }
 

@@ -29,6 +29,7 @@ import (
 	"flag"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -236,7 +237,15 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 	ours("tempfile", func() {
 		fs.StringVar(&in.tempfile, "tempfile", "", "`file` that keeps counters until the next run (default: one for these arguments, in MACKEREL_PLUGIN_WORKDIR or the folder for temporary files)")
 	})
-	ours("timeout", func() { fs.DurationVar(&in.timeout, "timeout", in.timeout, "`time` that a collection may take") })
+	ours("timeout", func() {
+		fs.Func("timeout", "`time` that a collection may take, like 5s or 5 (default "+DefaultTimeout.String()+")", func(s string) (err error) {
+			if seconds, numErr := strconv.Atoi(s); numErr == nil { // as other plugins have it
+				s = strconv.Itoa(seconds) + "s"
+			}
+			in.timeout, err = time.ParseDuration(s)
+			return err
+		})
+	})
 	ours("explain", func() {
 		fs.BoolVar(&in.explain, "explain", false, "collect and print for people what would be sent, with titles and units")
 	})

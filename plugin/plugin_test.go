@@ -212,9 +212,17 @@ func TestNoRateAcrossAClockThatWasSet(t *testing.T) {
 }
 
 func TestEmbedRefusesWhatAnAgentCannotDo(t *testing.T) {
-	for _, args := range [][]string{{"-h"}, {"-version"}, {"-explain"}, {"-hots", "x"}, {"x"}, {"-metric-key-prefix", "a..b"}, {"-timeout", "0"}} {
+	for _, args := range [][]string{{"-h"}, {"-version"}, {"-explain"}, {"-hots", "x"}, {"x"}, {"-metric-key-prefix", "a..b"}, {"-timeout", "0"}, {"-timeout", "x"}} {
 		if _, err := Embed(cache(&fake{}), args); err == nil {
 			t.Errorf("Embed(%q) = nil, want an error", args)
+		}
+	}
+}
+
+func TestATimeoutMayBeInSeconds(t *testing.T) {
+	for s, want := range map[string]time.Duration{"5": 5 * time.Second, "1500ms": 1500 * time.Millisecond, "1m": time.Minute} {
+		if in, err := cache(&fake{}).newInstance([]string{"-timeout", s}); err != nil || in.timeout != want {
+			t.Errorf("-timeout %s is %v, %v, want %v", s, in.timeout, err, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugins/gostats"
 	"github.com/saba-monitor/saba/plugins/json"
+	"github.com/saba-monitor/saba/plugins/redis"
 )
 
 // All returns every plugin, by name.
@@ -12,6 +13,7 @@ func All() []plugin.Plugin {
 	return []plugin.Plugin{
 		gostats.Plugin,
 		json.Plugin,
+		redis.Plugin,
 	}
 }
 
