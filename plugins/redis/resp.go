@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,11 @@ func (c *conn) ask(ctx context.Context, commands ...[]string) ([]any, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	answers, err := c.roundTrip(commands)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		err = ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded): // a moment before ctx's own timer
+		err = context.DeadlineExceeded
 	}
 	return answers, err
 }
