@@ -1,12 +1,10 @@
 package agent
 
 import (
-	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // A Notifier tells the service manager how the agent is, as systemd's sd_notify(3) has it: one
@@ -35,11 +33,8 @@ func NewNotifier(getenv func(string) string, pid int, log *slog.Logger) *Notifie
 // Ready says that the agent is at work: after its start, and after a reload.
 func (n *Notifier) Ready() { n.tell("READY=1") }
 
-// Reloading says that the agent reads its configuration anew; Ready must follow. monotonic is
-// the time of CLOCK_MONOTONIC.
-func (n *Notifier) Reloading(monotonic time.Duration) {
-	n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic.Microseconds()))
-}
+// Reloading says that the agent reads its configuration anew; Ready must follow.
+func (n *Notifier) Reloading() { n.tell("RELOADING=1") }
 
 // Stopping says that the agent says its farewell.
 func (n *Notifier) Stopping() { n.tell("STOPPING=1") }

@@ -17,6 +17,9 @@ import (
 // selfPrefix begins the names of the agent's metrics of itself.
 const selfPrefix = "custom.saba.agent."
 
+// NewSelf returns the source of an agent's metrics of itself, which r knows.
+func NewSelf(r *Recorder) Source { return newSelf(r) }
+
 // A self is the source of the agent's metrics of itself, for "diagnostic = true": those of the
 // protocol's other agents, custom.agent.…, and ours. What counts per minute needs two
 // readings, and is missing in the first.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -89,7 +90,7 @@ type agentFlags struct {
 	*flag.FlagSet
 	conf, base, key, keyFile, root string
 	roles                          listFlag
-	verbose                        bool
+	verbose, diagnostic            bool
 }
 
 func newAgentFlags(env *Env) *agentFlags {
@@ -102,6 +103,7 @@ func newAgentFlags(env *Env) *agentFlags {
 	f.Var(&f.roles, "role", "`service:role` of this host, in place of those in the file; may be repeated")
 	f.BoolVar(&f.verbose, "verbose", false, "log more")
 	f.BoolVar(&f.verbose, "v", false, "short for --verbose")
+	f.BoolVar(&f.diagnostic, "diagnostic", false, "also send metrics of the agent itself")
 	f.String("pidfile", "", "`file`: no effect; accepted for the service files of other agents")
 	return f
 }
@@ -124,7 +126,7 @@ func (f *agentFlags) given(name string) bool {
 // config returns the configuration: a flag wins over the environment, which wins over the file.
 // loaded is the file that was read, "" when there is none. Without a key it is complete otherwise.
 func (f *agentFlags) config(env *Env) (c agent.Config, loaded string, err error) {
-	c, err = agent.Load(f.conf)
+	c, err = agent.LoadWith(f.conf, agent.LoadOptions{Bundled: hasBundled})
 	switch {
 	case err == nil:
 		loaded = f.conf
@@ -208,6 +210,83 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	log := agentLogger(env, flags, c)
+	if *once {
+		o, err := agentOptions(env, c, log)
+		if err != nil {
+			return err
+		}
+		return printOnce(ctx, env, o)
+	}
+	record := agent.NewRecorder(log, env.Revision, time.Now())
+	notify := agent.NewNotifier(env.Getenv, os.Getpid(), log)
+	reloads := make(chan agent.Options)
+	// options returns what to run with the configuration c.
+	options := func(c agent.Config) (agent.Options, error) {
+		o, err := agentOptions(env, c, agentLogger(env, flags, c))
+		if err != nil {
+			return o, err
+		}
+		api, err := newAgentClient(env, flags.conf, c, record.Transport)
+		if err != nil {
+			return o, err
+		}
+		o.API, o.Record, o.Notify, o.Reload = api, record, notify, reloads
+		if flags.diagnostic {
+			o.Sources = append(o.Sources, agent.NewSelf(record))
+		}
+		return o, nil
+	}
+	o, err := options(c)
+	if err != nil {
+		return err
+	}
+	record.Configured(file, c, time.Now())
+	log.Info("the agent starts", "version", saba.Version, "server", redacted(c.APIBase), "plugins", len(c.Metrics), "checks", len(c.Checks))
+
+	ctx, end := context.WithCancel(ctx)
+	var reloader sync.WaitGroup
+	if env.Hangups != nil {
+		hangups := env.Hangups(ctx)
+		reloader.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-hangups:
+				}
+				notify.Reloading()
+				c, file, err := flags.config(env)
+				var next agent.Options
+				if err == nil {
+					next, err = options(c)
+				}
+				if err != nil {
+					log.Error("the configuration was not reloaded: the agent goes on with the one before", "error", err)
+					record.ConfigRefused(err, time.Now())
+					notify.Ready()
+					continue
+				}
+				record.Configured(file, c, time.Now())
+				select {
+				case reloads <- next:
+					log.Info("the configuration was reloaded", "server", redacted(c.APIBase), "plugins", len(c.Metrics), "checks", len(c.Checks))
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	err = agent.Run(ctx, o)
+	end()
+	reloader.Wait()
+	if err == nil {
+		log.Info("the agent has stopped")
+	}
+	return err
+}
+
+// agentLogger returns the logger that the flags and c want.
+func agentLogger(env *Env, flags *agentFlags, c agent.Config) *slog.Logger {
 	level := slog.LevelInfo
 	switch {
 	case flags.verbose || c.Verbose:
@@ -215,29 +294,21 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 	case c.Silent:
 		level = slog.LevelError
 	}
+	return env.Logger(level)
+}
+
+// agentOptions returns what to collect with: all but a server. The error names each plugin that
+// cannot be made.
+func agentOptions(env *Env, c agent.Config, log *slog.Logger) (agent.Options, error) {
+	if err := agent.Bundle(&c, bundledPlugin); err != nil {
+		return agent.Options{}, err
+	}
 	host := agent.NewHost(c)
-	log := env.Logger(level)
-	o := agent.Options{
+	return agent.Options{
 		Config: c, Sources: []agent.Source{host}, Facts: host.Facts,
 		Environ: agent.PluginEnviron(env.Environ(), c), Revision: env.Revision,
 		Log: log, Random: rand.Float64, PostSpread: postSpread,
-	}
-	if *once {
-		return printOnce(ctx, env, o)
-	}
-	record := agent.NewRecorder(log, env.Revision, time.Now())
-	record.Configured(file, c, time.Now())
-	api, err := newAgentClient(env, flags.conf, c, record.Transport)
-	if err != nil {
-		return err
-	}
-	o.API = api
-	o.Log.Info("the agent starts", "version", saba.Version, "server", redacted(c.APIBase), "plugins", len(c.Metrics))
-	if err := agent.Run(ctx, o); err != nil {
-		return err
-	}
-	o.Log.Info("the agent has stopped")
-	return nil
+	}, nil
 }
 
 // redacted returns an address without the password in it.

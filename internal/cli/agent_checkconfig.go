@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,6 +27,9 @@ func runCheckConfig(_ context.Context, env *Env, args []string) error {
 	}
 	if c.APIKey == "" {
 		return errNoKey(flags.conf)
+	}
+	if _, err := agentOptions(env, c, env.Logger(slog.LevelError)); err != nil {
+		return err
 	}
 	if _, err := newAgentClient(env, flags.conf, c, agent.NewRecorder(nil, "", time.Time{}).Transport); err != nil {
 		return err

@@ -11,10 +11,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/saba-monitor/saba"
 )
@@ -35,11 +37,22 @@ type System struct {
 	Getenv   func(string) string
 	Environ  func() []string
 	Revision string // the commit of the binary
+	// Hangups returns a channel that receives when the process is told to read its configuration
+	// anew, until ctx ends; nil when it never is.
+	Hangups func(ctx context.Context) <-chan os.Signal
 }
 
 // OS returns the System of this process.
 func OS(revision string) System {
-	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision}
+	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups}
+}
+
+// hangups is System.Hangups of a process: SIGHUP no longer ends it.
+func hangups(ctx context.Context) <-chan os.Signal {
+	c := make(chan os.Signal, 1) // two in a row are one
+	signal.Notify(c, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { signal.Stop(c) })
+	return c
 }
 
 // A Command is one word of the command line.
