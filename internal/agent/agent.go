@@ -31,6 +31,8 @@ type API interface {
 	SetHostStatus(ctx context.Context, id string, s saba.HostStatus) error
 	PostHostMetrics(ctx context.Context, points []saba.Point) error
 	PutGraphDefs(ctx context.Context, defs []saba.GraphDef) error
+	ReportChecks(ctx context.Context, reports []saba.CheckReport) error
+	PutMetadata(ctx context.Context, o saba.MetadataOwner, namespace string, value json.RawMessage) error
 }
 
 // A Source yields metrics of this host. Values and an error may come together: what could
@@ -60,6 +62,8 @@ type Options struct {
 	// PostSpread spreads the posts of many agents over the first part of each minute: one host
 	// always waits the same share of it (hostShare). 0 posts at once.
 	PostSpread time.Duration
+	// Volatile keeps the values that wait for the server in memory alone: a restart loses them.
+	Volatile bool
 	// run replaces runCommand in tests.
 	run func(ctx context.Context, c Command, environ []string) (Result, error)
 	// Reload receives what the agent shall go on with instead, as after a change of its file; nil
@@ -120,7 +124,8 @@ func Run(ctx context.Context, o Options) error {
 	o.Notify.Stopping()
 	defer socket.Wait()
 	defer hangUp()
-	return a.farewell(context.WithoutCancel(ctx), o)
+	a.farewell(context.WithoutCancel(ctx), o)
+	return nil
 }
 
 // A running agent is what outlives a change of its configuration.
@@ -128,10 +133,11 @@ type running struct {
 	ids   idFolder
 	queue keptQueue
 	hosts *hostIDs
+	flush func(ctx context.Context) // of the verdicts of checks that the last generation left
 }
 
 // generation runs the agent with one configuration, until ctx ends or another one comes. It returns
-// that one.
+// that one. The sender of values and the checks have left what they could not send to a.
 func (a *running) generation(ctx context.Context, o Options) (next Options, again bool) {
 	for _, n := range o.Config.Notes {
 		o.Log.Warn(n)
@@ -142,12 +148,24 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	sched := newSchedule(o, plugins, a.queue)
 	sched.counters = newCounters(o.Config.Root, o.Log)
 	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
+	checks := newChecks(checkOptions{
+		Checks: o.Config.Checks, Root: o.Config.Root, Seed: o.Machine, API: o.API, Hosts: a.hosts,
+		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
+	})
+	a.flush = checks.flush
 
 	var parts sync.WaitGroup
 	parts.Go(func() { sched.run(ctx) })
 	parts.Go(func() { registrar.run(ctx) })
 	parts.Go(func() { resolveIdentifiers(ctx, o, a.hosts) })
 	parts.Go(func() { define(ctx, o, plugins) })
+	parts.Go(func() { checks.run(ctx) })
+	parts.Go(func() {
+		runMetadata(ctx, metadataOptions{
+			Plugins: o.Config.Metadata, Root: o.Config.Root, Seed: o.Machine, API: o.API, Hosts: a.hosts,
+			Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
+		})
+	})
 	parts.Go(func() { newSender(o, a.queue, a.hosts).run(ctx) })
 	select {
 	case <-ctx.Done():
@@ -156,29 +174,34 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 		end()
 	}
 	parts.Wait()
+	if again {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.StopTimeout)
+		defer cancel()
+		a.flush(ctx)
+	}
 	return next, again
 }
 
 // farewell sends what is left, sets the status at stop and closes the queue, within o.StopTimeout. ctx is
 // one that has not ended.
-func (a *running) farewell(ctx context.Context, o Options) error {
+func (a *running) farewell(ctx context.Context, o Options) {
 	ctx, cancel := context.WithTimeout(ctx, o.StopTimeout)
 	defer cancel()
-	newSender(o, a.queue, a.hosts).flush(ctx, !a.queue.durable)
+	var both sync.WaitGroup
+	both.Go(func() { newSender(o, a.queue, a.hosts).flush(ctx, !a.queue.durable) })
+	both.Go(func() { a.flush(ctx) })
+	both.Wait()
 	if id, ok := a.hosts.get(""); ok && o.Config.OnStop != "" {
 		if err := o.API.SetHostStatus(ctx, id, o.Config.OnStop); err != nil {
 			o.Log.Warn("the host's status at stop was not set", "status", o.Config.OnStop, "error", err)
 		}
 	}
 	waiting := a.queue.waiting()
-	lost, err := a.queue.close(ctx)
-	if lost > 0 {
-		o.Log.Error("the agent stops and could neither send nor keep everything: these values are lost", "values", lost)
+	if err := a.queue.close(ctx); err != nil {
+		o.Log.Error("the agent stops and could neither send nor keep everything", "error", err)
+	} else if waiting > 0 {
+		o.Log.Info("values that the server did not take yet are kept for the next start", "values", waiting)
 	}
-	if kept := waiting - lost; kept > 0 {
-		o.Log.Info("values that the server did not take yet are kept for the next start", "values", kept)
-	}
-	return err
 }
 
 // hostParam returns what the server is told about this host.
@@ -199,11 +222,7 @@ func hostParam(c Config, f collect.Facts, revision string) (client.HostParam, er
 	for _, r := range c.Roles {
 		p.RoleFullnames = append(p.RoleFullnames, r.String())
 	}
-	// A list of checks replaces the server's: without checks of our own, [] says so. Checks that
-	// this version does not run yet are not declared, but not taken from the host either.
-	if len(c.Checks) == 0 {
-		p.Checks = []saba.CheckDeclaration{}
-	}
+	p.Checks = checkDeclarations(c) // which replace the server's: without checks of our own, [] says so
 	return p, nil
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,8 @@ type fakeServer struct {
 	samples  map[saba.Series]map[int64]float64
 	posts    []post // every one, refused ones too
 	defs     [][]saba.GraphDef
+	reports  []saba.CheckReport
+	metadata map[string]string
 }
 
 type post struct {
@@ -142,6 +145,23 @@ func (f *fakeServer) PutGraphDefs(_ context.Context, defs []saba.GraphDef) error
 	return nil
 }
 
+func (f *fakeServer) ReportChecks(_ context.Context, reports []saba.CheckReport) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reports = append(f.reports, reports...)
+	return nil
+}
+
+func (f *fakeServer) PutMetadata(_ context.Context, o saba.MetadataOwner, namespace string, value json.RawMessage) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.metadata == nil {
+		f.metadata = map[string]string{}
+	}
+	f.metadata[o.Host+" "+namespace] = string(value)
+	return nil
+}
+
 // times returns the times of the samples of one metric of the host, in order.
 func (f *fakeServer) times(host, name string) []int64 {
 	f.mu.Lock()
@@ -206,6 +226,7 @@ func options(t *testing.T, server *fakeServer, sources ...Source) (Options, *log
 		Config: Config{Root: t.TempDir()}, API: server, Sources: sources, Revision: "abc1234",
 		Facts: func(context.Context) (collect.Facts, error) { return collect.Facts{Name: "vm"}, nil },
 		Log:   slog.New(slog.NewTextHandler(log, nil)), Random: func() float64 { return 0.5 },
+		Volatile: true,
 	}, log
 }
 
@@ -712,7 +733,7 @@ func TestStopDoesNotOutlastItsBudget(t *testing.T) {
 		if took := time.Since(before); took > DefaultStopTimeout+time.Second {
 			t.Errorf("stopping took %v, want %v at most", took, DefaultStopTimeout)
 		}
-		if !strings.Contains(log.String(), "these values are lost") {
+		if !strings.Contains(log.String(), "22 values are in memory alone: they are lost") {
 			t.Errorf("the log does not say what was left: %s", log)
 		}
 	})

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -178,16 +180,43 @@ type keptQueue struct {
 	queue
 	durable bool // what waits survives the process
 	status  func() QueueStatus
-	// close keeps what waits, as far as that is possible within ctx, and returns how many readings it could not keep.
-	close func(ctx context.Context) (lost int, err error)
+	// close keeps what waits, as far as that is possible until ctx ends. The error says how many values
+	// it could not keep.
+	close func(ctx context.Context) error
 }
 
 // openQueue opens the agent's queue of values.
 func openQueue(o Options) (keptQueue, error) {
-	q := newMemoryQueue(maxQueued, time.Now)
+	if o.Volatile {
+		q := newMemoryQueue(maxQueued, time.Now)
+		return keptQueue{
+			queue:  q,
+			status: func() QueueStatus { return QueueStatus{Points: q.waiting()} },
+			close: func(context.Context) error {
+				if n := q.waiting(); n > 0 {
+					return fmt.Errorf("%d values are in memory alone: they are lost", n)
+				}
+				return nil
+			},
+		}, nil
+	}
+	q, err := openSpool(filepath.Join(o.Config.Root, queueFolder), spoolOptions{
+		MaxBytes: o.Config.QueueBytes, MaxAge: o.Config.QueueAge, Now: time.Now, Log: o.Log,
+	})
+	if err != nil {
+		return keptQueue{}, err
+	}
 	return keptQueue{
-		queue:  q,
-		status: func() QueueStatus { return QueueStatus{Points: q.waiting()} },
-		close:  func(context.Context) (int, error) { return q.waiting(), nil },
+		queue: q, durable: true, close: q.close,
+		status: func() QueueStatus {
+			s := QueueStatus{Points: q.waiting(), Bytes: q.bytes()}
+			if oldest, ok := q.age(); ok {
+				s.Oldest = time.Unix(oldest, 0)
+			}
+			return s
+		},
 	}, nil
 }
+
+// queueFolder is the folder of the queue in the agent's folder.
+const queueFolder = "queue"

@@ -29,12 +29,13 @@ type hostIDs struct {
 	changed chan struct{} // receives after set
 	doubted chan struct{} // receives after doubt
 
-	mu  sync.Mutex
-	ids map[string]string
+	mu   sync.Mutex
+	ids  map[string]string
+	next chan struct{} // closed by set
 }
 
 func newHostIDs() *hostIDs {
-	return &hostIDs{changed: make(chan struct{}, 1), doubted: make(chan struct{}, 1), ids: map[string]string{}}
+	return &hostIDs{changed: make(chan struct{}, 1), doubted: make(chan struct{}, 1), ids: map[string]string{}, next: make(chan struct{})}
 }
 
 func (h *hostIDs) get(identifier string) (id string, ok bool) {
@@ -51,12 +52,26 @@ func (h *hostIDs) ready(identifier string) bool {
 
 func (h *hostIDs) set(identifier, id string) {
 	h.mu.Lock()
-	h.ids[identifier] = id
+	if h.ids[identifier] != id {
+		h.ids[identifier] = id
+		close(h.next)
+		h.next = make(chan struct{})
+	}
 	h.mu.Unlock()
 	select {
 	case h.changed <- struct{}{}:
 	default:
 	}
+}
+
+// hostID is get, and changes returns a channel that is closed when the next id is known: they are
+// what checks and metadata ask, each of which waits for itself.
+func (h *hostIDs) hostID(identifier string) (id string, ok bool) { return h.get(identifier) }
+
+func (h *hostIDs) changes() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next
 }
 
 // doubt says that the server may not know the agent's own host any more.
@@ -320,6 +335,11 @@ func resolveIdentifiers(ctx context.Context, o Options, hosts *hostIDs) {
 	for _, m := range o.Config.Metrics {
 		if m.CustomIdentifier != "" {
 			missing[m.CustomIdentifier] = true
+		}
+	}
+	for _, c := range o.Config.Checks {
+		if c.CustomIdentifier != "" {
+			missing[c.CustomIdentifier] = true
 		}
 	}
 	say := announcer{log: o.Log}
