@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/saba-monitor/saba"
 )
@@ -87,11 +88,22 @@ func declareChecks(ctx context.Context, tx *sql.Tx, org, host string, checks []s
 }
 
 func createCheck(ctx context.Context, tx *sql.Tx, org string, c saba.Check, newID func() (string, error)) (id string, err error) {
-	if id, err = newID(); err != nil {
-		return "", err
+	// Ids are made of the time and a few random bits. Where many checks are made in the same millisecond, as
+	// a host declares hundreds, two may be alike.
+	for range 10 {
+		if id, err = newID(); err != nil {
+			return "", err
+		}
+		result, err := tx.ExecContext(ctx, `INSERT INTO checks (id, org, host, name, memo, report_count) VALUES (?, ?, ?, ?, ?, 0)
+			ON CONFLICT (id) DO NOTHING`, id, org, c.Host, c.Name, c.Memo)
+		if err != nil {
+			return "", err
+		}
+		if made, err := result.RowsAffected(); err != nil || made > 0 {
+			return id, err
+		}
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO checks (id, org, host, name, memo, report_count) VALUES (?, ?, ?, ?, ?, 0)`, id, org, c.Host, c.Name, c.Memo)
-	return id, err
+	return "", fmt.Errorf("make a check %q: every new id is taken already, the last was %q", c.Name, id)
 }
 
 // ReportChecks keeps reports. A report of a check that is not known makes the check, under an id

@@ -160,6 +160,28 @@ func TestChecksOfAHostAreBounded(t *testing.T) {
 	}
 }
 
+func TestAnIdThatIsTakenIsNotUsedAgain(t *testing.T) {
+	db := openTemp(t)
+	ctx := t.Context()
+	ids := []string{"c1", "c1", "c1", "c2"}
+	newID := func() (string, error) {
+		id := ids[0]
+		ids = append(ids[1:], id) // round and round
+		return id, nil
+	}
+	checks := []saba.CheckDeclaration{{Name: "a"}, {Name: "b"}}
+	if err := db.CreateHost(ctx, saba.Host{ID: "h1", Org: "org1", Name: "h1", Status: saba.Working}, checks, newID); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, db, `SELECT count(*) FROM checks WHERE id = 'c1' AND name = 'a' OR id = 'c2' AND name = 'b'`); n != 2 {
+		t.Errorf("%d of two checks have ids of their own", n)
+	}
+	err := db.ReportChecks(ctx, "org1", []saba.CheckReport{{Host: "h1", Name: "c", Status: saba.CheckOK}}, newID)
+	if err == nil || !strings.Contains(err.Error(), "every new id is taken") {
+		t.Errorf("with no id left: %v, want an error that says so", err)
+	}
+}
+
 func TestGraphDefinitionsAreBounded(t *testing.T) {
 	db := openTemp(t)
 	ctx := t.Context()
