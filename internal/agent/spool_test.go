@@ -759,6 +759,58 @@ func TestSpoolKeepsWhatTheDiskDoesNotGive(t *testing.T) {
 	equal(t, "numbers", numbers(t, s), want)
 }
 
+// A kill may come between two writes, or before a file is deleted: what is known to be done stays so, and
+// what was written twice is there once.
+func TestSpoolReadsWhatAKillLeft(t *testing.T) {
+	record := func(payload []byte) []byte {
+		r := append(beginRecord(nil), payload...)
+		sealRecord(r)
+		return r
+	}
+	batches := func(ns ...int64) (records []byte) {
+		for _, n := range ns {
+			b := numbered(n)
+			b.seq = 1<<32 + uint64(n)
+			records = append(records, record(appendBatch(nil, b))...)
+		}
+		return records
+	}
+	header := appendSegmentHeader(nil, spoolKind, spoolVersion)
+	dir := t.TempDir()
+	for number, content := range map[uint64][]byte{
+		1: slices.Concat(header, batches(0, 1, 2, 3)),
+		2: slices.Concat(header, batches(3, 5), record(appendDone(nil, []span{{0, 1<<32 + 2}, {1<<32 + 5, 1<<32 + 5}}))),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, segmentName(number)), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, log := openTestSpool(t, dir, spoolOptions{Now: spoolClock(10)})
+	for range 3 {
+		equal(t, "numbers", numbers(t, s), []int64{3})
+		is(t, "waiting", s.waiting(), 7)
+		if strings.Contains(log.String(), "WARN") {
+			t.Errorf("log = %s", log)
+		}
+		s, log = reopened(t, s)
+	}
+	s.done(s.next(1, anyHost))
+	s, _ = reopened(t, s)
+	is(t, "files", strings.Join(fileNames(t, s.dir), " "), "lock")
+}
+
+// A usual minute, with a few batches, is posted without reading the disk.
+func TestSpoolReadsNothingBackInAUsualMinute(t *testing.T) {
+	s, _ := openTestSpool(t, t.TempDir(), spoolOptions{Now: spoolClock(10)})
+	for n := range int64(9) {
+		s.add(numbered(n))
+	}
+	equal(t, "numbers", numbers(t, s), upTo(9))
+	if s.readFile != nil {
+		t.Errorf("%s was read", s.readFile.Name())
+	}
+}
+
 // A testDisk makes files that fail as it says.
 type testDisk struct {
 	mu    sync.Mutex
@@ -891,8 +943,11 @@ func TestSpoolOutlivesAFullDisk(t *testing.T) {
 			if n := strings.Count(log.String(), "on disk again"); n != 1 {
 				t.Errorf("log = %s, want one line that it works again", log)
 			}
-			s, _ = reopened(t, s)
+			s, log = reopened(t, s)
 			equal(t, "numbers", numbers(t, s), upTo(41)[3:])
+			if strings.Contains(log.String(), "WARN") {
+				t.Errorf("log = %s, want no damage", log)
+			}
 			s, _ = reopened(t, s)
 			is(t, "waiting", s.waiting(), 38*7)
 		})
