@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,10 +45,34 @@ func define(ctx context.Context, o Options, plugins []*plugin) {
 	defer all.Wait()
 	told := openTold(idFolder(o.Config.Root), o.Log)
 	slots := make(chan struct{}, defineAtOnce)
-	for _, p := range plugins {
+	for _, p := range slices.Concat(plugins, ownDefinitions(o)) {
 		all.Go(func() { p.define(ctx, o, told, slots) })
 	}
 }
+
+// A defined Source has graphs that no server knows by itself.
+type defined interface{ Definitions() []saba.GraphDef }
+
+// ownDefinitions returns the sources that are defined, each as a plugin that is asked for its
+// definitions alone.
+func ownDefinitions(o Options) []*plugin {
+	var own []*plugin
+	for _, src := range o.Sources {
+		if d, ok := src.(defined); ok && len(d.Definitions()) > 0 {
+			// No section of a configuration file is called like this.
+			m := MetricPlugin{Name: "[" + src.Name() + "]", Command: Command{runner: definer{d}}}
+			m.Bundled = []string{src.Name()}
+			own = append(own, &plugin{MetricPlugin: m, log: o.Log.With("source", src.Name())})
+		}
+	}
+	return own
+}
+
+// A definer is the Runner of a source that is no plugin.
+type definer struct{ defined }
+
+// Values is never asked.
+func (definer) Values(context.Context) ([]saba.Value, error) { return nil, nil }
 
 // define looks after the definitions of one plugin: a post of its own, so that a definition
 // that the server refuses costs no other plugin's graphs.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -216,4 +217,23 @@ func TestBadDefinitionsSayLittle(t *testing.T) {
 	if _, _, err := p.askDefinitions(t.Context(), make(chan struct{}, 1)); err == nil || errors.Is(err, errNoDefinitions) {
 		t.Errorf("askDefinitions of bad JSON = %v", err)
 	}
+}
+
+// A drawnSource has a graph of its own.
+type drawnSource struct{ fakeSource }
+
+func (*drawnSource) Definitions() []saba.GraphDef {
+	return []saba.GraphDef{{Name: "custom.linux.uptime"}}
+}
+
+func TestGraphsOfTheAgentsOwnSourcesAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{Sources: []Source{&fakeSource{name: "plain"}, &drawnSource{fakeSource{name: "host"}}}}
+		o.Config.Root = t.TempDir()
+		server := &defsServer{}
+		defining(t, 3*time.Hour, o, server)
+		if want := []string{"custom.linux.uptime"}; !slices.Equal(server.taken, want) {
+			t.Errorf("sent %q, want %q, once", server.taken, want)
+		}
+	})
 }

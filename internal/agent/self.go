@@ -37,6 +37,9 @@ func newSelf(r *Recorder) *self { return &self{r: r, usage: cpuTimes} }
 // Name returns "agent".
 func (*self) Name() string { return "agent" }
 
+// Definitions says how the metrics are drawn.
+func (*self) Definitions() []saba.GraphDef { return selfGraphs() }
+
 // Collect returns the metrics; it is not called twice at a time.
 func (s *self) Collect(context.Context) ([]saba.Value, error) {
 	now := time.Now()
