@@ -38,6 +38,7 @@ func (c *call) release() {
 // and ErrInvalid; errEncoding says that the compression is not one we know, errBusy that there
 // was no room for it in time.
 func (c *call) read() ([]byte, error) {
+	c.w.Header().Set("Accept-Encoding", "gzip") // in requests: RFC 7694, section 3
 	if c.ContentLength > c.limit {
 		c.w.Header().Set("Connection", "close") // the rest is not worth reading
 		return nil, c.tooLarge()
@@ -54,7 +55,6 @@ func (c *call) read() ([]byte, error) {
 		// The limit is on what comes out: a small body may inflate to a thousand times its size.
 		r, length = io.LimitReader(zipped, c.limit+1), -1
 	default:
-		c.w.Header().Set("Accept-Encoding", "gzip") // RFC 7694, section 3
 		return nil, saba.Errorf(errEncoding, "the request body has Content-Encoding %q: send it plain or as gzip", clip(encoding))
 	}
 	first := int64(4 << 10)
