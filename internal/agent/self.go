@@ -50,7 +50,7 @@ func (s *self) Collect(context.Context) ([]saba.Value, error) {
 
 	values := append(runtimeValues(), selfValue("queue.points", float64(st.Queue.Points)), selfValue("queue_size.bytes", float64(st.Queue.Bytes)))
 	age := 0.0
-	if st.Queue.Points > 0 {
+	if st.Queue.Points > 0 && !st.Queue.Oldest.IsZero() {
 		age = max(0, now.Sub(st.Queue.Oldest).Seconds())
 	}
 	values = append(values, selfValue("queue_age.oldest", age))

@@ -502,7 +502,7 @@ type ServerState struct {
 type QueueStatus struct {
 	Points int       `json:"points"`
 	Bytes  int64     `json:"bytes"`           // on disk
-	Oldest time.Time `json:"oldest,omitzero"` // the minute of the oldest point
+	Oldest time.Time `json:"oldest,omitzero"` // the minute of the oldest point; zero when it is not known
 }
 
 // A SourceStatus says how one source fares. Counts are since the start.
@@ -583,7 +583,7 @@ func (s Status) problems() []string {
 		add("this machine's clock is %+.0f s off the server's", *c)
 	}
 	// A batch waits some seconds as a rule.
-	if q := s.Queue; q.Points > 0 && s.Now.Sub(q.Oldest) > 3*time.Minute {
+	if q := s.Queue; q.Points > 0 && !q.Oldest.IsZero() && s.Now.Sub(q.Oldest) > 3*time.Minute {
 		add("%d points wait for the server, the oldest for %s", q.Points, ago(q.Oldest, s.Now))
 	}
 	if s.Discarded > 0 && s.Now.Sub(s.LastDiscarded) < recentTrouble {
@@ -630,7 +630,10 @@ func (s Status) Write(w io.Writer) error {
 	row("clock", "%s", clock)
 	queue := "empty"
 	if q := s.Queue; q.Points > 0 {
-		queue = fmt.Sprintf("%d points, %d bytes, the oldest %s old", q.Points, q.Bytes, ago(q.Oldest, s.Now))
+		queue = fmt.Sprintf("%d points, %d bytes", q.Points, q.Bytes)
+		if !q.Oldest.IsZero() {
+			queue += fmt.Sprintf(", the oldest %s old", ago(q.Oldest, s.Now))
+		}
 	}
 	row("queue", "%s", queue)
 	row("points", "%d sent, %d refused, %d given up", s.Sent, s.Refused, s.Discarded)

@@ -238,6 +238,7 @@ func TestProblems(t *testing.T) {
 		"a clock that is off":        {func(s *Status) { s.Server.ClockAhead = &ahead }, []string{"this machine's clock is +3600 s off the server's"}},
 		"points of this minute":      {func(s *Status) { s.Queue = QueueStatus{Points: 5, Oldest: now.Add(-time.Minute)} }, []string{}},
 		"points that wait too long":  {func(s *Status) { s.Queue = QueueStatus{Points: 5, Oldest: now.Add(-90 * time.Minute)} }, []string{"5 points wait for the server, the oldest for 1h30m"}},
+		"points of an unknown age":   {func(s *Status) { s.Queue = QueueStatus{Points: 5} }, []string{}},
 		"points lost this hour":      {func(s *Status) { s.Discarded, s.LastDiscarded = 7, now.Add(-time.Minute) }, []string{"7 points were given up before the server took them"}},
 		"points lost long ago":       {func(s *Status) { s.Discarded, s.LastDiscarded = 7, now.Add(-2*time.Hour) }, []string{}},
 		"points refused this hour":   {func(s *Status) { s.Refused, s.LastRefused = 2, now }, []string{"the server refused 2 points"}},
