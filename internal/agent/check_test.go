@@ -441,6 +441,48 @@ func TestOneUnpostableReportBlocksNoOther(t *testing.T) {
 	}
 }
 
+func TestABadVerdictIsFoundWithoutTurningTheOrder(t *testing.T) {
+	api := &fakeReports{on: func(_ context.Context, reports []saba.CheckReport) error {
+		if slices.ContainsFunc(reports, func(r saba.CheckReport) bool { return r.Message == "bad" }) {
+			return apiError(400)
+		}
+		return nil
+	}}
+	var ws []queuedVerdict
+	for i := range int64(20) {
+		w := queuedVerdict{verdict: verdict{Check: "a", Status: saba.CheckOK, At: i}}
+		if i == 3 || i == 17 {
+			w.Message = "bad"
+		}
+		ws = append(ws, w)
+	}
+	a := reportAttempt{api: api, ctx: t.Context(), host: "host1"}
+	if err := a.halves(ws); err != nil {
+		t.Fatal(err)
+	}
+	var times []int64
+	for _, r := range api.taken("a") {
+		times = append(times, r.OccurredAt)
+	}
+	equal(t, "taken", times, []int64{0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19})
+	if len(a.taken) != 18 || len(a.guilty) != 2 || a.guilty[0].At != 3 || a.guilty[1].At != 17 {
+		t.Errorf("taken %d, guilty %+v; want 18, and the two", len(a.taken), a.guilty)
+	}
+}
+
+func TestTwoRunsOfOneSecondAreTwoReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCheckRig(t, CheckPlugin{Name: "ssh"})
+		for range 2 { // as with a restart between them
+			s := newChecks(r.o)
+			r.gives("ssh", 2-r.runs("ssh"), "")
+			s.checks[0].turn(t.Context())
+			s.flush(t.Context())
+		}
+		equal(t, "statuses", statuses(r.api.taken("ssh")), []saba.CheckStatus{"CRITICAL", "WARNING"})
+	})
+}
+
 func TestReportsWaitForAServer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err         error
@@ -632,6 +674,9 @@ func TestAServerThatRefusesEverythingCostsNothing(t *testing.T) {
 				t.Errorf("%d reports of %s, want its OK", n, p.Name)
 			}
 		}
+		if n := r.warnings(); n != 1 || strings.Contains(r.log.String(), "dropped") {
+			t.Errorf("%d warnings, want one that says that nothing was dropped:\n%s", n, r.log)
+		}
 	})
 }
 
@@ -728,6 +773,23 @@ func TestAStopPostsWhatIsGathered(t *testing.T) {
 		}
 		stop()
 		equal(t, "statuses", statuses(r.api.taken("ssh")), []saba.CheckStatus{"OK"})
+	})
+}
+
+func TestACheckThatTheAgentsStopEndsSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCheckRig(t, CheckPlugin{Name: "ssh", Action: &Command{Args: []string{"action"}}})
+		calls := recordActions(r)
+		r.o.Run = func(ctx context.Context, _ Command, _ []string) (Result, error) {
+			<-ctx.Done()
+			return Result{ExitCode: 143}, ctx.Err()
+		}
+		stop := r.start(t)
+		time.Sleep(2 * time.Minute)
+		stop()
+		if n := len(r.api.all()); n != 0 || len(*calls) != 0 || r.warnings() != 0 {
+			t.Errorf("%d posts and actions %q, want none; log:\n%s", n, *calls, r.log)
+		}
 	})
 }
 

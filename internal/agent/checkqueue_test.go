@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -91,6 +92,22 @@ func TestWhatIsTooManyGoesOldestFirst(t *testing.T) {
 	}
 }
 
+func TestWhatIsTooOldIsGivenUpAndTheCheckIsUnheard(t *testing.T) {
+	q, _ := openVerdicts(t.TempDir(), "a", "b")
+	q.add(at("a", saba.CheckCritical, -saba.MaxCheckLate), true)
+	q.add(at("b", saba.CheckCritical, -saba.MaxCheckLate), true)
+	q.add(at("b", saba.CheckOK, -saba.MaxCheckLate+1), true) // which servers still take
+	q.dropOld()
+	equal(t, "seconds", seconds(q), []int64{-saba.MaxCheckLate + 1})
+	if !q.isUnheard("a") || q.isUnheard("b") || q.dropped() != 2 {
+		t.Errorf("unheard: a %v, b %v; want a, whose newest verdict is gone, and not b", q.isUnheard("a"), q.isUnheard("b"))
+	}
+	q.add(at("a", saba.CheckOK, 0), true)
+	if q.isUnheard("a") {
+		t.Error("a is unheard with a verdict that waits")
+	}
+}
+
 func TestVerdictsSurviveAReopening(t *testing.T) {
 	dir := t.TempDir()
 	q, _ := openVerdicts(dir, "a", "b", "gone", "moved")
@@ -127,8 +144,8 @@ func TestVerdictsSurviveAReopening(t *testing.T) {
 	// The same name about another host is another check.
 	other, _ := openVerdicts(t.TempDir())
 	other = openCheckQueue(dir, []CheckPlugin{{Name: "a", CustomIdentifier: "db-1"}}, time.Now, other.log)
-	if n, _ := other.count(); n != 0 {
-		t.Errorf("%d verdicts wait for a check of another host", n)
+	if v, ok := other.last("a"); ok {
+		t.Errorf("a check of another host has the verdict %+v", v)
 	}
 }
 
@@ -257,6 +274,34 @@ func TestAFullDiskLosesNothingWhileTheProcessLives(t *testing.T) {
 	persisted(t, q)
 	again, _ := openVerdicts(file, "a")
 	equal(t, "seconds", seconds(again), []int64{1, 10, 11, 12})
+}
+
+func TestTheWriterTriesAgainByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "checks")
+		if err := os.WriteFile(dir, nil, 0o600); err != nil { // where the folder should be
+			t.Fatal(err)
+		}
+		q, _ := openVerdicts(dir, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			q.write(ctx)
+			close(done)
+		}()
+		q.add(at("a", saba.CheckCritical, 1), true)
+		synctest.Wait()
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(verdictDiskRetry)
+		synctest.Wait()
+		if again, _ := openVerdicts(dir, "a"); len(seconds(again)) != 1 {
+			t.Errorf("seconds on disk = %v, want one", seconds(again))
+		}
+		cancel()
+		<-done
+	})
 }
 
 func TestTheWriterEndsWithItsContext(t *testing.T) {

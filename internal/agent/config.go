@@ -121,19 +121,6 @@ type MetadataPlugin struct {
 	Interval time.Duration // from one run to the next: 10 minutes or more
 }
 
-// identifiers returns the custom identifiers of the other hosts that plugins report on, sorted.
-func (c Config) identifiers() []string {
-	all := map[string]bool{}
-	for _, p := range c.Metrics {
-		all[p.CustomIdentifier] = true
-	}
-	for _, p := range c.Checks {
-		all[p.CustomIdentifier] = true
-	}
-	delete(all, "")
-	return slices.Sorted(maps.Keys(all))
-}
-
 // ApplyEnvironment replaces what the environment says otherwise: SABA_API_KEY and SABA_API_BASE,
 // or, as other agents of the protocol name them, MACKEREL_APIKEY and MACKEREL_APIBASE. Of two
 // that are set, saba's own counts. A variable that is empty says nothing.

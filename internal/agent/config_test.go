@@ -127,7 +127,6 @@ func TestEveryKeyIsKnown(t *testing.T) {
 	if want := []MetadataPlugin{{Name: "facts", Command: Command{Args: []string{"facts"}}, Interval: 90 * time.Minute}}; !reflect.DeepEqual(c.Metadata, want) {
 		t.Errorf("metadata = %+v, want %+v", c.Metadata, want)
 	}
-	equal(t, "identifiers", c.identifiers(), []string{"db-1"})
 	if len(c.Metrics) != 2 || c.Metrics[0].Name != "array" || c.Metrics[1].Name != "queue" {
 		t.Fatalf("metric plugins = %+v, want array and queue", c.Metrics)
 	}

@@ -77,7 +77,8 @@ func runMetadata(ctx context.Context, o metadataOptions) {
 	for _, p := range o.Plugins {
 		log := o.Log.With("metadata", p.Name)
 		m := &metadata{MetadataPlugin: p, o: o, sent: sent, slots: slots, log: log,
-			runSay: announcer{log: log}, sendSay: announcer{log: log}, retry: backoff{least: metadataRetryLeast, most: metadataRetryMost}}
+			runSay: announcer{log: log}, sendSay: announcer{log: log},
+			retry: backoff{least: metadataRetryLeast, most: metadataRetryMost}, barred: backoff{least: refusedLeast, most: refusedMost}}
 		all.Go(func() { m.run(ctx) })
 	}
 	all.Wait()
@@ -93,6 +94,7 @@ type metadata struct {
 	runSay  announcer
 	sendSay announcer
 	retry   backoff
+	barred  backoff         // while a person must act
 	left    <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
 
 	document []byte // the newest; nil before the first
@@ -247,6 +249,7 @@ func (m *metadata) send(ctx context.Context) (again time.Time) {
 		return again
 	case err == nil:
 		m.retry.reset()
+		m.barred.reset()
 		m.sendSay.over("the server takes the metadata again")
 		if err := m.sent.set(id, m.Name, m.hash); err != nil {
 			m.log.Warn("it could not be kept that the server has the metadata: the next start sends it again", "error", err)
@@ -258,7 +261,7 @@ func (m *metadata) send(ctx context.Context) (again time.Time) {
 		return again
 	case errors.Is(err, saba.ErrUnauthorized) || errors.Is(err, saba.ErrForbidden) || errors.Is(err, saba.ErrNotFound):
 		m.sendSay.say(slog.LevelError, "person", "the server refuses the metadata, but not for what it is: it will be tried again now and then", "error", err)
-		return now.Add(max(m.retry.next(m.o.Random), refusedLeast))
+		return now.Add(m.barred.next(m.o.Random))
 	}
 	m.sendSay.say(slog.LevelWarn, "fails", "the metadata could not be sent: it is kept and sent later", "error", err)
 	return now.Add(max(m.retry.next(m.o.Random), min(client.RetryAfter(err), mostRetryAfter)))
