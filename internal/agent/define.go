@@ -184,7 +184,7 @@ func (p *plugin) askDefinitions(ctx context.Context, slots chan struct{}) (defs 
 		defs, err := p.bundledDefinitions(ctx)
 		return defs, "", err
 	}
-	r, err := p.start(ctx, "1")
+	r, _, err := p.start(ctx, "1")
 	if err != nil {
 		return nil, "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,9 @@ const (
 const (
 	maxOutput     = 1 << 20
 	maxKeptStderr = 64 << 10
+	// maxStderrEnd is what is kept of the end of a longer stderr besides: there a program that
+	// fails says why.
+	maxStderrEnd = 4 << 10
 )
 
 // The exit codes of commands that did not start, as shells give them.
@@ -58,12 +62,13 @@ const (
 
 // A Result is what a command left.
 type Result struct {
-	Stdout, Stderr []byte // the first maxOutput and maxKeptStderr bytes
-	Cut            bool   // there was more on stdout
-	Dropped        int64  // bytes of stdout beyond maxOutput
-	ExitCode       int    // its own; 128+n when signal n ended it; 125 to 127 when it did not start
-	Left           bool   // it left processes of its group behind, which were ended
-	Held           bool   // a process that it left behind outside of its group holds its output open
+	Stdout   []byte // the first maxOutput bytes
+	Stderr   []byte // the first maxKeptStderr bytes; when there was more, also "…" and the last maxStderrEnd
+	Cut      bool   // there was more on stdout
+	Dropped  int64  // bytes of stdout beyond maxOutput
+	ExitCode int    // its own; 128+n when signal n ended it; 125 to 127 when it did not start
+	Left     bool   // it left processes of its group behind, which were ended
+	Held     bool   // a process that it left behind outside of its group holds its output open
 	// Group is 0, or the process group in which something lives that SIGKILL did not end.
 	Group int
 }
@@ -159,7 +164,7 @@ type process struct {
 // startProcess starts cmd, whose outputs it sets.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, ended: make(chan struct{}), drained: make(chan struct{})}
-	p.stdout.most, p.stderr.most = maxOutput, maxKeptStderr
+	p.stdout.most, p.stderr.most, p.stderr.mostEnd = maxOutput, maxKeptStderr, maxStderrEnd
 	var theirs [2]*os.File
 	for i := range theirs {
 		r, w, err := os.Pipe()
@@ -393,9 +398,11 @@ func startCode(err error) int {
 // by doubling would cost the agent several times what is kept.
 type output struct {
 	most    int // bytes to keep
+	mostEnd int // and of the end of what follows
 	pieces  [][]byte
 	kept    int
-	dropped int64
+	dropped int64 // bytes after the first most
+	end     []byte
 }
 
 // readAll reads r to its end, or until it is closed. It never stops before: a full pipe would
@@ -420,6 +427,8 @@ func (o *output) readAll(r io.Reader) {
 		n, err := r.Read(into)
 		if o.kept == o.most {
 			o.dropped += int64(n)
+			o.end = append(o.end, into[max(0, n-o.mostEnd):n]...)
+			o.end = slices.Delete(o.end, 0, max(0, len(o.end)-o.mostEnd))
 		} else {
 			o.pieces[last] = o.pieces[last][:len(o.pieces[last])+n]
 			o.kept += n
@@ -432,8 +441,12 @@ func (o *output) readAll(r io.Reader) {
 
 // bytes returns what was kept.
 func (o *output) bytes() []byte {
-	if len(o.pieces) == 1 {
+	if len(o.pieces) == 1 && len(o.end) == 0 {
 		return o.pieces[0]
 	}
-	return bytes.Join(o.pieces, nil)
+	b := o.pieces
+	if len(o.end) > 0 {
+		b = append(b, []byte("…"), o.end)
+	}
+	return bytes.Join(b, nil)
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,8 +80,8 @@ func TestOutputIsBounded(t *testing.T) {
 		"a little more than fits": {"head -c 3000000 /dev/zero; echo end >&2", maxOutput, 4, 3000000 - maxOutput},
 		"as much as fits":         {"head -c 1048576 /dev/zero", maxOutput, 0, 0},
 		"100 MB on stdout":        {"head -c 100000000 /dev/zero", maxOutput, 0, 1e8 - maxOutput},
-		"100 MB on stderr":        {"echo 1; head -c 100000000 /dev/zero >&2", 2, maxKeptStderr, 0},
-		"100 MB on both":          {"head -c 100000000 /dev/zero & head -c 100000000 /dev/zero >&2; wait", maxOutput, maxKeptStderr, 1e8 - maxOutput},
+		"100 MB on stderr":        {"echo 1; head -c 100000000 /dev/zero >&2", 2, maxKeptStderr + len("…") + maxStderrEnd, 0},
+		"100 MB on both":          {"head -c 100000000 /dev/zero & head -c 100000000 /dev/zero >&2; wait", maxOutput, maxKeptStderr + len("…") + maxStderrEnd, 1e8 - maxOutput},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -96,6 +97,18 @@ func TestOutputIsBounded(t *testing.T) {
 				t.Errorf("it cost %d bytes of memory, want at most %d", cost, 5*maxOutput/2)
 			}
 		})
+	}
+}
+
+func TestTheEndOfALongStderrIsKept(t *testing.T) {
+	for name, text := range map[string]string{
+		"in large pieces": "(echo begin; head -c 300000 /dev/zero; echo; printf the-reason) >&2",
+		"in small ones":   "(echo begin; head -c 70000 /dev/zero; for i in 1 2 3 4 5; do head -c 1500 /dev/zero; sleep 0.01; done; printf the-; sleep 0.01; printf reason) >&2",
+	} {
+		r, err := runCommand(t.Context(), script(text), testEnviron)
+		if err != nil || !bytes.HasPrefix(r.Stderr, []byte("begin\n")) || !bytes.HasSuffix(r.Stderr, []byte("the-reason")) || len(r.Stderr) != maxKeptStderr+len("…")+maxStderrEnd {
+			t.Errorf("%s: %d bytes of stderr, %v, want its beginning and its end", name, len(r.Stderr), err)
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ type plugin struct {
 	environ []string
 	run     func(ctx context.Context, c Command, environ []string) (Result, error)
 	log     *slog.Logger
+	record  *Recorder // is told how runs ended; may be nil
 
 	mu   sync.Mutex
 	left <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
@@ -81,7 +82,7 @@ func newPlugins(o Options) []*plugin {
 	}
 	plugins := make([]*plugin, len(o.Config.Metrics))
 	for i, m := range o.Config.Metrics {
-		plugins[i] = &plugin{MetricPlugin: m, environ: o.Environ, run: run, log: o.Log.With("plugin", m.Name)}
+		plugins[i] = &plugin{MetricPlugin: m, environ: o.Environ, run: run, log: o.Log.With("plugin", m.Name), record: o.Record}
 	}
 	return plugins
 }
@@ -94,13 +95,14 @@ func (p *plugin) timeout() time.Duration {
 	return p.Command.Timeout
 }
 
-// start runs the command, unless an earlier run still hangs.
-func (p *plugin) start(ctx context.Context, meta string) (r Result, err error) {
+// start runs the command, unless an earlier run still hangs. ran says whether it did.
+func (p *plugin) start(ctx context.Context, meta string) (r Result, ran bool, err error) {
 	err = p.unlessItHangs(func() error {
+		ran = true
 		r, err = p.run(ctx, p.Command, append(slices.Clone(p.environ), metaVariable+"="+meta))
 		return err
 	})
-	return r, err
+	return r, ran, err
 }
 
 // unlessItHangs calls run, unless an earlier call hangs, and keeps track of one that does.
@@ -138,7 +140,11 @@ func (p *plugin) values(ctx context.Context, at int64) ([]reading, error) {
 		err = p.bundledValues(ctx, &g)
 	} else {
 		var r Result
-		r, err = p.start(ctx, "")
+		var ran bool
+		r, ran, err = p.start(ctx, "")
+		if ran && ctx.Err() == nil {
+			p.record.source(KindMetrics, p.Name).exited(r.ExitCode, r.Stderr)
+		}
 		stopped = r.Group != 0
 		p.read(r, err, &g)
 	}

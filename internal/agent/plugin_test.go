@@ -318,3 +318,22 @@ func TestAPluginThatIsStoppedRestsBetweenItsRuns(t *testing.T) {
 	turns(-25, -22)
 	equal(t, "minutes after the clock was set back", runs, []int64{-25, -24, -23})
 }
+
+func TestHowAPluginEndedIsRecorded(t *testing.T) {
+	o := Options{Log: slog.New(slog.DiscardHandler), Environ: testEnviron}
+	o.Record = NewRecorder(o.Log, "abc1234", time.Now())
+	o.Config.Metrics = []MetricPlugin{{Name: "x", Command: script("echo a 1 0; echo it is tired >&2; exit 3")}, {Name: "y", Command: Command{Args: []string{"/no/such/plugin"}}}}
+	for _, p := range newPlugins(o) {
+		_, _ = p.values(t.Context(), testMinute) // what is recorded counts here
+	}
+	got := map[string]SourceStatus{}
+	for _, s := range o.Record.Status(time.Now()).Sources {
+		got[s.Name] = s
+	}
+	if x := got["x"]; x.ExitCode == nil || *x.ExitCode != 3 || x.Stderr != "it is tired" {
+		t.Errorf("recorded %+v, want its exit status and stderr", x)
+	}
+	if y := got["y"]; y.ExitCode == nil || *y.ExitCode != exitNotFound {
+		t.Errorf("recorded %+v, want that it was not found", y)
+	}
+}
