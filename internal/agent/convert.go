@@ -160,6 +160,21 @@ func readConfig(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
+// SaysNothing says whether a configuration file holds no key at all: comments at the most. One
+// that does not exist says nothing, and one that cannot be parsed something.
+func SaysNothing(file string) (bool, error) {
+	b, err := readConfig(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var p unstable.Parser
+	p.Reset(b)
+	return !p.NextExpression() && p.Error() == nil, nil
+}
+
 // Settings are what a configuration file can be begun with; "" leaves out.
 type Settings struct {
 	APIKey     string

@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/saba-monitor/saba"
@@ -63,11 +60,13 @@ func runInit(_ context.Context, env *Env, args []string) error {
 // convertConfig makes out, or prints it, of another agent's file.
 func convertConfig(env *Env, from, out string, s agent.Settings) error {
 	if out != "-" {
-		// A file that somebody has made is not ours to replace.
-		if _, err := os.Lstat(out); err == nil {
-			return saba.Errorf(saba.ErrInvalid, "%s exists already: name another with --conf, or move it away", out)
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		// A file that somebody has made is not ours to replace; one of comments is a package's.
+		nothing, err := agent.SaysNothing(out)
+		if err != nil {
 			return err
+		}
+		if !nothing {
+			return saba.Errorf(saba.ErrInvalid, "%s exists already: name another with --conf, or move it away", out)
 		}
 	}
 	c, err := agent.ConvertFile(from)
