@@ -130,3 +130,46 @@ func TestABundledPluginCostsOnlyItself(t *testing.T) {
 		})
 	}
 }
+
+// A plugin that a new configuration leaves as it is keeps its counters, and what hangs of it
+// hangs on; a plugin that became another starts anew.
+func TestAChangeOfTheConfigurationLeavesOtherPluginsAlone(t *testing.T) {
+	runner := func(n float64) Runner {
+		return fakeRunner{collect: func(context.Context) ([]saba.Value, error) { return []saba.Value{{Name: "n", Value: n}}, nil }}
+	}
+	hung := make(chan struct{})
+	generation := func(n float64, hangs, same []string) []*plugin {
+		o := Options{Log: slog.New(slog.DiscardHandler)}
+		o.Config.Metrics = []MetricPlugin{{Name: "hangs", Command: Command{Args: hangs}}, {Name: "same", Bundled: same}}
+		o.run = func(context.Context, Command, []string) (Result, error) { return Result{}, &TimeoutError{Left: hung} }
+		if err := Bundle(&o.Config, func(string, []string) (Runner, error) { return runner(n), nil }); err != nil {
+			t.Fatal(err)
+		}
+		return newPlugins(o)
+	}
+	value := func(p *plugin) float64 {
+		v, err := p.values(t.Context(), testMinute)
+		if err != nil || len(v) != 1 {
+			t.Fatalf("values = %v, %v", v, err)
+		}
+		return v[0].Value
+	}
+	first := generation(1, []string{"x"}, []string{"fake", "-a"})
+	if _, err := first[0].values(t.Context(), testMinute); err == nil {
+		t.Fatal("it does not hang")
+	}
+	second := inherit(generation(2, []string{"x"}, []string{"fake", "-a"}), first)
+	if v := value(second[1]); v != 1 {
+		t.Errorf("the plugin that is the same was made anew: %v", v)
+	}
+	if _, err := second[0].values(t.Context(), testMinute); err == nil || !strings.Contains(err.Error(), "earlier run hangs") {
+		t.Errorf("the one that hangs was run again: %v", err)
+	}
+	third := inherit(generation(3, []string{"y"}, []string{"fake", "-b"}), second)
+	if v := value(third[1]); v != 3 {
+		t.Errorf("the plugin with other arguments is the old one: %v", v)
+	}
+	if _, err := third[0].values(t.Context(), testMinute); err == nil || strings.Contains(err.Error(), "earlier run hangs") {
+		t.Errorf("another command waits for the one that hangs: %v", err)
+	}
+}

@@ -197,11 +197,11 @@ func (p *plugin) askDefinitions(ctx context.Context, slots chan struct{}) (defs 
 
 // bundledDefinitions asks a plugin inside the agent.
 func (p *plugin) bundledDefinitions(ctx context.Context) ([]saba.GraphDef, error) {
-	if p.Command.runner == nil {
+	if p.runner == nil {
 		return nil, errNoDefinitions // the turns say why
 	}
 	a, err := runBundled(ctx, p.timeout(), func(context.Context) answer {
-		return answer{defs: p.Command.runner.Definitions()}
+		return answer{defs: p.runner.Definitions()}
 	})
 	return a.defs, err
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -65,10 +66,18 @@ type plugin struct {
 	log     *slog.Logger
 	record  *Recorder // is told how runs ended; may be nil
 
+	*pluginState
+}
+
+// A pluginState is what a plugin's runs leave for the next ones. It outlives a change of the
+// configuration that leaves the plugin as it is.
+type pluginState struct {
+	runner Runner // of a bundled plugin: it keeps counters; may be nil
+
 	mu   sync.Mutex
 	left <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
 
-	// Only the turns use these: one runs at a time.
+	turn      sync.Mutex    // held by a turn, for itself and what follows
 	slow      int           // runs in a row that had to be stopped
 	rest      time.Duration // after the last of them
 	restUntil int64         // Unix seconds, by the clock of the turns
@@ -82,7 +91,22 @@ func newPlugins(o Options) []*plugin {
 	}
 	plugins := make([]*plugin, len(o.Config.Metrics))
 	for i, m := range o.Config.Metrics {
-		plugins[i] = &plugin{MetricPlugin: m, environ: o.Environ, run: run, log: o.Log.With("plugin", m.Name), record: o.Record}
+		plugins[i] = &plugin{MetricPlugin: m, environ: o.Environ, run: run, log: o.Log.With("plugin", m.Name), record: o.Record, pluginState: &pluginState{runner: m.Command.runner}}
+	}
+	return plugins
+}
+
+// inherit lets plugins go on where those of the configuration before were, as far as they are
+// the same, and returns them.
+func inherit(plugins, before []*plugin) []*plugin {
+	for _, p := range plugins {
+		for _, old := range before {
+			was, is := old.Command, p.Command
+			was.runner, is.runner = nil, nil
+			if p.Name == old.Name && slices.Equal(p.Bundled, old.Bundled) && reflect.DeepEqual(was, is) {
+				p.pluginState = old.pluginState
+			}
+		}
 	}
 	return plugins
 }
@@ -129,6 +153,10 @@ func (p *plugin) unlessItHangs(run func() error) error {
 // values runs the plugin for the minute at (Unix seconds) and returns what it printed. Values
 // and an error may come together. The exit code does not matter: that of a pipeline says little.
 func (p *plugin) values(ctx context.Context, at int64) ([]reading, error) {
+	if !p.turn.TryLock() {
+		return nil, errors.New("is not run: an earlier run has not ended")
+	}
+	defer p.turn.Unlock()
 	// A clock that was set back ends the rest.
 	if at < p.restUntil && at >= p.restUntil-int64(p.rest/time.Second) {
 		return nil, fmt.Errorf("is not run for now: it had to be stopped %d times in a row; it is run again every %v", p.slow, p.rest)
@@ -196,13 +224,13 @@ func (p *plugin) read(r Result, err error, g *gatherer) {
 
 // bundledValues gathers what a plugin inside the agent brings.
 func (p *plugin) bundledValues(ctx context.Context, g *gatherer) error {
-	if p.Command.runner == nil {
+	if p.runner == nil {
 		return fmt.Errorf("is not run: this agent has no plugin %q in it", p.Bundled[0])
 	}
 	var a answer
 	err := p.unlessItHangs(func() (err error) {
 		a, err = runBundled(ctx, p.timeout(), func(ctx context.Context) (a answer) {
-			a.values, a.err = p.Command.runner.Values(ctx)
+			a.values, a.err = p.runner.Values(ctx)
 			return a
 		})
 		return err

@@ -211,7 +211,7 @@ func TestAShellScriptIsAPlugin(t *testing.T) {
 func TestAPluginThatHangsIsNotStartedAgain(t *testing.T) {
 	left := make(chan struct{})
 	runs := 0
-	p := &plugin{log: slog.New(slog.DiscardHandler), run: func(context.Context, Command, []string) (Result, error) {
+	p := &plugin{pluginState: &pluginState{}, log: slog.New(slog.DiscardHandler), run: func(context.Context, Command, []string) (Result, error) {
 		if runs++; runs == 1 {
 			return Result{}, &TimeoutError{After: time.Second, Left: left}
 		}
@@ -288,7 +288,7 @@ func TestAPluginCannotFloodTheLog(t *testing.T) {
 func TestAPluginThatIsStoppedRestsBetweenItsRuns(t *testing.T) {
 	hangs := true
 	var runs []int64
-	p := &plugin{log: slog.New(slog.DiscardHandler)}
+	p := &plugin{pluginState: &pluginState{}, log: slog.New(slog.DiscardHandler)}
 	minute := int64(0)
 	p.run = func(context.Context, Command, []string) (Result, error) {
 		runs = append(runs, minute)
