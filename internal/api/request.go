@@ -109,6 +109,11 @@ func (c *call) room(have, length int64) (int64, error) {
 		from = c.memory.small
 	}
 	if err := c.body.of(c.Context(), from, larger); err != nil {
+		if errors.Is(err, errBusy) {
+			// Most clients send all before they read, and would see a broken connection in place of
+			// the answer. That the rest cannot be read either is of no interest any more.
+			_, _ = io.CopyN(io.Discard, c.Body, c.limit)
+		}
 		return 0, err
 	}
 	return larger, nil
