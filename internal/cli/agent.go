@@ -307,7 +307,8 @@ func agentOptions(env *Env, c agent.Config, log *slog.Logger) (agent.Options, er
 	return agent.Options{
 		Config: c, Sources: []agent.Source{host}, Facts: host.Facts,
 		Environ: agent.PluginEnviron(env.Environ(), c), Revision: env.Revision,
-		Log: log, Random: rand.Float64, PostSpread: postSpread,
+		Machine: agent.MachineFingerprint(os.DirFS("/")),
+		Log:     log, Random: rand.Float64, PostSpread: postSpread,
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -63,10 +64,14 @@ var upCmd = cli.Command{
 // ownAgent returns the options of the agent that watches this machine and posts to this
 // process over the loopback, as an agent elsewhere would.
 func ownAgent(env *cli.Env, c agent.Config, log *slog.Logger) (agent.Options, error) {
+	log = log.With("part", "agent")
+	now := time.Now()
+	record := agent.NewRecorder(log, env.Revision, now)
+	record.Configured("", c, now)
 	api, err := client.New(client.Options{
 		Base: c.APIBase, Key: c.APIKey, UserAgent: agent.UserAgent(), Header: agent.Header(env.Revision),
 		// Without a proxy whatever the environment says: the server is this process.
-		HTTP: &http.Client{Timeout: client.DefaultTimeout, Transport: &http.Transport{}},
+		HTTP: &http.Client{Timeout: client.DefaultTimeout, Transport: record.Transport(&http.Transport{})},
 	})
 	if err != nil {
 		return agent.Options{}, err
@@ -75,7 +80,8 @@ func ownAgent(env *cli.Env, c agent.Config, log *slog.Logger) (agent.Options, er
 	return agent.Options{
 		Config: c, API: api, Sources: []agent.Source{host}, Facts: host.Facts,
 		Environ: agent.PluginEnviron(env.Environ(), c), Revision: env.Revision,
-		Log: log.With("part", "agent"), Random: mathrand.Float64,
+		Machine: agent.MachineFingerprint(os.DirFS("/")),
+		Log:     log, Random: mathrand.Float64, Record: record,
 	}, nil
 }
 

@@ -374,7 +374,7 @@ func (b *batch) lookUp() (map[place]stored, error) {
 		// A damaged block must not keep out all that is new. What is lost is that a late
 		// rewrite wins: the first value stays.
 		if b.db.mayMoan() {
-			b.db.log.Error("could not look for earlier samples of late points, so a rewrite may not win", "error", err)
+			b.db.log.Error("could not look for earlier samples of late points, so a rewrite may not win", "error", explainChunk(b.db.dir, err))
 		}
 	}
 	return places, nil

@@ -103,7 +103,7 @@ func (db *DB) Range(ctx context.Context, series []saba.Series, from, to int64) (
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read samples: %w", err)
+		return nil, explainChunk(db.dir, fmt.Errorf("read samples: %w", err))
 	}
 	return samples, nil
 }

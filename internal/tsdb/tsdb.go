@@ -108,7 +108,7 @@ func (db *DB) open(ctx context.Context) error {
 		if err := c.apply(); err != nil {
 			return err
 		}
-		db.log.Warn("cut an unfinished record off the end of a log: saba or the machine stopped while writing it; no acknowledged point is lost",
+		db.log.Warn("cut bytes that are no whole record off the end of a log: saba or the machine stopped while writing them",
 			"file", c.path, "bytes", c.size-c.keep)
 	}
 	marks, err := mendLatePoints(ctx, db.dir)
@@ -123,7 +123,7 @@ func (db *DB) open(ctx context.Context) error {
 		return fmt.Errorf("open the samples in %s: %w", db.dir, err)
 	}
 	if err := db.newest.rebuild(ctx, e.db); err != nil {
-		return errors.Join(fmt.Errorf("read the newest samples of %s: %w", db.dir, err), e.close())
+		return errors.Join(explainChunk(db.dir, fmt.Errorf("read the newest samples of %s: %w", db.dir, err)), e.close())
 	}
 	if at := e.newestTime(); at.After(db.now().Add(saba.MaxAhead)) {
 		db.log.Warn("the newest sample is in the future, so present ones may be refused as too old: was the clock ahead?", "newest", at)
