@@ -128,7 +128,7 @@ func TestAgentAtWork(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("the plugin is not among %+v", s.Sources)
 	}
-	if x := s.Sources[i]; x.Runs != 1 || x.LastPoints != 1 || x.Sent != 1 {
+	if x := s.Sources[i]; x.Runs != 1 || x.ExitCode == nil || *x.ExitCode != 3 || x.Stderr != "oops" || x.LastPoints != 1 || x.Sent != 1 {
 		t.Errorf("the plugin = %+v", x)
 	}
 	if s.Host.ID != "host1" || s.Host.State != agent.Registered || s.Server.LastStatus != 200 || s.Server.ClockAhead == nil || s.Config.File != conf {
