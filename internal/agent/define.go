@@ -60,9 +60,8 @@ func ownDefinitions(o Options) []*plugin {
 	for _, src := range o.Sources {
 		if d, ok := src.(defined); ok && len(d.Definitions()) > 0 {
 			// No section of a configuration file is called like this.
-			m := MetricPlugin{Name: "[" + src.Name() + "]", Command: Command{runner: definer{d}}}
-			m.Bundled = []string{src.Name()}
-			own = append(own, &plugin{MetricPlugin: m, log: o.Log.With("source", src.Name())})
+			m := MetricPlugin{Name: "[" + src.Name() + "]", Bundled: []string{src.Name()}}
+			own = append(own, &plugin{MetricPlugin: m, log: o.Log.With("source", src.Name()), pluginState: &pluginState{runner: definer{d}}})
 		}
 	}
 	return own
