@@ -19,6 +19,9 @@ const (
 	checksAtOnce     = 16
 	actionsAtOnce    = 16
 	firstCheckWithin = time.Minute
+	// maxVerdictAhead is how far the time of a check's newest verdict may be from now, in seconds,
+	// for the next to be put behind it. A clock that was off by more is not followed.
+	maxVerdictAhead = 2 * 60 * 60
 	// maxActionMessage bounds the message in an action's environment, in bytes: execve takes no
 	// string of 128 KiB (MAX_ARG_STRLEN in the kernel's binfmts.h).
 	maxActionMessage = 64 << 10
@@ -215,8 +218,10 @@ func (c *check) turn(ctx context.Context) {
 	before, known := c.all.queue.last(c.Name)
 	v := verdict{Check: c.Name, Identifier: c.CustomIdentifier, Status: status, Message: cutMessage(message),
 		At: start.Unix(), Notify: c.NotificationInterval, Attempts: c.MaxCheckAttempts}
-	if v.At == before.At {
-		v.At++ // a restart within the second: the server takes two of one time for one
+	if ahead := before.At - v.At; ahead >= 0 && ahead <= maxVerdictAhead {
+		// The clock was set back, or this is a restart within the second. The server goes by the
+		// times: of two that are the same it takes one, and an older one changes nothing.
+		v.At = before.At + 1
 	}
 	unheard := !c.reported || c.all.queue.isUnheard(c.Name)
 	switch report, urgent := reportable(before, known, v, c.PreventAutoClose, unheard); {

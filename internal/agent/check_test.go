@@ -483,6 +483,22 @@ func TestTwoRunsOfOneSecondAreTwoReports(t *testing.T) {
 	})
 }
 
+func TestAClockThatIsSetBackHidesNoRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now().Unix()
+		for ahead, want := range map[int64]int64{3600: now + 3601, -60: now, 7 * 24 * 3600: now} {
+			r := newCheckRig(t, CheckPlugin{Name: "ssh"})
+			s := newChecks(r.o)
+			s.queue.add(verdict{Check: "ssh", Status: saba.CheckCritical, At: now + ahead}, true)
+			s.checks[0].turn(t.Context())
+			s.flush(t.Context())
+			if got := r.api.taken("ssh"); len(got) != 2 || got[1].Status != saba.CheckOK || got[1].OccurredAt != want {
+				t.Errorf("after a verdict that is %d s ahead of the clock: %+v, want OK at %d", ahead, got, want)
+			}
+		}
+	})
+}
+
 func TestReportsWaitForAServer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err         error

@@ -105,6 +105,9 @@ func (s *checkSender) run(ctx context.Context) {
 func (s *checkSender) turn(ctx context.Context) (next time.Time) {
 	s.dropOld()
 	later := func(t time.Time) {
+		if t.IsZero() {
+			t = time.Now()
+		}
 		if next.IsZero() || t.Before(next) {
 			next = t
 		}
