@@ -1,9 +1,10 @@
 #!/bin/sh
-# run.sh: figures of the whole process: size of the binaries, start-up time, memory and CPU
-# of an idle `saba up`, bytes on disk. IDLE=SECONDS shortens the idle run (default 600).
+# run.sh: figures of whole processes: size of the binaries, start-up time, memory and CPU of an idle
+# `saba up`, bytes on disk; then what the agent costs (main.go). MINUTES=60 measures for an hour in
+# place of 3 minutes, IDLE=SECONDS is the idle run of `saba up` (default 60).
 set -eu
 cd "$(dirname "$0")/.."
-idle=${IDLE:-600}
+idle=${IDLE:-60}
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT INT TERM
@@ -48,17 +49,5 @@ row "CPU seconds an hour, at this pace" "$(awk -v a="$c0" -v b="$(cpu)" -v s="$i
 end
 row "data folder" "$(du -sk "$work/data" | awk '{printf "%.1f MiB", $1 / 1024}')"
 
-echo "## the agent alone, idle for ${AGENT_IDLE:=60} s"
-cat >"$work/agent.toml" <<TOML
-apikey = "bench-key-0123456789"
-apibase = "http://127.0.0.1:9" # nobody answers: the agent keeps what it has
-root = "$work/agent"
-TOML
-bin/saba-agent agent --conf "$work/agent.toml" >"$work/out" 2>&1 &
-pid=$!
-sleep "$AGENT_IDLE"
-row "resident memory" "$(field VmRSS)"
-row "CPU seconds an hour, at this pace" "$(awk -v b="$(cpu)" -v s="$AGENT_IDLE" 'BEGIN {printf "%.1f s", b / s * 3600}')"
-kill -INT "$pid"
-wait "$pid" || true
-pid=
+cd bench
+go run . -minutes "${MINUTES:-3}"
