@@ -14,6 +14,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -105,11 +107,11 @@ func Run(ctx context.Context, o Options) error {
 	sockets, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // it answers over the farewell too
 	var socket sync.WaitGroup
 	if o.Record != nil {
-		socket.Go(func() {
-			if err := o.Record.Serve(sockets, o.Config.Root); err != nil {
-				o.Log.Warn("saba agent status will not work", "error", err)
-			}
-		})
+		if l, err := listenStatus(ctx, filepath.Join(o.Config.Root, socketFile)); err != nil {
+			o.Log.Warn("saba agent status will not work", "error", err)
+		} else {
+			socket.Go(func() { o.Record.serve(sockets, l) })
+		}
 	}
 	o.Notify.Ready()
 	for {
@@ -133,7 +135,9 @@ type running struct {
 	ids   idFolder
 	queue keptQueue
 	hosts *hostIDs
-	flush func(ctx context.Context) // of the verdicts of checks that the last generation left
+	// plugins are those of the last generation, whose counters go on where the next one has the same.
+	plugins []*plugin
+	flush   func(ctx context.Context) // of the verdicts of checks that the last generation left
 }
 
 // generation runs the agent with one configuration, until ctx ends or another one comes. It returns
@@ -144,12 +148,17 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	plugins := newPlugins(o)
+	plugins := inherit(newPlugins(o), a.plugins)
+	a.plugins = plugins
 	sched := newSchedule(o, plugins, a.queue)
 	sched.counters = newCounters(o.Config.Root, o.Log)
 	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
+	seed := o.Machine
+	if seed == "" {
+		seed, _ = os.Hostname() // without either, checks and metadata begin as they would anywhere
+	}
 	checks := newChecks(checkOptions{
-		Checks: o.Config.Checks, Root: o.Config.Root, Seed: o.Machine, API: o.API, Hosts: a.hosts,
+		Checks: o.Config.Checks, Root: o.Config.Root, Seed: seed, API: o.API, Hosts: a.hosts,
 		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
 	})
 	a.flush = checks.flush
@@ -162,7 +171,7 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	parts.Go(func() { checks.run(ctx) })
 	parts.Go(func() {
 		runMetadata(ctx, metadataOptions{
-			Plugins: o.Config.Metadata, Root: o.Config.Root, Seed: o.Machine, API: o.API, Hosts: a.hosts,
+			Plugins: o.Config.Metadata, Root: o.Config.Root, Seed: seed, API: o.API, Hosts: a.hosts,
 			Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
 		})
 	})

@@ -70,6 +70,7 @@ type Config struct {
 	DisksIgnore       *regexp.Regexp
 	InterfacesIgnore  *regexp.Regexp
 	UseMountpoint     bool
+	Diagnostic        bool          // also send metrics of the agent itself
 	Linux             []string      // families of metrics besides the usual ones; empty is none
 	QueueBytes        int64         // of the disk, for values that wait for the server; 0 means DefaultQueueBytes
 	QueueAge          time.Duration // after which they are given up; 0 means DefaultQueueAge
@@ -317,7 +318,7 @@ var topKeys = []key{
 	config("https_proxy", asProxy, func(c *Config) *string { return &c.HTTPSProxy }),
 	config("cloud_platform", asPlatform, func(c *Config) *string { return &c.CloudPlatform }),
 	unused("pidfile", asString, "pidfile has no effect: this agent runs in the foreground under a service manager"),
-	unused("diagnostic", asBool, "diagnostic has no effect in this version"),
+	config("diagnostic", asBool, func(c *Config) *bool { return &c.Diagnostic }),
 	unused("conffile", asString, "conffile has no effect: the --conf flag names the file"),
 	{"include", func(l *loader, path []string, v any) error {
 		s, err := asString(v)

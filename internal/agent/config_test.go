@@ -137,8 +137,11 @@ func TestEveryKeyIsKnown(t *testing.T) {
 	if q.Command.User != "nobody" || q.Command.Timeout != 5*time.Second || q.CustomIdentifier != "db-1" || !q.UsePluginTime || q.Include.String() != "^a" || q.Exclude.String() != "b$" {
 		t.Errorf("queue = %+v", q)
 	}
+	if !c.Diagnostic {
+		t.Error("diagnostic = true is not taken")
+	}
 	notes := strings.Join(c.Notes, "\n")
-	for _, part := range []string{"pidfile", "diagnostic", "[connection]", "max_check_attempts counts as 1, not 3"} {
+	for _, part := range []string{"pidfile", "[connection]", "max_check_attempts counts as 1, not 3"} {
 		if !strings.Contains(notes, part) {
 			t.Errorf("notes have no %q:\n%s", part, notes)
 		}

@@ -80,8 +80,8 @@ func PluginEnviron(environ []string, c Config) []string {
 		case k == "PATH" && v != "":
 			path = before + ":" + v + ":" + after
 		case k == "PATH", k == "LANG", k == "LC_ALL":
-		// The agent's own key is no business of a plugin.
-		case k == "SABA_API_KEY":
+		// The agent's own key is no business of a plugin, nor is its service manager.
+		case k == "SABA_API_KEY", k == "MACKEREL_APIKEY", k == "NOTIFY_SOCKET", k == "WATCHDOG_USEC", k == "WATCHDOG_PID":
 		default:
 			out = append(out, kv)
 		}

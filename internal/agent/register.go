@@ -327,42 +327,49 @@ func (r *registrar) startStatus(ctx context.Context) error {
 	return r.o.API.SetHostStatus(ctx, r.id, want)
 }
 
-// resolveIdentifiers finds the hosts of other machines that plugins report on, by their custom
-// identifiers. Their values wait in the queue meanwhile. It returns when all are found, or
-// when ctx ends.
+// resolveIdentifiers finds the hosts of other machines that plugins and checks report on, by their
+// custom identifiers, and each hour again: such a host may be retired and registered anew. Their values
+// wait in the queue while they are not known. It returns when ctx ends.
 func resolveIdentifiers(ctx context.Context, o Options, hosts *hostIDs) {
-	missing := map[string]bool{}
+	wanted := map[string]bool{}
 	for _, m := range o.Config.Metrics {
-		if m.CustomIdentifier != "" {
-			missing[m.CustomIdentifier] = true
-		}
+		wanted[m.CustomIdentifier] = true
 	}
 	for _, c := range o.Config.Checks {
-		if c.CustomIdentifier != "" {
-			missing[c.CustomIdentifier] = true
-		}
+		wanted[c.CustomIdentifier] = true
+	}
+	delete(wanted, "") // this host
+	if len(wanted) == 0 {
+		return
 	}
 	say := announcer{log: o.Log}
 	retry := backoff{least: registerLeast, most: registerMost}
-	for len(missing) > 0 {
+	for {
 		var problem error
-		for identifier := range missing {
+		for identifier := range wanted {
 			found, err := o.API.Hosts(ctx, saba.HostFilter{CustomIdentifier: identifier})
 			switch {
 			case err != nil:
-				problem = err
+				problem = err // which says nothing about an id that is known
 			case len(found) == 0:
+				hosts.remove(identifier)
 				problem = saba.Errorf(saba.ErrNotFound, "no host has the custom identifier %q", identifier)
 			default:
 				hosts.set(identifier, found[0].ID)
-				delete(missing, identifier)
 			}
 		}
-		if ctx.Err() != nil || problem == nil {
+		wait := describeEvery
+		switch {
+		case ctx.Err() != nil:
 			return
+		case problem == nil:
+			retry.reset()
+			say.over("every custom_identifier of a plugin names a host")
+		default:
+			say.say(slog.LevelWarn, problem.Error(), "a custom_identifier of a plugin names no host yet: its values are kept", "error", problem)
+			wait = max(retry.next(o.Random), min(client.RetryAfter(problem), mostRetryAfter))
 		}
-		say.say(slog.LevelWarn, problem.Error(), "a plugin's custom_identifier names no host yet: its values are kept", "error", problem)
-		if !sleep(ctx, max(retry.next(o.Random), min(client.RetryAfter(problem), mostRetryAfter))) {
+		if !sleep(ctx, wait) {
 			return
 		}
 	}

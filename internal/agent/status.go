@@ -709,19 +709,10 @@ const (
 	maxStatus     = 32 << 20 // bytes: maxRecorded sources with all their texts
 )
 
-// Serve answers on a unix socket in the folder root until ctx ends: whoever connects is sent
-// the Status as one line of JSON. Only the agent's user and root can connect, for what plugins
-// write to stderr may hold secrets. The socket of an agent that has died is replaced; that of
-// one that lives is an error, as is a folder whose name is too long for a socket.
-func (r *Recorder) Serve(ctx context.Context, root string) error {
-	l, err := listenStatus(ctx, filepath.Join(root, socketFile))
-	if err != nil {
-		return err
-	}
-	return r.serve(ctx, l)
-}
-
-// listenStatus makes the socket.
+// listenStatus makes the socket on which an agent tells its Status: whoever connects is sent it as one
+// line of JSON. Only the agent's user and root can connect, for what plugins write to stderr
+// may hold secrets. The socket of an agent that has died is replaced; that of one that lives
+// is an error, as is a folder whose name is too long for a socket.
 func listenStatus(ctx context.Context, path string) (net.Listener, error) {
 	if err := clearSocket(ctx, path); err != nil {
 		return nil, err
@@ -750,7 +741,7 @@ func listenStatus(ctx context.Context, path string) (net.Listener, error) {
 }
 
 // serve answers on l until ctx ends, and closes it.
-func (r *Recorder) serve(ctx context.Context, l net.Listener) error {
+func (r *Recorder) serve(ctx context.Context, l net.Listener) {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	for {
@@ -759,7 +750,7 @@ func (r *Recorder) serve(ctx context.Context, l net.Listener) error {
 		case err == nil:
 			r.answer(c)
 		case ctx.Err() != nil, !sleep(ctx, time.Second): // out of file descriptors, say
-			return nil
+			return
 		}
 	}
 }

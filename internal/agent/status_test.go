@@ -307,17 +307,23 @@ func TestTransportNotesWhatServersSay(t *testing.T) {
 	c.CloseIdleConnections()
 }
 
-// serve starts the socket in root, and returns what ends it and gives its error.
-func serve(t *testing.T, r *Recorder, root string) (stop func() error) {
+// serve starts the socket in root, and returns what ends it and waits for that.
+func serve(t *testing.T, r *Recorder, root string) (stop func()) {
 	t.Helper()
 	l, err := listenStatus(t.Context(), filepath.Join(root, socketFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.serve(ctx, l) }()
-	return func() error { cancel(); return <-done }
+	done := make(chan struct{})
+	go func() {
+		r.serve(ctx, l)
+		close(done)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func TestSocketTellsTheStatus(t *testing.T) {
@@ -353,15 +359,13 @@ func TestSocketTellsTheStatus(t *testing.T) {
 	}
 
 	// A second agent does not take the socket away.
-	if err := newTestRecorder().Serve(t.Context(), root); err == nil || !strings.Contains(err.Error(), "another agent answers on "+path) {
+	if _, err := listenStatus(t.Context(), filepath.Join(root, socketFile)); err == nil || !strings.Contains(err.Error(), "another agent answers on "+path) {
 		t.Errorf("a second agent: %v, want an error that names the first", err)
 	}
 	if s, err := ReadStatus(t.Context(), root); err != nil || s.Host.ID != "host1" {
 		t.Errorf("afterwards: %+v, %v", s.Host, err)
 	}
-	if err := stop(); err != nil {
-		t.Errorf("Serve = %v", err)
-	}
+	stop()
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
 	}
@@ -379,21 +383,19 @@ func TestSocketOfADeadAgentIsReplacedAndAFileIsNot(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false) // as after kill -9
 	l.Close()
-	if err := serve(t, newTestRecorder(), root)(); err != nil {
-		t.Errorf("Serve = %v", err)
-	}
+	serve(t, newTestRecorder(), root)()
 
 	if err := os.WriteFile(path, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := newTestRecorder().Serve(t.Context(), root); err == nil || !strings.Contains(err.Error(), "is in its place: remove it") {
-		t.Errorf("Serve = %v, want an error about the file", err)
+	if _, err := listenStatus(t.Context(), filepath.Join(root, socketFile)); err == nil || !strings.Contains(err.Error(), "is in its place: remove it") {
+		t.Errorf("listenStatus = %v, want an error about the file", err)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
 		t.Errorf("the file = %q, %v: it was not ours to remove", b, err)
 	}
-	if err := newTestRecorder().Serve(t.Context(), filepath.Join(root, strings.Repeat("x", 120))); err == nil || !strings.Contains(err.Error(), "longer than a socket's may be") {
-		t.Errorf("Serve = %v, want an error about the length", err)
+	if _, err := listenStatus(t.Context(), filepath.Join(root, strings.Repeat("x", 120), socketFile)); err == nil || !strings.Contains(err.Error(), "longer than a socket's may be") {
+		t.Errorf("listenStatus = %v, want an error about the length", err)
 	}
 }
 

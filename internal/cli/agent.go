@@ -232,7 +232,7 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 			return o, err
 		}
 		o.API, o.Record, o.Notify, o.Reload = api, record, notify, reloads
-		if flags.diagnostic {
+		if flags.diagnostic || c.Diagnostic {
 			o.Sources = append(o.Sources, agent.NewSelf(record))
 		}
 		return o, nil
