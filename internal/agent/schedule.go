@@ -18,7 +18,7 @@ import (
 const (
 	// closeAfter is when a turn goes to the queue with what has come; later values follow in a
 	// batch of their own, under the same minute.
-	closeAfter = 10 * time.Second
+	closeAfter = 4 * time.Second
 	// sourceLimit is how long a source of host metrics may take before its context ends.
 	sourceLimit = 30 * time.Second
 	// A start has a short first interval, so that rates of counters are there at once: the
@@ -27,6 +27,8 @@ const (
 	// than a second says nothing about a rate.
 	firstInterval = 2 * time.Second
 	firstGap      = 2 * time.Second
+	// restLimit is how long a change of the configuration waits for sources that are at work.
+	restLimit = 10 * time.Second
 	// stragglers is how long the end of the agent waits for sources that ignore their context.
 	stragglers = 5 * time.Second
 )
@@ -140,9 +142,9 @@ func (s *schedule) run(ctx context.Context) {
 	}
 }
 
-// rest returns when no source is at work, or after closeAfter, or when ctx ends.
+// rest returns when no source is at work, or after restLimit, or when ctx ends.
 func (s *schedule) rest(ctx context.Context) {
-	for range int(closeAfter / (100 * time.Millisecond)) {
+	for range int(restLimit / (100 * time.Millisecond)) {
 		if !slices.ContainsFunc(s.sources, func(src *source) bool { return src.busy.Load() }) {
 			return
 		}
