@@ -32,7 +32,8 @@ test: ## Install what the tests need, then vet, staticcheck and all tests with -
 	$(GO) vet -race ./...
 	GOFLAGS="$$GOFLAGS -race" $$($(TOOL) -n staticcheck) ./...
 	GOOS=darwin $(GO) vet ./cmd/saba-agent ./internal/cli ./internal/agent ./internal/collect
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -timeout 15m -count=1 ./e2e # never from the cache, which does not see the binaries
 
 unit: ## All tests that need no browser, for every day.
 	$(GO) test $$($(GO) list ./... | grep -v /e2e)
