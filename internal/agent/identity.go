@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // An idFolder is the folder in which the agent keeps who it is.
@@ -25,6 +27,9 @@ const (
 	// identifierFile holds the newest custom identifier that the cloud gave: its metadata
 	// service may not answer the next time, and unknown is not the same as changed.
 	identifierFile = "custom-identifier"
+	// askedFile is there from before a registration until its id is kept, and holds the Unix second of the
+	// first try: when the answer was lost, or the agent was, the server may have made the host.
+	askedFile = "registering"
 )
 
 // openIDFolder makes root if it is missing and proves that it can be written: an id that
@@ -111,12 +116,34 @@ func (d idFolder) keep(id, machine string) error {
 func Forget(root string) error {
 	d := idFolder(root)
 	var errs []error
-	for _, name := range []string{copyFile, idFile} {
+	for _, name := range []string{askedFile, copyFile, idFile} {
 		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// asks notes at now that a registration begins. It returns when the first one began that has not ended
+// with an id; the zero time when there is none.
+func (d idFolder) asks(now time.Time) (before time.Time, err error) {
+	b, err := os.ReadFile(d.path(askedFile))
+	if err == nil {
+		if sec, err := strconv.ParseInt(string(b), 10, 64); err == nil {
+			return time.Unix(sec, 0), nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, err
+	}
+	return time.Time{}, d.write(askedFile, strconv.FormatInt(now.Unix(), 10))
+}
+
+// asked notes that no registration is under way.
+func (d idFolder) asked() error {
+	if err := os.Remove(d.path(askedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // errNoID means that a file is there and holds no id.

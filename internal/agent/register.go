@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,6 +187,9 @@ func (r *registrar) turn(ctx context.Context) error {
 			return &personError{fmt.Sprintf("the host's id %s could not be kept, so the next start would register a new host: %v", r.id, err)}
 		}
 		r.kept = true
+		if err := r.ids.asked(); err != nil {
+			r.o.Log.Debug("the note of the registration stays", "error", err) // an id that is known goes before it
+		}
 	}
 	if created {
 		r.seenHost = true
@@ -288,8 +292,50 @@ func (r *registrar) obtain(ctx context.Context, p client.HostParam) (id string, 
 	if !r.mayCreate {
 		return "", false, &personError{r.lost}
 	}
+	before, err := r.ids.asks(time.Now())
+	if err != nil {
+		return "", false, &personError{fmt.Sprintf("this machine is not registered, as its folder cannot keep the id: %v", err)}
+	}
+	if !before.IsZero() {
+		hosts, err := r.o.API.Hosts(ctx, saba.HostFilter{Name: p.Name})
+		if err != nil {
+			return "", false, err
+		}
+		for _, h := range hosts {
+			if madeByUs(h, p, before) {
+				return h.ID, false, nil
+			}
+		}
+	}
 	id, err = r.o.API.CreateHost(ctx, p)
 	return id, err == nil, err
+}
+
+// clocksApart is how far the clock of a server may be behind ours for its new host to be known as ours.
+const clocksApart = time.Hour
+
+// madeByUs says whether h is the host that a registration with p made whose answer did not come. The first
+// one was tried at since. Many machines have one name, but not one network card.
+func madeByUs(h saba.Host, p client.HostParam, since time.Time) bool {
+	if h.Name != p.Name || h.Retired() || h.CustomIdentifier != p.CustomIdentifier || h.CreatedAt < since.Add(-clocksApart).Unix() {
+		return false
+	}
+	cards := func(is []saba.Interface) map[string]bool {
+		macs := map[string]bool{}
+		for _, i := range is {
+			if i.MAC != "" {
+				macs[strings.ToLower(i.MAC)] = true
+			}
+		}
+		return macs
+	}
+	ours, its := cards(p.Interfaces), cards(h.Interfaces)
+	for mac := range ours {
+		if its[mac] {
+			return true
+		}
+	}
+	return len(ours) == 0 && len(its) == 0
 }
 
 // look asks the server about the host of the kept id, and stops the posts when it is not ours
