@@ -70,10 +70,26 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 	}
 	good := make([]saba.Point, 0, len(body)/bytesPerPoint+1)
 	host := ""
+	var mold mold
 	for {
 		if i >= len(body) || body[i] != '{' {
 			return points{}, false
 		}
+		if name, v, next, ok := mold.cast(body, i); ok {
+			if name, ok := pp.known(name); ok {
+				last := &good[len(good)-1]
+				good = append(good, saba.Point{Series: saba.Series{Host: host, Name: name}, Sample: saba.Sample{Time: last.Time, Value: v}})
+				switch body[next] {
+				case ',':
+					i = blanks(body, next+1)
+					continue
+				case ']':
+					return points{good: good}, blanks(body, next+1) == len(body)
+				}
+				return points{}, false
+			}
+		}
+		mold.begin = i
 		i = blanks(body, i+1)
 		var p saba.Point
 		for seen := 0; ; {
@@ -113,12 +129,15 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 				}
 			case memberName:
 				var b []byte
+				mold.name = i + 1
 				if b, i, ok = plainString(body, i); ok {
 					p.Name = pp.intern(b)
+					mold.behind = i - 1
 				}
 			case memberTime:
 				p.Time, i, ok = plainTime(body, i)
 			case memberValue:
+				mold.value = i
 				p.Value, i, ok = number(body, i)
 			}
 			if !ok {
@@ -134,6 +153,8 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 			if body[i] != '}' || seen != want {
 				return points{}, false
 			}
+			// The value came last and the name before it: the next point may be of the same mold.
+			mold.fits = member == memberValue && mold.name < mold.value
 			break
 		}
 		good = append(good, p)
@@ -149,6 +170,38 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 			return points{}, false
 		}
 	}
+}
+
+// A mold is what a point has besides its name and its value: the bytes before, between and behind
+// them. The points of a batch are usually all of one mold.
+type mold struct {
+	fits   bool // the last point that was read has its members in an order that makes a mold
+	begin  int  // of that point in the body
+	name   int  // of the bytes of its name
+	behind int  // behind those
+	value  int
+}
+
+// cast reads the point at index i of b if it differs from the mold in name and value alone, and ends as points
+// do. next is the index behind it: of a comma or a bracket. The bytes of name may be anything but a quote.
+func (m *mold) cast(b []byte, i int) (name []byte, v float64, next int, ok bool) {
+	if !m.fits {
+		return nil, 0, i, false
+	}
+	head, middle := b[m.begin:m.name], b[m.behind:m.value]
+	if len(b)-i < len(head) || string(b[i:i+len(head)]) != string(head) {
+		return nil, 0, i, false
+	}
+	start := i + len(head)
+	n := bytes.IndexByte(b[start:], '"')
+	if n < 0 || len(b)-start-n < len(middle) || string(b[start+n:start+n+len(middle)]) != string(middle) {
+		return nil, 0, i, false
+	}
+	v, next, ok = number(b, start+n+len(middle))
+	if !ok || next+1 >= len(b) || b[next] != '}' || b[next+1] != ',' && b[next+1] != ']' {
+		return nil, 0, i, false
+	}
+	return b[start : start+n], v, next + 1, true
 }
 
 // at says whether s stands in b at index i.
@@ -263,6 +316,16 @@ func number(b []byte, i int) (v float64, next int, ok bool) {
 func parseNumber(s string) (float64, bool) {
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// known returns b as a string if it is a string that intern made before: only then nothing in it can be
+// out of place.
+func (pp *pointParser) known(b []byte) (string, bool) {
+	if len(b) > saba.MaxMetricName {
+		return "", false
+	}
+	s := pp.names[maphash.Bytes(pp.seed, b)%uint64(len(pp.names))]
+	return s, s == string(b) && s != ""
 }
 
 // intern returns b as a string, the same one for the same bytes where it can.

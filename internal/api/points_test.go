@@ -126,6 +126,12 @@ func FuzzPointsFastEqualsSlow(f *testing.F) {
 		`[{"value":123456789012345678901234567890.5,"time":0,"name":"a","hostId":"x"}]`,
 		` [ { "hostId" : "h" , "name" : "a" , "time" : 1 , "value" : 0.1 } ] `,
 		`[{"name":"a","time":1,"value":1}]`, `null`, `[]`, `[{"hostId":"h","name":"a","time":1,"value":00}]`,
+		// Points of one mold, and of one that only looks like it.
+		`[{"hostId":"h","name":"a","time":1,"value":1},{"hostId":"h","name":"a","time":1,"value":2},{"hostId":"h","name":"h","time":1,"value":3e0}]`,
+		`[{"hostId":"h","name":"a","time":1,"value":1},{"hostId":"h","name":"a\\","time":1,"value":2}]`,
+		`[{"name":"a","hostId":"h","time":1,"value":1},{"name":"a","hostId":"h","time":1,"value":2,"value":3}]`,
+		`[{"hostId":"h","time":1,"value":1,"name":"a"},{"hostId":"h","time":1,"value":2,"name":"a"}]`,
+		`[{"name":"a","time":1,"value":1} , {"name":"a","time":1,"value":2}]`,
 		`[{"hostId":"h","name":"a","time":-1,"value":1}]`, `[{"hostId":"h"}]`, `[{"hostId":"h","name":"a","time":1,"value":1},]`,
 	} {
 		f.Add([]byte(s))
