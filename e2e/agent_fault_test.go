@@ -33,6 +33,7 @@ func answers(status int, body any, headers ...string) fault {
 // Whatever a server does to the posts of an agent, and however it does it: once it behaves, every value is there
 // once, and right, of one host.
 func TestTheAgentLosesNothingToAFault(t *testing.T) {
+	t.Parallel()
 	const page = "<html><body><h1>Bad things happen</h1></body></html>"
 	bad := pointID{name: "custom.numbered.m7"} // of every minute
 	begun := map[string]func(*testing.T){}

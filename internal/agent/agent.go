@@ -196,12 +196,15 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 func (a *running) farewell(ctx context.Context, o Options) {
 	ctx, cancel := context.WithTimeout(ctx, o.StopTimeout)
 	defer cancel()
+	// A server that hangs may not take the time which the disk needs to keep what it does not take.
+	sending, giveUp := context.WithTimeout(ctx, o.StopTimeout-o.StopTimeout/5)
+	defer giveUp()
 	var both sync.WaitGroup
-	both.Go(func() { newSender(o, a.queue, a.hosts).flush(ctx, !a.queue.durable) })
-	both.Go(func() { a.flush(ctx) })
+	both.Go(func() { newSender(o, a.queue, a.hosts).flush(sending, !a.queue.durable) })
+	both.Go(func() { a.flush(sending) })
 	both.Wait()
 	if id, ok := a.hosts.get(""); ok && o.Config.OnStop != "" {
-		if err := o.API.SetHostStatus(ctx, id, o.Config.OnStop); err != nil {
+		if err := o.API.SetHostStatus(sending, id, o.Config.OnStop); err != nil {
 			o.Log.Warn("the host's status at stop was not set", "status", o.Config.OnStop, "error", err)
 		}
 	}
