@@ -323,7 +323,7 @@ func (c *check) logRun(r Result, err error) {
 func runProblem(r Result, err error) string {
 	var problems []string
 	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {
-		problems = append(problems, "not even SIGKILL did not end it at its timeout")
+		problems = append(problems, "not even SIGKILL ended it at its timeout")
 	} else if ok {
 		problems = append(problems, "it was stopped at its timeout")
 	} else if err != nil {
