@@ -264,6 +264,9 @@ func BenchmarkOpen(b *testing.B) {
 			if _, err := inspect(b.Context(), dir); err != nil {
 				b.Fatal(err)
 			}
+			if _, err := inspectBlocks(b.Context(), dir); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	b.Run("all", func(b *testing.B) {

@@ -159,6 +159,9 @@ func syncDir(dir string) error {
 // database beside it needs room as well. Disks below 2.5 GiB keep a twentieth.
 const reserve = 128 << 20 // bytes
 
+// reserved returns how much must stay free on a disk of total bytes.
+func reserved(total uint64) uint64 { return min(reserve, total/20) }
+
 // space watches the room left on the disk of a folder.
 type space struct {
 	dir  string
@@ -171,7 +174,7 @@ func (s space) check() error {
 	if err != nil {
 		return fmt.Errorf("look for free space on the disk of %s: %w", s.dir, err)
 	}
-	if need := min(reserve, total/20); free < need {
+	if need := reserved(total); free < need {
 		return saba.Errorf(saba.ErrUnavailable, "the disk of %s is full: %d MiB are free and saba leaves %d MiB alone; make room, and points are accepted again", s.dir, free>>20, need>>20)
 	}
 	return nil

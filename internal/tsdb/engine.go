@@ -41,9 +41,10 @@ type engine struct {
 }
 
 // options are those that suit one sample a minute; the measurements are in docs/decisions.md.
-func options(retention time.Duration) *tsdb.Options {
+func options(retention time.Duration, maxBytes int64) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.RetentionDuration = retention.Milliseconds()
+	o.MaxBytes = maxBytes
 	o.MinBlockDuration = (2 * time.Hour).Milliseconds()
 	o.MaxBlockDuration = (744 * time.Hour).Milliseconds()
 	o.WALCompression = compression.Snappy
@@ -56,14 +57,17 @@ func options(retention time.Duration) *tsdb.Options {
 	return o
 }
 
-func openEngine(dir string, retention time.Duration, log *slog.Logger, outer prometheus.Registerer) (*engine, error) {
+func openEngine(dir string, retention time.Duration, maxBytes int64, log *slog.Logger, outer prometheus.Registerer) (*engine, error) {
 	e := &engine{dir: dir, reg: &registrations{outer: outer, wbl: prometheus.NewRegistry()}}
 	var err error
-	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, options(retention), nil); err != nil {
+	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, options(retention, maxBytes), nil); err != nil {
 		e.reg.unregister()
 		return nil, err
 	}
 	e.db.DisableCompactions() // until mayCompact
+	if outer != nil {
+		e.reg.MustRegister(gauges(dir)...)
+	}
 	if e.oldChunks, err = newestChunkFile(dir); err != nil {
 		return nil, errors.Join(err, e.close())
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -22,11 +23,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// damaged words every refusal to open damaged data. path is what is damaged; what says how, as a
-// clause; without says what is lost when path is moved away.
-func damaged(path, what, without string) error {
-	return fmt.Errorf("%s is damaged: %s; nothing was changed: restore the data folder from a backup, or move %s away to go on without %s", path, what, path, without)
+// A damage is why damaged data is not opened.
+type damage struct {
+	path    string // what is damaged
+	what    string // how, as a clause
+	without string // what is lost when path is set aside
 }
+
+// Error words every refusal to open damaged data.
+func (d *damage) Error() string {
+	return fmt.Sprintf("%s is damaged: %s; nothing was changed: restore the data folder from a backup, or let saba doctor --repair move it away to go on without %s", d.path, d.what, d.without)
+}
+
+func damaged(path, what, without string) error { return &damage{path, what, without} }
 
 // A cut is the unfinished end of a log that a crash left.
 type cut struct {
@@ -48,12 +57,9 @@ func (c cut) apply() (err error) {
 	return f.Sync()
 }
 
-// inspect reads what the engine would repair by deleting, or pass over, and changes nothing. It
-// returns the ends of logs that a crash cut short, and an error for any other damage.
-//
-// The logs and the indexes of the blocks are read whole, at the speed of the disk. Of the chunks of the
-// blocks it reads what the engine reads at its start: the heads of their files. A damaged
-// chunk of a block is found by the reader that meets it, and costs that reader an error.
+// inspect reads of the logs and the head what the engine would repair by deleting, and changes nothing. It
+// returns the ends of logs that a crash cut short, and an error for any other damage. The logs are read whole, at
+// the speed of the disk.
 func inspect(ctx context.Context, dir string) ([]cut, error) {
 	var cuts []cut
 	wal, err := inspectWAL(ctx, filepath.Join(dir, walFolder))
@@ -66,39 +72,28 @@ func inspect(ctx context.Context, dir string) ([]cut, error) {
 		return nil, err
 	}
 	cuts = append(cuts, wbl...)
-	if err := inspectHead(filepath.Join(dir, chunksFolder)); err != nil {
-		return nil, err
-	}
-	return cuts, inspectBlocks(ctx, dir)
+	return cuts, inspectHead(filepath.Join(dir, chunksFolder))
 }
 
 // inspectWAL inspects the log of all points and its checkpoint, which stands for the segments
 // that were deleted.
 func inspectWAL(ctx context.Context, dir string) ([]cut, error) {
-	files, err := os.ReadDir(dir)
+	newest, err := checkpoint(dir)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := segments(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	checkpoint := -1
-	for _, f := range files {
-		if after, ok := strings.CutPrefix(f.Name(), "checkpoint."); ok && f.IsDir() {
-			if n, err := strconv.Atoi(after); err == nil { // .tmp: one that was never finished
-				checkpoint = max(checkpoint, n)
-			}
-		}
-	}
-	ns, err := segments(dir)
-	if err != nil {
-		return nil, err
-	}
-	if len(ns) > 0 && ns[0] > checkpoint+1 {
+	if len(ns) > 0 && ns[0] > newest+1 {
 		return nil, damaged(dir, fmt.Sprintf("it begins with segment %08d, and no checkpoint stands for those before", ns[0]),
 			"the points of the last hours")
 	}
-	if checkpoint >= 0 {
-		if _, err := inspectLog(ctx, filepath.Join(dir, fmt.Sprintf("checkpoint.%08d", checkpoint)), false); err != nil {
+	if newest >= 0 {
+		if _, err := inspectLog(ctx, filepath.Join(dir, checkpointName(newest)), false); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +135,7 @@ func inspectLog(ctx context.Context, dir string, torn bool) ([]cut, error) {
 		path := segmentPath(dir, ns[i])
 		switch {
 		case s.fault == "":
-		case torn && i == last && (!s.more || s.hole) && (s.keep > 0 || s.begun):
+		case torn && i == last && s.torn():
 			return []cut{{path, s.keep, s.size}}, nil
 		default:
 			return nil, damaged(path, fmt.Sprintf("%s at byte %d of %d", s.fault, s.at, s.size), lost)
@@ -159,6 +154,9 @@ type segment struct {
 	hole  bool   // a block of the disk within the fault holds nothing but zeros: it was never written
 	begun bool   // the fault may be a record whose end is missing: it begins as one
 }
+
+// torn says whether the fault may be the end that a crash left unfinished.
+func (s segment) torn() bool { return (!s.more || s.hole) && (s.keep > 0 || s.begun) }
 
 // The format of a log is described in tsdb/docs/format/wal.md of Prometheus: pages of 32 KiB,
 // each filled with fragments of records and zeros after the last that fits.
@@ -349,53 +347,61 @@ func inspectHead(dir string) error {
 	return nil
 }
 
-// inspectBlocks opens and closes every block, and reads its index. One that is damaged is no harm when another one
+// A broken block cannot be opened, or read.
+type broken struct {
+	name string
+	err  error
+}
+
+// inspectBlocks opens and closes every block, and reads its index whole. It returns those that are damaged, and
+// changes nothing; the error is of the disk or of ctx. One that is damaged is no harm when another one
 // was made from it: a crash came between the making and the deletion.
-func inspectBlocks(ctx context.Context, dir string) error {
-	files, err := os.ReadDir(dir)
+//
+// Of the chunks it reads what the engine reads at its start: the heads of their files. A damaged
+// chunk is found by the reader that meets it, and costs that reader an error; or by Examine.
+func inspectBlocks(ctx context.Context, dir string) ([]broken, error) {
+	names, err := blocks(dir)
 	if err != nil {
-		return err
-	}
-	type broken struct {
-		name string
-		err  error
+		return nil, err
 	}
 	var damages []broken
 	replaced := map[string]bool{}
-	for _, f := range files {
+	for _, name := range names {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
-		if !f.IsDir() || !isBlock(f.Name()) {
-			continue
+		b, err := tsdb.OpenBlock(nil, filepath.Join(dir, name), nil, nil)
+		if outsideOfData(err) {
+			return nil, fmt.Errorf("block %s cannot be read: %w; nothing was changed: look at its permissions and at the disk", filepath.Join(dir, name), err)
 		}
-		b, err := tsdb.OpenBlock(nil, filepath.Join(dir, f.Name()), nil, nil)
 		if err != nil {
-			damages = append(damages, broken{f.Name(), err})
+			damages = append(damages, broken{name, err})
 			continue
 		}
 		if err := b.Close(); err != nil {
-			return fmt.Errorf("close %s: %w", filepath.Join(dir, f.Name()), err)
+			return nil, fmt.Errorf("close %s: %w", filepath.Join(dir, name), err)
 		}
-		found, err := inspectIndex(ctx, filepath.Join(dir, f.Name(), "index"))
+		found, err := inspectIndex(ctx, filepath.Join(dir, name, "index"))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if found != "" {
-			damages = append(damages, broken{f.Name(), errors.New("index: " + found)})
+			damages = append(damages, broken{name, errors.New("index: " + found)})
 			continue
 		}
 		for _, p := range b.Meta().Compaction.Parents {
 			replaced[p.ULID.String()] = true
 		}
 	}
-	for _, d := range damages {
-		// Without a meta.json the engine does not take it for a block, and passes over it.
-		if !replaced[d.name] {
-			return damaged(filepath.Join(dir, d.name), strings.ReplaceAll(d.err.Error(), "\n", ", "), "the points of its time")
-		}
-	}
-	return nil
+	// Without a meta.json the engine does not take it for a block, and passes over it.
+	return slices.DeleteFunc(damages, func(b broken) bool { return replaced[b.name] }), nil
+}
+
+// outsideOfData says whether err has its cause outside of the files' content, as a missing permission or a disk that fails: what
+// cannot be read now may be whole.
+func outsideOfData(err error) bool {
+	var no syscall.Errno
+	return errors.As(err, &no) && no != syscall.ENOENT && no != syscall.ENOTDIR && no != syscall.EISDIR && no != syscall.EINVAL
 }
 
 // wrongChunk finds in an error of the engine where the chunk of a block lies that could not be read, and the
@@ -420,8 +426,8 @@ func explainChunk(dir string, err error) error {
 	for _, f := range files {
 		block := filepath.Join(dir, f.Name())
 		if kept, ok := chunkSum(filepath.Join(block, name), int64(at)); isBlock(f.Name()) && ok && uint64(kept) == sum {
-			return fmt.Errorf("%s is damaged: the points at byte %d of %s cannot be read (%w); restore the data folder from a backup, or stop saba and move %s away to go on without the points of its time",
-				block, at, name, err, block)
+			return fmt.Errorf("%s is damaged: the points at byte %d of %s cannot be read (%w); restore the data folder from a backup, or stop saba and let saba doctor --repair move it away to go on without the points of its time",
+				block, at, name, err)
 		}
 	}
 	return err

@@ -21,6 +21,7 @@ const DefaultRetention = 460 * 24 * time.Hour
 type Options struct {
 	Dir        string                // created if it does not exist
 	Retention  time.Duration         // 0 means DefaultRetention. Whole blocks are deleted, so up to 31 days more stay
+	MaxBytes   int64                 // of all on disk; beyond, the oldest blocks are deleted before their time. 0 for no limit
 	Log        *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // gets the engine's own metrics (prometheus_tsdb_…); nil for none
 	Now        func() time.Time      // nil means time.Now
@@ -30,6 +31,7 @@ type Options struct {
 type DB struct {
 	dir       string
 	retention time.Duration
+	maxBytes  int64
 	log       *slog.Logger
 	outer     prometheus.Registerer
 	now       func() time.Time
@@ -58,11 +60,13 @@ type DB struct {
 
 // Open opens the samples in o.Dir. It fails with one sentence, having changed nothing, when
 // the folder is in use by another process (matching saba.ErrConflict), cannot be written, or
-// holds damaged data. A log that a crash cut short is repaired.
+// its logs are damaged. A log that a crash cut short is repaired. A damaged block is set aside (damage.go), so that
+// all others are served.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{
 		dir:       o.Dir,
 		retention: o.Retention,
+		maxBytes:  o.MaxBytes,
 		log:       o.Log,
 		outer:     o.Registerer,
 		now:       o.Now,
@@ -111,6 +115,9 @@ func (db *DB) open(ctx context.Context) error {
 		db.log.Warn("cut bytes that are no whole record off the end of a log: saba or the machine stopped while writing them",
 			"file", c.path, "bytes", c.size-c.keep)
 	}
+	if err := db.setAsideBlocks(ctx); err != nil {
+		return err
+	}
 	marks, err := mendLatePoints(ctx, db.dir)
 	if err != nil {
 		return fmt.Errorf("mend the log of late points: %w", err)
@@ -118,7 +125,7 @@ func (db *DB) open(ctx context.Context) error {
 	if marks > 0 {
 		db.log.Debug("took the marks out of the log of late points", "marks", marks)
 	}
-	e, err := openEngine(db.dir, db.retention, db.log, db.outer)
+	e, err := openEngine(db.dir, db.retention, db.maxBytes, db.log, db.outer)
 	if err != nil {
 		return fmt.Errorf("open the samples in %s: %w", db.dir, err)
 	}
