@@ -1,0 +1,61 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+)
+
+// Copy writes the database at path, as it is at one moment, to the new file to. The database may be in use,
+// by this process or another one: nobody waits for the copy.
+func Copy(ctx context.Context, path, to string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	if blank, err := lookAt(abs); err != nil {
+		return err
+	} else if blank {
+		return fmt.Errorf("database %s is missing or empty: there is nothing to copy", path)
+	}
+	pool, err := openPool(abs, 1, url.Values{"mode": {"ro"}})
+	if err != nil {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	// VACUUM INTO reads in one transaction and writes a whole database of its own, without a log.
+	_, err = pool.ExecContext(ctx, `VACUUM INTO ?`, to)
+	if err := errors.Join(err, pool.Close()); err != nil {
+		return fmt.Errorf("copy the database %s: %w", path, explain(err))
+	}
+	return nil
+}
+
+// Examine is a Check that takes its time: it also compares each index with its table. The database may be in use.
+// A missing or empty file passes, and is not filled.
+func Examine(ctx context.Context, path string) (filled bool, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false, fmt.Errorf("database %s: %w", path, err)
+	}
+	if blank, err := lookAt(abs); err != nil || blank {
+		return false, err
+	}
+	pool, err := openPool(abs, 1, url.Values{"mode": {"ro"}})
+	if err != nil {
+		return false, fmt.Errorf("database %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	if filled, err = check(ctx, pool, path); err != nil {
+		return filled, err
+	}
+	var finding string
+	if err := pool.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&finding); err != nil {
+		return filled, fmt.Errorf("check database %s: %w", path, err)
+	}
+	if finding != "ok" {
+		return filled, fmt.Errorf("database %s is damaged (%s): restore it from a backup", path, finding)
+	}
+	return filled, nil
+}
