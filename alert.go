@@ -1,0 +1,78 @@
+package saba
+
+// An Alert is a rule that fired for one target: a host, a series, or the rule itself. At most one alert of
+// a rule and a target is open at a time; a closed one never opens again.
+type Alert struct {
+	ID       string
+	Status   CheckStatus // OK when it is closed
+	Monitor  string      // id of the monitor, or of the check
+	Type     string      // a MonitorType, or "check"
+	Host     string      // id of the host it is about, "" when it is about none
+	Series   AlertSeries // what it is about, of a query monitor
+	Value    *float64    // the last judged; nil when there is none
+	Message  string
+	Reason   string // why a person closed it
+	Memo     string
+	OpenedAt int64 // Unix seconds
+	ClosedAt int64 // Unix seconds; 0 while it is open
+}
+
+// AlertCheck is the type of an alert of a check.
+const AlertCheck = "check"
+
+// An AlertSeries is the series that a query monitor's alert is about.
+type AlertSeries struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels"`
+}
+
+// Open says whether the alert is open.
+func (a *Alert) Open() bool { return a.ClosedAt == 0 }
+
+// An AlertTrigger says what moved an alert.
+type AlertTrigger string
+
+// The triggers of alerts.
+const (
+	TriggerMonitoring    AlertTrigger = "monitoring"
+	TriggerManual        AlertTrigger = "manual"
+	TriggerMonitorDelete AlertTrigger = "monitorDelete"
+	TriggerHostRetire    AlertTrigger = "hostRetire"
+	TriggerServiceDelete AlertTrigger = "serviceDelete"
+	TriggerRetraining    AlertTrigger = "anomalyDetectionManuallyRetraining"
+	TriggerServiceChange AlertTrigger = "externalMonitoringServiceChange"
+)
+
+// An AlertMove is one step in the life of an alert. A status of OK closes it.
+type AlertMove struct {
+	At      int64 // Unix seconds
+	Status  CheckStatus
+	Trigger AlertTrigger
+	Value   *float64     // the value that was judged; nil when there was none
+	Message string       // "" keeps the alert's
+	Reason  string       // of a person who closes it
+	Detail  *AlertDetail // of a check
+}
+
+// An AlertDetail is what a check said, as the log of its alert keeps it.
+type AlertDetail struct {
+	Message string `json:"message"`
+	Memo    string `json:"memo"`
+}
+
+// An AlertLog is a step that an alert has taken.
+type AlertLog struct {
+	ID      string
+	Monitor string // id of the rule; "" when it was deleted
+	AlertMove
+}
+
+// MaxAlertMemo is how many bytes the memo of an alert may have.
+const MaxAlertMemo = 80 << 10
+
+// An AlertPage selects alerts, newest first.
+type AlertPage struct {
+	Closed bool   // closed ones too
+	From   string // id of the alert at which it begins; "" means the newest
+	Limit  int
+}

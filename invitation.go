@@ -1,0 +1,41 @@
+package saba
+
+import "net/mail"
+
+// An Authority says what a person may do on the console.
+type Authority string
+
+// The authorities, from the most to the least.
+const (
+	Owner        Authority = "owner"
+	Manager      Authority = "manager"
+	Collaborator Authority = "collaborator"
+	Viewer       Authority = "viewer"
+)
+
+// A Member is a person as the others of the organization see them.
+type Member struct {
+	ID         string
+	ScreenName string
+	Email      string
+	Authority  Authority
+	JoinedAt   int64 // Unix seconds
+}
+
+// An Invitation is an account that somebody may have.
+type Invitation struct {
+	Email     string
+	Authority Authority
+	ExpiresAt int64 // Unix seconds
+}
+
+// InvitationLife is how long an invitation is good for, in seconds.
+const InvitationLife = 7 * 24 * 60 * 60
+
+// Check checks an invitation field by field. The error is a FieldError.
+func (i *Invitation) Check() error {
+	if a, err := mail.ParseAddress(i.Email); err != nil || a.Address != i.Email || len(i.Email) > MaxObjectName {
+		return Invalidf("email", "must be an e-mail address, not %q", short(i.Email))
+	}
+	return checkOneOf("authority", i.Authority, Manager, Collaborator, Viewer)
+}
