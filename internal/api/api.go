@@ -43,7 +43,7 @@ type Store interface {
 
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	CreateService(ctx context.Context, org string, s saba.Service) error
-	DeleteService(ctx context.Context, org, name string) (saba.Service, error)
+	DeleteService(ctx context.Context, org, name string, at int64) (saba.Service, error)
 	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
 	CreateRole(ctx context.Context, org, service string, r saba.Role) error
 	DeleteRole(ctx context.Context, org, service, role string) (saba.Role, error)
@@ -60,6 +60,8 @@ type Store interface {
 	PutMetadata(ctx context.Context, o saba.MetadataOwner, m saba.Metadata) error
 	DeleteMetadata(ctx context.Context, o saba.MetadataOwner, ns string) error
 	MetadataNamespaces(ctx context.Context, o saba.MetadataOwner) ([]string, error)
+
+	Objects
 }
 
 // Samples is what the API reads of the storage engine.
@@ -238,7 +240,10 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 	if err != nil {
 		return label, err
 	}
-	if err := principal.Authorize(route.permission); err != nil {
+	if err := route.authorize(principal); err != nil {
+		return label, err
+	}
+	if err := s.admit(r, principal.Org); err != nil {
 		return label, err
 	}
 	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory}

@@ -46,7 +46,6 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"GET", "//hosts", "", 404, "no "},
 		{"GET", "/hosts/x/../y", "", 404, "no "},
 		{"GET", "/hosts/" + id + "/metadata/", "", 404, "no "},
-		{"GET", "/alerts", "", 404, "no "},
 		{"PATCH", "/hosts", "", 405, "use POST, GET, HEAD"},
 		{"GET", "/tsdb", "", 405, "use POST"},
 

@@ -37,6 +37,7 @@ const (
 type rig struct {
 	testing.TB
 	url      string
+	file     string // of the database
 	store    *sqldb.DB
 	samples  *tsdb.DB
 	log      *lockedBuffer
@@ -69,14 +70,13 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	if _, err := r.store.EnsureOrg(ctx, saba.Org{ID: "org1", Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := sql.Open("sqlite", filepath.Join(dir, "saba.db")) // no method makes a second organization yet
-	if err != nil {
-		t.Fatal(err)
+	r.file = filepath.Join(dir, "saba.db")
+	for _, statement := range []string{
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', 'Second')`,
+		`INSERT INTO notification_groups (id, org, is_default, doc) VALUES ('org2', 'org2', 1, '{"id":"org2","default":true,"name":"Default","notificationLevel":"all"}')`,
+	} {
+		r.raw(statement) // no method makes a second organization yet
 	}
-	if _, err := raw.Exec(`INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', 'Second')`); err != nil {
-		t.Fatal(err)
-	}
-	r.check(raw.Close())
 	for _, k := range []saba.Key{
 		{ID: "kboth", Org: "org1", Hash: saba.HashSecret(keyBoth), Read: true, Write: true},
 		{ID: "kread", Org: "org1", Hash: saba.HashSecret(keyRead), Read: true},
@@ -99,6 +99,19 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Cleanup(srv.Close)
 	r.url = srv.URL
 	return r
+}
+
+// raw runs a statement on the database as another program would.
+func (r *rig) raw(statement string, args ...any) {
+	r.Helper()
+	db, err := sql.Open("sqlite", r.file)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if _, err := db.Exec(statement, args...); err != nil {
+		r.Fatal(err)
+	}
+	r.check(db.Close())
 }
 
 func (r *rig) check(err error) {

@@ -81,7 +81,7 @@ func (s *server) serviceCreate(w http.ResponseWriter, c *call) error {
 }
 
 func (s *server) serviceDelete(w http.ResponseWriter, c *call) error {
-	service, err := s.store.DeleteService(c.Context(), c.org, c.PathValue("service"))
+	service, err := s.store.DeleteService(c.Context(), c.org, c.PathValue("service"), s.now().Unix())
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func scanCheck(row scanner) (c saba.Check, err error) {
 
 // declareChecks makes the checks of a host those that are listed: missing ones are made under
 // ids from newID, others get the memo, and those that are not listed are deleted with their
-// reports. Of two of one name the last counts.
+// reports, unless they have an open alert. Of two of one name the last counts.
 func declareChecks(ctx context.Context, tx *sql.Tx, org, host string, checks []saba.CheckDeclaration, newID func() (string, error)) error {
 	known, err := list(ctx, tx, func(row scanner) (c saba.Check, err error) {
 		err = row.Scan(&c.ID, &c.Name, &c.Memo)
@@ -66,7 +66,8 @@ func declareChecks(ctx context.Context, tx *sql.Tx, org, host string, checks []s
 		delete(wanted, k.Name)
 		switch {
 		case !keep:
-			_, err = tx.ExecContext(ctx, `DELETE FROM checks WHERE id = ?`, k.ID)
+			_, err = tx.ExecContext(ctx, `DELETE FROM checks WHERE id = ? AND NOT EXISTS
+				(SELECT 1 FROM alerts WHERE alerts.org = ? AND alerts.monitor = checks.id AND alerts.closed_at = 0)`, k.ID, org)
 		case memo != k.Memo:
 			_, err = tx.ExecContext(ctx, `UPDATE checks SET memo = ? WHERE id = ?`, memo, k.ID)
 		}

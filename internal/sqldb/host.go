@@ -238,7 +238,7 @@ func (db *DB) SetHostRoles(ctx context.Context, org, id string, roles []saba.Rol
 }
 
 // RetireHosts retires all hosts with the given ids at a time in Unix seconds, above 0. If one is
-// unknown, none is changed. A host that is retired already keeps the time at which it was.
+// unknown, none is changed. Their alerts close. A host that is retired already keeps the time at which it was.
 func (db *DB) RetireHosts(ctx context.Context, org string, ids []string, at int64) error {
 	return db.change(ctx, "retire hosts", func(tx *sql.Tx) error {
 		for _, id := range ids {
@@ -246,6 +246,10 @@ func (db *DB) RetireHosts(ctx context.Context, org string, ids []string, at int6
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET retired_at = ? WHERE id = ? AND retired_at = 0`, at, id); err != nil {
+				return err
+			}
+			move := saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerHostRetire}
+			if err := closeAlerts(ctx, tx, move, `org = ? AND host = ?`, org, id); err != nil {
 				return err
 			}
 		}

@@ -23,10 +23,24 @@ func (db *DB) EnsureOrg(ctx context.Context, o saba.Org) (first saba.Org, err er
 			return err
 		}
 		first = o
-		_, err = tx.ExecContext(ctx, `INSERT INTO orgs (`+orgColumns+`) VALUES (?, ?, ?)`, o.ID, o.Name, o.DisplayName)
-		return err
+		if _, err = tx.ExecContext(ctx, `INSERT INTO orgs (`+orgColumns+`) VALUES (?, ?, ?)`, o.ID, o.Name, o.DisplayName); err != nil {
+			return err
+		}
+		return furnish(ctx, tx, o.ID)
 	})
 	return first, err
+}
+
+// furnish gives a new organization what each has from the start, under the organization's own id: a
+// default notification group, and a monitor that says when a host is gone.
+func furnish(ctx context.Context, tx *sql.Tx, org string) error {
+	group := saba.NotificationGroup{ID: org, Default: true, Name: saba.DefaultGroupName, Level: saba.NotifyAll}
+	if err := groups.insert(ctx, tx, org, org, group, "is_default", 1); err != nil {
+		return err
+	}
+	m := saba.Monitor{ID: org, Type: saba.MonitorConnectivity}
+	m.Default()
+	return monitors.insert(ctx, tx, org, org, m, "")
 }
 
 // Org returns the organization with an id.

@@ -44,14 +44,18 @@ func (db *DB) CreateService(ctx context.Context, org string, s saba.Service) err
 	})
 }
 
-// DeleteService deletes a service with its roles, their assignment to hosts, and the metadata of
-// all of them, and returns it as it was. Its samples stay.
-func (db *DB) DeleteService(ctx context.Context, org, name string) (s saba.Service, err error) {
+// DeleteService deletes a service with its roles, their assignment to hosts, the metadata of all of
+// them, its graph annotations and the monitors of its metrics, whose alerts close at a time in Unix
+// seconds, and returns it as it was. Its samples stay.
+func (db *DB) DeleteService(ctx context.Context, org, name string, at int64) (s saba.Service, err error) {
 	err = db.change(ctx, "delete a service", func(tx *sql.Tx) error {
 		if s, err = readService(ctx, tx, org, name); err != nil {
 			return err
 		}
 		if s.Roles, err = list(ctx, tx, scanString, `SELECT name FROM roles WHERE org = ? AND service = ? ORDER BY name`, org, name); err != nil {
+			return err
+		}
+		if err := forgetService(ctx, tx, org, name, at); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM services WHERE org = ? AND name = ?`, org, name) // the rest follows by foreign keys

@@ -23,7 +23,9 @@ func TestContract(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	raw(t, empty, `INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`) // no method makes a second one yet
+	raw(t, empty, `INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`, // no method makes a second one yet
+		`INSERT INTO notification_groups (id, org, is_default, doc) VALUES ('org2', 'org2', 1, '{"id":"org2","default":true,"name":"Default","notificationLevel":"all"}')`)
+	storetest.TestObjects(t, func(t *testing.T) storetest.ObjectRecords { return open(t, copyOf(t, empty)) })
 	storetest.TestRecords(t, func(t *testing.T) storetest.Records { return open(t, copyOf(t, empty)) })
 }
 

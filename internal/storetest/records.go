@@ -30,7 +30,7 @@ type Records interface {
 
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	CreateService(ctx context.Context, org string, s saba.Service) error
-	DeleteService(ctx context.Context, org, name string) (saba.Service, error)
+	DeleteService(ctx context.Context, org, name string, at int64) (saba.Service, error)
 	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
 	CreateRole(ctx context.Context, org, service string, r saba.Role) error
 	DeleteRole(ctx context.Context, org, service, role string) (saba.Role, error)
@@ -627,7 +627,7 @@ func testDeleteService(r records) {
 	r.ok(r.db.PutMetadata(r.ctx, service, doc))
 	r.ok(r.db.PutMetadata(r.ctx, roleOwner, doc))
 
-	s, err := r.db.DeleteService(r.ctx, org1, "shop")
+	s, err := r.db.DeleteService(r.ctx, org1, "shop", noon)
 	r.ok(err)
 	r.same("the service as it was", s, saba.Service{Name: "shop", Roles: []string{"db", "web"}})
 	r.same("services", r.services(org1), []saba.Service{{Name: "blog", Roles: []string{"web"}}})
@@ -641,7 +641,7 @@ func testDeleteService(r records) {
 		_, err := r.db.Metadata(r.ctx, o, "ns")
 		r.is(err, saba.ErrNotFound, `"ns"`)
 	}
-	_, err = r.db.DeleteService(r.ctx, org1, "none")
+	_, err = r.db.DeleteService(r.ctx, org1, "none", noon)
 	r.is(err, saba.ErrNotFound, `"none"`)
 }
 
@@ -1148,7 +1148,7 @@ func testForeign(r records) {
 		"set a status":              func() error { return r.db.SetHostStatus(ctx, org2, []string{"h1"}, saba.Poweroff) },
 		"set roles":                 func() error { return r.db.SetHostRoles(ctx, org2, "h1", nil) },
 		"retire a host":             func() error { return r.db.RetireHosts(ctx, org2, []string{"h1"}, noon) },
-		"delete a service":          func() error { _, err := r.db.DeleteService(ctx, org2, "shop"); return err },
+		"delete a service":          func() error { _, err := r.db.DeleteService(ctx, org2, "shop", noon); return err },
 		"list roles":                func() error { _, err := r.db.Roles(ctx, org2, "shop"); return err },
 		"create a role":             func() error { return r.db.CreateRole(ctx, org2, "shop", saba.Role{Name: "new"}) },
 		"delete a role":             func() error { _, err := r.db.DeleteRole(ctx, org2, "shop", "web"); return err },

@@ -1,0 +1,160 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/saba-monitor/saba"
+)
+
+// alertOut is an alert as clients read it.
+type alertOut struct {
+	ID        string            `json:"id"`
+	Status    saba.CheckStatus  `json:"status"`
+	MonitorID string            `json:"monitorId"`
+	Type      string            `json:"type"`
+	HostID    string            `json:"hostId,omitempty"`
+	Series    *saba.AlertSeries `json:"series,omitempty"`
+	Value     *float64          `json:"value,omitempty"`
+	Message   string            `json:"message,omitempty"`
+	Reason    string            `json:"reason,omitempty"`
+	Memo      string            `json:"memo,omitempty"`
+	OpenedAt  int64             `json:"openedAt"`
+	ClosedAt  int64             `json:"closedAt,omitempty"`
+}
+
+func newAlertOut(a saba.Alert) alertOut {
+	out := alertOut{a.ID, a.Status, a.Monitor, a.Type, a.Host, nil, a.Value, a.Message, a.Reason, a.Memo, a.OpenedAt, a.ClosedAt}
+	if a.Type == string(saba.MonitorQuery) {
+		out.Series = &saba.AlertSeries{Name: a.Series.Name, Labels: a.Series.Labels}
+		if out.Series.Labels == nil {
+			out.Series.Labels = map[string]string{}
+		}
+	}
+	return out
+}
+
+type alertListOut struct {
+	Alerts []alertOut `json:"alerts"`
+	NextID string     `json:"nextId,omitempty"` // where the next page begins
+}
+
+func (s *server) alertList(w http.ResponseWriter, c *call) error {
+	from, limit, err := c.page()
+	if err != nil {
+		return err
+	}
+	page := saba.AlertPage{Closed: c.URL.Query().Get("withClosed") == "true", From: from, Limit: limit + 1}
+	alerts, err := s.store.Alerts(c.Context(), c.org, page)
+	if err != nil {
+		return err
+	}
+	out := alertListOut{Alerts: []alertOut{}}
+	for i, a := range alerts {
+		if i == limit {
+			out.NextID = a.ID
+			break
+		}
+		out.Alerts = append(out.Alerts, newAlertOut(a))
+	}
+	return s.json(w, c, out)
+}
+
+func (s *server) alertShow(w http.ResponseWriter, c *call) error {
+	a, err := s.store.Alert(c.Context(), c.org, c.PathValue("alert"))
+	return shown(s, w, c, a, err, newAlertOut)
+}
+
+type alertMemo struct {
+	ID   string `json:"id"`
+	Memo string `json:"memo"`
+}
+
+type alertMemoIn struct {
+	Memo string `json:"memo"` // clients leave it out when it is empty
+}
+
+func (s *server) alertUpdate(w http.ResponseWriter, c *call) error {
+	var in alertMemoIn
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if len(in.Memo) > saba.MaxAlertMemo {
+		return saba.Errorf(saba.ErrTooLarge, "memo must be %s or less, not %d bytes", size(saba.MaxAlertMemo), len(in.Memo))
+	}
+	id := c.PathValue("alert")
+	if err := s.store.SetAlertMemo(c.Context(), c.org, id, in.Memo); err != nil {
+		return err
+	}
+	return s.json(w, c, alertMemo{id, in.Memo})
+}
+
+type alertCloseIn struct {
+	Reason *string `json:"reason"`
+}
+
+// alertClose closes an alert by hand; one that is closed already stays as it is.
+func (s *server) alertClose(w http.ResponseWriter, c *call) error {
+	var in alertCloseIn
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if in.Reason == nil {
+		return saba.Invalidf("reason", "is required, and may be empty")
+	}
+	if n := utf8.RuneCountInString(*in.Reason); n > maxMemo {
+		return saba.Invalidf("reason", "must be %d characters or fewer, not %d", maxMemo, n)
+	}
+	a, err := s.store.MoveAlert(c.Context(), c.org, c.PathValue("alert"), saba.AlertMove{
+		At: s.now().Unix(), Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: cut(*in.Reason, maxMemo),
+	})
+	return shown(s, w, c, a, err, newAlertOut)
+}
+
+type alertLogOut struct {
+	ID           string            `json:"id"`
+	CreatedAt    int64             `json:"createdAt"`
+	Status       saba.CheckStatus  `json:"status"`
+	Trigger      saba.AlertTrigger `json:"trigger"`
+	MonitorID    *string           `json:"monitorId"`    // null when the rule is gone
+	TargetValue  *float64          `json:"targetValue"`  // null when there was none
+	StatusDetail *statusDetailOut  `json:"statusDetail"` // null but for checks
+}
+
+type statusDetailOut struct {
+	Type   string           `json:"type"`
+	Detail saba.AlertDetail `json:"detail"`
+}
+
+type alertLogListOut struct {
+	Logs   []alertLogOut `json:"logs"`
+	NextID string        `json:"nextId,omitempty"` // where the next page begins
+}
+
+func (s *server) alertLogs(w http.ResponseWriter, c *call) error {
+	from, limit, err := c.page()
+	if err != nil {
+		return err
+	}
+	logs, err := s.store.AlertLogs(c.Context(), c.org, c.PathValue("alert"), from, limit+1)
+	if err != nil {
+		return fmt.Errorf("list the log of an alert: %w", err)
+	}
+	out := alertLogListOut{Logs: []alertLogOut{}}
+	for i, l := range logs {
+		if i == limit {
+			out.NextID = l.ID
+			break
+		}
+		entry := alertLogOut{ID: l.ID, CreatedAt: l.At, Status: l.Status, Trigger: l.Trigger, TargetValue: l.Value}
+		if l.Monitor != "" {
+			entry.MonitorID = &l.Monitor
+		}
+		if l.Detail != nil {
+			entry.StatusDetail = &statusDetailOut{saba.AlertCheck, *l.Detail}
+		}
+		out.Logs = append(out.Logs, entry)
+	}
+	return s.json(w, c, out)
+}

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/saba-monitor/saba"
+)
+
+// Objects is what the API asks of the database about what people set up. An update replaces a record by
+// what change makes of it, in one step.
+type Objects interface {
+	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
+	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
+	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
+	UpdateMonitor(ctx context.Context, org, id string, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
+	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
+
+	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
+	CreateDowntime(ctx context.Context, org string, d saba.Downtime) error
+	UpdateDowntime(ctx context.Context, org, id string, change func(old saba.Downtime) (saba.Downtime, error)) (saba.Downtime, error)
+	DeleteDowntime(ctx context.Context, org, id string) (saba.Downtime, error)
+
+	AlertGroupSettings(ctx context.Context, org string) ([]saba.AlertGroupSetting, error)
+	AlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
+	CreateAlertGroupSetting(ctx context.Context, org string, s saba.AlertGroupSetting) error
+	UpdateAlertGroupSetting(ctx context.Context, org, id string, change func(old saba.AlertGroupSetting) (saba.AlertGroupSetting, error)) (saba.AlertGroupSetting, error)
+	DeleteAlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
+
+	Channels(ctx context.Context, org string) ([]saba.Channel, error)
+	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
+	UpdateChannel(ctx context.Context, org, id string, change func(old saba.Channel) (saba.Channel, error)) (saba.Channel, error)
+	DeleteChannel(ctx context.Context, org, id string) (saba.Channel, error)
+
+	NotificationGroups(ctx context.Context, org string) ([]saba.NotificationGroup, error)
+	CreateNotificationGroup(ctx context.Context, org string, g saba.NotificationGroup) error
+	UpdateNotificationGroup(ctx context.Context, org, id string, change func(old saba.NotificationGroup) (saba.NotificationGroup, error)) (saba.NotificationGroup, error)
+	DeleteNotificationGroup(ctx context.Context, org, id string) (saba.NotificationGroup, error)
+
+	Dashboards(ctx context.Context, org string) ([]saba.Dashboard, error)
+	Dashboard(ctx context.Context, org, id string) (saba.Dashboard, error)
+	CreateDashboard(ctx context.Context, org string, d saba.Dashboard) error
+	UpdateDashboard(ctx context.Context, org, id string, change func(old saba.Dashboard) (saba.Dashboard, error)) (saba.Dashboard, error)
+	DeleteDashboard(ctx context.Context, org, id string) (saba.Dashboard, error)
+
+	GraphAnnotations(ctx context.Context, org, service string, from, to int64) ([]saba.GraphAnnotation, error)
+	CreateGraphAnnotation(ctx context.Context, org string, a saba.GraphAnnotation) error
+	UpdateGraphAnnotation(ctx context.Context, org, id string, change func(old saba.GraphAnnotation) (saba.GraphAnnotation, error)) (saba.GraphAnnotation, error)
+	DeleteGraphAnnotation(ctx context.Context, org, id string) (saba.GraphAnnotation, error)
+
+	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
+	Alert(ctx context.Context, org, id string) (saba.Alert, error)
+	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	SetAlertMemo(ctx context.Context, org, id, memo string) error
+	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
+
+	Members(ctx context.Context, org string) ([]saba.Member, error)
+	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
+	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
+	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
+	RevokeInvitation(ctx context.Context, org, email string, now int64) error
+	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
+	SetNetworks(ctx context.Context, org string, s saba.Surface, cidrs []string) error
+
+	AWSIntegrations(ctx context.Context, org string) ([]saba.AWSIntegration, error)
+	AWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+	CreateAWSIntegration(ctx context.Context, org string, a saba.AWSIntegration) error
+	UpdateAWSIntegration(ctx context.Context, org, id string, change func(old saba.AWSIntegration) (saba.AWSIntegration, error)) (saba.AWSIntegration, error)
+	DeleteAWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+}
+
+// parseScopes parses the services and roles of a list.
+func parseScopes(field string, in []string) ([]saba.Scope, error) {
+	scopes := make([]saba.Scope, len(in))
+	for i, s := range in {
+		scope, err := saba.ParseScope(s)
+		if err != nil {
+			return nil, saba.Invalidf(fmt.Sprintf("%s[%d]", field, i), "must be a service, or a role as service:role, not %q", clip(s))
+		}
+		scopes[i] = scope
+	}
+	return scopes, nil
+}
+
+// spaced writes scopes as the protocol does for monitors and alert groups: with a blank after the colon.
+func spaced(scopes []saba.Scope) []string {
+	out := make([]string, len(scopes))
+	for i, s := range scopes {
+		if out[i] = s.Service; s.Role != "" {
+			out[i] += ": " + s.Role
+		}
+	}
+	return out
+}
+
+// page reads the parameters of a list with pages: how many elements, and which is the first ("" for the very first).
+func (c *call) page() (from string, limit int, err error) {
+	q := c.URL.Query()
+	limit = maxPage
+	if v := q.Get("limit"); v != "" {
+		if limit, err = strconv.Atoi(v); err != nil || limit < 1 || limit > maxPage {
+			return "", 0, saba.Invalidf("limit", "must be a number from 1 to %d, not %q", maxPage, clip(v))
+		}
+	}
+	return q.Get("nextId"), limit, nil
+}
+
+// listed answers with the elements of a list, each as show makes it, under one key.
+func listed[T, Out any](s *server, w http.ResponseWriter, c *call, key string, all []T, err error, show func(T) Out) error {
+	if err != nil {
+		return fmt.Errorf("list %s: %w", key, err)
+	}
+	out := make([]Out, len(all))
+	for i, v := range all {
+		out[i] = show(v)
+	}
+	return s.json(w, c, map[string][]Out{key: out})
+}
+
+// shown answers with one record, as show makes it.
+func shown[T, Out any](s *server, w http.ResponseWriter, c *call, v T, err error, show func(T) Out) error {
+	if err != nil {
+		return err
+	}
+	return s.json(w, c, show(v))
+}

@@ -1,0 +1,95 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/saba-monitor/saba"
+)
+
+// oldDatabase makes a database with the schema of an earlier version, fills it with statements, and closes it.
+func oldDatabase(t *testing.T, version int, statements ...string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "saba.db")
+	writer, reader, err := openSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := &DB{writer: writer, reader: reader}
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range version {
+		if err := db.change(t.Context(), "migrate", func(tx *sql.Tx) error {
+			_, err := migrateStep(t.Context(), tx, scripts[:version])
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range statements {
+		if _, err := writer.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDataOfTheFirstReleaseIsKept(t *testing.T) {
+	path := oldDatabase(t, 1,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', ''), ('org2', 'second', '')`,
+		`INSERT INTO services (org, name, memo) VALUES ('org1', 'shop', 'm')`,
+		`INSERT INTO roles (org, service, name, memo) VALUES ('org1', 'shop', 'web', '')`,
+		`INSERT INTO hosts (id, org, name, display_name, custom_identifier, custom_identifier_fold, status, memo, created_at, retired_at, meta, interfaces, registered_by)
+			VALUES ('h1', 'org1', 'app', '', 'i-1', 'i-1', 'working', '', 5, 0, '{"a":1}', '[]', 'k')`,
+		`INSERT INTO host_roles (host, org, service, role) VALUES ('h1', 'org1', 'shop', 'web')`,
+		`INSERT INTO checks (id, org, host, name, memo, report_count) VALUES ('c1', 'org1', 'h1', 'ssh', '', 1)`,
+		`INSERT INTO check_reports (check_id, occurred_at, status, message, notification_interval, max_check_attempts) VALUES ('c1', 7, 'CRITICAL', 'm', 0, 0)`,
+		`INSERT INTO users (id, org, email, email_fold, password_hash, created_at) VALUES ('u1', 'org1', 'Me@example.com', 'me@example.com', 'x', 9)`,
+		`INSERT INTO api_keys (id, org, name, hash, can_read, can_write, created_at, used_at) VALUES ('k', 'org1', 'k', 'hash', 1, 1, 1, 0)`,
+	)
+	db, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := context.Background()
+	h, err := db.Host(ctx, "org1", "h1")
+	if err != nil || h.Name != "app" || string(h.Meta) != `{"a":1}` || len(h.Roles) != 1 || h.CustomIdentifier != "i-1" {
+		t.Errorf("the host is %+v, error %v", h, err)
+	}
+	if c, err := db.Check(ctx, "org1", "c1"); err != nil || c.Latest.Status != saba.CheckCritical {
+		t.Errorf("the check is %+v, error %v", c, err)
+	}
+	if k, err := db.KeyByHash(ctx, "hash"); err != nil || k.Org != "org1" {
+		t.Errorf("the key is %+v, error %v", k, err)
+	}
+	if m, err := db.Members(ctx, "org1"); err != nil || len(m) != 1 || m[0].Authority != saba.Owner || m[0].Email != "Me@example.com" {
+		t.Errorf("members are %+v, error %v; want the account that was there, as the owner", m, err)
+	}
+	for _, org := range []string{"org1", "org2"} {
+		g, err := db.NotificationGroups(ctx, org)
+		if err != nil || len(g) != 1 || !g[0].Default || g[0].Name != saba.DefaultGroupName || g[0].ID != org {
+			t.Errorf("notification groups of %s are %+v, error %v; want one default group", org, g, err)
+		}
+		m, err := db.Monitors(ctx, org)
+		want := saba.Monitor{Type: saba.MonitorConnectivity}
+		want.Default()
+		if err != nil || len(m) != 1 || m[0].Name != want.Name || m[0].AlertStatusOnGone != want.AlertStatusOnGone || m[0].ID != org {
+			t.Errorf("monitors of %s are %+v, error %v; want one of connectivity", org, m, err)
+		}
+	}
+	if err := db.OpenAlert(ctx, "org1", saba.Alert{ID: "a1", Monitor: "c1", Host: "h1", Status: saba.CheckCritical, OpenedAt: 10}, nil); err != nil {
+		t.Error(err)
+	}
+}

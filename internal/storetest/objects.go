@@ -1,0 +1,860 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/saba-monitor/saba"
+)
+
+// ObjectRecords is what people set up, and what comes of it, as package sqldb keeps it.
+type ObjectRecords interface {
+	Records
+
+	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
+	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
+	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
+	UpdateMonitor(ctx context.Context, org, id string, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
+	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
+
+	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
+	CreateDowntime(ctx context.Context, org string, d saba.Downtime) error
+	UpdateDowntime(ctx context.Context, org, id string, change func(old saba.Downtime) (saba.Downtime, error)) (saba.Downtime, error)
+	DeleteDowntime(ctx context.Context, org, id string) (saba.Downtime, error)
+
+	AlertGroupSettings(ctx context.Context, org string) ([]saba.AlertGroupSetting, error)
+	AlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
+	CreateAlertGroupSetting(ctx context.Context, org string, s saba.AlertGroupSetting) error
+	UpdateAlertGroupSetting(ctx context.Context, org, id string, change func(old saba.AlertGroupSetting) (saba.AlertGroupSetting, error)) (saba.AlertGroupSetting, error)
+	DeleteAlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
+
+	Channels(ctx context.Context, org string) ([]saba.Channel, error)
+	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
+	UpdateChannel(ctx context.Context, org, id string, change func(old saba.Channel) (saba.Channel, error)) (saba.Channel, error)
+	DeleteChannel(ctx context.Context, org, id string) (saba.Channel, error)
+
+	NotificationGroups(ctx context.Context, org string) ([]saba.NotificationGroup, error)
+	CreateNotificationGroup(ctx context.Context, org string, g saba.NotificationGroup) error
+	UpdateNotificationGroup(ctx context.Context, org, id string, change func(old saba.NotificationGroup) (saba.NotificationGroup, error)) (saba.NotificationGroup, error)
+	DeleteNotificationGroup(ctx context.Context, org, id string) (saba.NotificationGroup, error)
+
+	Dashboards(ctx context.Context, org string) ([]saba.Dashboard, error)
+	Dashboard(ctx context.Context, org, id string) (saba.Dashboard, error)
+	CreateDashboard(ctx context.Context, org string, d saba.Dashboard) error
+	UpdateDashboard(ctx context.Context, org, id string, change func(old saba.Dashboard) (saba.Dashboard, error)) (saba.Dashboard, error)
+	DeleteDashboard(ctx context.Context, org, id string) (saba.Dashboard, error)
+
+	GraphAnnotations(ctx context.Context, org, service string, from, to int64) ([]saba.GraphAnnotation, error)
+	CreateGraphAnnotation(ctx context.Context, org string, a saba.GraphAnnotation) error
+	UpdateGraphAnnotation(ctx context.Context, org, id string, change func(old saba.GraphAnnotation) (saba.GraphAnnotation, error)) (saba.GraphAnnotation, error)
+	DeleteGraphAnnotation(ctx context.Context, org, id string) (saba.GraphAnnotation, error)
+
+	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
+	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
+	Alert(ctx context.Context, org, id string) (saba.Alert, error)
+	SetAlertMemo(ctx context.Context, org, id, memo string) error
+	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
+
+	Members(ctx context.Context, org string) ([]saba.Member, error)
+	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
+	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
+	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
+	RevokeInvitation(ctx context.Context, org, email string, now int64) error
+	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
+	SetNetworks(ctx context.Context, org string, s saba.Surface, cidrs []string) error
+
+	AWSIntegrations(ctx context.Context, org string) ([]saba.AWSIntegration, error)
+	AWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+	CreateAWSIntegration(ctx context.Context, org string, a saba.AWSIntegration) error
+	UpdateAWSIntegration(ctx context.Context, org, id string, change func(old saba.AWSIntegration) (saba.AWSIntegration, error)) (saba.AWSIntegration, error)
+	DeleteAWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+}
+
+// TestObjects runs the contract of what people set up against one engine. open is as in TestRecords; besides, both
+// organizations have their default notification group.
+func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
+	for _, fact := range []struct {
+		name string
+		test func(r objects)
+	}{
+		{"a new organization has a connectivity monitor and a default notification group", testFurnished},
+		{"a monitor is read as it was created, with all that it says", testMonitorRoundTrip},
+		{"monitors are listed by type, then by name", testMonitorOrder},
+		{"a monitor names services and roles that exist", testMonitorScopes},
+		{"a role is watched by one monitor of anomalies", testAnomalyOnce},
+		{"an update that is refused changes nothing", testRefusedUpdate},
+		{"deleting a monitor closes its alerts and takes it out of notification groups", testDeleteMonitor},
+		{"deleting a service takes its monitors and annotations along and closes their alerts", testDeleteServiceObjects},
+		{"deleting a service leaves scopes that match nothing, never scopes that match everything", testDanglingScopes},
+		{"a downtime is kept whole and names what exists", testDowntime},
+		{"an alert group setting is kept whole and names what exists", testAlertGroup},
+		{"a channel joins the default group when it is asked to", testChannel},
+		{"every type of channel can be kept", testChannelTypes},
+		{"there is one default notification group, which cannot go or be renamed", testDefaultGroup},
+		{"notification groups name what exists, and lose what is deleted", testGroups},
+		{"a dashboard is kept whole, and its path is taken once", testDashboard},
+		{"annotations of a service are found by the time they touch", testAnnotations},
+		{"one alert of a rule and a target is open at a time", testAlertOnce},
+		{"an alert keeps its steps, and a closed one stays closed", testAlertMoves},
+		{"alerts are listed newest first in pages that begin where the one before ended", testAlertPages},
+		{"retiring a host closes its alerts and no others", testRetireClosesAlerts},
+		{"a check with an open alert outlives its declaration", testCheckWithAlert},
+		{"the owner stays, other members can be deleted", testMembers},
+		{"an address is invited once, until it is revoked or late", testInvitations},
+		{"networks are kept for each part of saba", testNetworks},
+		{"the secret of an AWS integration is never read again", testAWS},
+		{"what belongs to one organization cannot be read, changed or named by another", testForeignObjects},
+	} {
+		t.Run(fact.name, func(t *testing.T) {
+			db := open(t)
+			n := 0
+			fact.test(objects{records{t, t.Context(), db, func() (string, error) {
+				n++
+				return fmt.Sprintf("id%03d", n), nil
+			}}, db})
+		})
+	}
+}
+
+// objects is an engine under test.
+type objects struct {
+	records
+	db ObjectRecords
+}
+
+func (r objects) roles(roles ...saba.RoleName) {
+	r.Helper()
+	for _, name := range roles {
+		err := r.db.CreateService(r.ctx, org1, saba.Service{Name: name.Service})
+		if err != nil && !errors.Is(err, saba.ErrConflict) {
+			r.Fatal(err)
+		}
+		r.ok(r.db.CreateRole(r.ctx, org1, name.Service, saba.Role{Name: name.Role}))
+	}
+}
+
+// monitor makes a host monitor of org1; edit may change it first.
+func (r objects) monitor(id string, edit ...func(m *saba.Monitor)) saba.Monitor {
+	r.Helper()
+	m := saba.Monitor{ID: id, Type: saba.MonitorHost, Name: id, Metric: "loadavg5", Operator: ">", Warning: new(1.0), Duration: 1, MaxCheckAttempts: 1}
+	for _, e := range edit {
+		e(&m)
+	}
+	r.ok(r.db.CreateMonitor(r.ctx, org1, m))
+	return m
+}
+
+func ofType(t saba.MonitorType) func(m *saba.Monitor) { return func(m *saba.Monitor) { m.Type = t } }
+func watching(service string) func(m *saba.Monitor) {
+	return func(m *saba.Monitor) { m.Service = service }
+}
+func scoped(scopes ...saba.Scope) func(m *saba.Monitor) {
+	return func(m *saba.Monitor) { m.Scopes = scopes }
+}
+
+// alert opens an alert of org1; edit may change it first.
+func (r objects) alert(id, monitor string, edit ...func(a *saba.Alert)) saba.Alert {
+	r.Helper()
+	a := saba.Alert{ID: id, Status: saba.CheckWarning, Monitor: monitor, Type: "host", OpenedAt: noon}
+	for _, e := range edit {
+		e(&a)
+	}
+	r.ok(r.db.OpenAlert(r.ctx, org1, a, nil))
+	return a
+}
+
+func (r objects) readAlert(id string) saba.Alert {
+	r.Helper()
+	a, err := r.db.Alert(r.ctx, org1, id)
+	r.ok(err)
+	return a
+}
+
+// closed checks that an alert closed at noon+9, and why.
+func (r objects) closed(id string, trigger saba.AlertTrigger) {
+	r.Helper()
+	a := r.readAlert(id)
+	logs, err := r.db.AlertLogs(r.ctx, org1, id, "", 100)
+	r.ok(err)
+	if a.Open() || a.Status != saba.CheckOK || a.ClosedAt != noon+9 || len(logs) != 2 || logs[0].Trigger != trigger || logs[0].Status != saba.CheckOK {
+		r.Errorf("alert %s is %+v with the log %+v, want it closed at %d by %s", id, a, logs, noon+9, trigger)
+	}
+}
+
+func (r objects) group(id string) saba.NotificationGroup {
+	r.Helper()
+	all, err := r.db.NotificationGroups(r.ctx, org1)
+	r.ok(err)
+	for _, g := range all {
+		if g.ID == id {
+			return g
+		}
+	}
+	r.Fatalf("no notification group %q in %+v", id, all)
+	return saba.NotificationGroup{}
+}
+
+// keep makes an update function that puts v in place of what is there.
+func keep[T any](v T) func(T) (T, error) { return func(T) (T, error) { return v, nil } }
+
+func testFurnished(r objects) {
+	monitors, err := r.db.Monitors(r.ctx, org1)
+	r.ok(err)
+	r.same("monitors", monitors, []saba.Monitor{{ID: org1, Type: saba.MonitorConnectivity, Name: "connectivity", AlertStatusOnGone: saba.CheckCritical}})
+	groups, err := r.db.NotificationGroups(r.ctx, org1)
+	r.ok(err)
+	r.same("notification groups", groups, []saba.NotificationGroup{{ID: org1, Default: true, Name: saba.DefaultGroupName, Level: saba.NotifyAll}})
+}
+
+func testMonitorRoundTrip(r objects) {
+	r.roles(role("shop", "web"))
+	want := saba.Monitor{
+		ID: "m1", Type: saba.MonitorExternal, Name: "site ☂", Memo: "a\nb", NotificationInterval: new(int64(10)), Mute: true,
+		Scopes: []saba.Scope{{Service: "shop"}, {Service: "shop", Role: "web"}}, ExcludeScopes: []saba.Scope{{Service: "shop", Role: "web"}},
+		Metric: "cpu%", Operator: "<", Warning: new(0.0), Critical: new(-1e300), Duration: 3, MaxCheckAttempts: 2,
+		AlertStatusOnGone: saba.CheckWarning, Service: "shop", MissingDurationWarning: new(int64(10)), MissingDurationCritical: new(int64(20)),
+		URL: "https://u:p@example.com/", Method: "POST", ResponseTimeWarning: new(0.5), ResponseTimeCritical: new(1e9), ResponseTimeDuration: new(int64(3)),
+		ContainsString: "'\"", CertificationExpirationWarning: new(int64(0)), CertificationExpirationCritical: new(int64(1)),
+		SkipCertificateVerification: true, ExpectedStatusCode: new(int64(404)), Headers: []saba.HTTPHeader{{Name: "A", Value: "b"}},
+		RequestBody: "{}", FollowRedirect: true, Dualstack: "auto", Expression: "max(x)", Query: `a{b="c"}`, Legend: "{{b}}",
+		EvaluateBackwardMinutes: new(int64(0)), WarningSensitivity: "normal", CriticalSensitivity: "sensitive", TrainingPeriodFrom: noon,
+	}
+	r.ok(r.db.CreateMonitor(r.ctx, org1, want))
+	got, err := r.db.Monitor(r.ctx, org1, "m1")
+	r.ok(err)
+	r.same("the monitor", got, want)
+	_, err = r.db.Monitor(r.ctx, org1, "none")
+	r.is(err, saba.ErrNotFound, `"none"`)
+}
+
+func testMonitorOrder(r objects) {
+	r.roles(role("shop", "web"))
+	for id, t := range map[string]saba.MonitorType{"query": saba.MonitorQuery, "b": saba.MonitorHost, "a": saba.MonitorHost, "anomaly": saba.MonitorAnomaly,
+		"expression": saba.MonitorExpression, "external": saba.MonitorExternal, "service": saba.MonitorService} {
+		r.monitor(id, ofType(t), watching("shop"))
+	}
+	all, err := r.db.Monitors(r.ctx, org1)
+	r.ok(err)
+	var ids []string
+	for _, m := range all {
+		ids = append(ids, m.ID)
+	}
+	r.same("order", ids, []string{"a", "b", org1, "service", "external", "expression", "anomaly", "query"})
+}
+
+func testMonitorScopes(r objects) {
+	r.roles(role("shop", "web"))
+	m := saba.Monitor{ID: "m1", Type: saba.MonitorHost, Name: "m"}
+	for field, edit := range map[string]func(m *saba.Monitor){
+		`scopes[1] names the service "none"`:         scoped(saba.Scope{Service: "shop"}, saba.Scope{Service: "none"}),
+		`scopes[0] names the role "shop:db"`:         scoped(saba.Scope{Service: "shop", Role: "db"}),
+		`service names the service "none"`:           watching("none"),
+		`excludeScopes[0] names the service "other"`: func(m *saba.Monitor) { m.ExcludeScopes = []saba.Scope{{Service: "other"}} },
+	} {
+		bad := m
+		edit(&bad)
+		r.is(r.db.CreateMonitor(r.ctx, org1, bad), saba.ErrInvalid, field, "does not exist")
+	}
+	_, err := r.db.Monitor(r.ctx, org1, "m1")
+	r.is(err, saba.ErrNotFound)
+}
+
+func testAnomalyOnce(r objects) {
+	r.roles(role("shop", "web"), role("shop", "db"))
+	web, dbs := saba.Scope{Service: "shop", Role: "web"}, saba.Scope{Service: "shop", Role: "db"}
+	m := r.monitor("m1", ofType(saba.MonitorAnomaly), scoped(web))
+	r.monitor("m2", ofType(saba.MonitorHost), scoped(web)) // other types may
+	m.ID, m.Scopes = "m3", []saba.Scope{dbs, web}
+	r.is(r.db.CreateMonitor(r.ctx, org1, m), saba.ErrInvalid, "scopes[1]", `"m1"`)
+	m.ID = "m1"
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", keep(m)) // its own role is not taken
+	r.ok(err)
+}
+
+func testRefusedUpdate(r objects) {
+	want := r.monitor("m1")
+	bad := want
+	bad.Name, bad.Scopes = "changed", []saba.Scope{{Service: "none"}}
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", keep(bad))
+	r.is(err, saba.ErrInvalid)
+	_, err = r.db.UpdateMonitor(r.ctx, org1, "m1", func(old saba.Monitor) (saba.Monitor, error) {
+		old.Name = "changed"
+		return old, saba.Invalidf("name", "is no good")
+	})
+	r.is(err, saba.ErrInvalid, "name is no good")
+	_, err = r.db.UpdateMonitor(r.ctx, org1, "none", keep(want))
+	r.is(err, saba.ErrNotFound, `"none"`)
+	got, err := r.db.Monitor(r.ctx, org1, "m1")
+	r.ok(err)
+	r.same("the monitor", got, want)
+}
+
+func testDeleteMonitor(r objects) {
+	want := r.monitor("m1")
+	r.monitor("m2")
+	r.alert("a1", "m1")
+	r.alert("a2", "m2")
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "g1", Name: "g", Level: saba.NotifyAll, Monitors: []saba.NotificationMonitor{{ID: "m1", SkipDefault: true}, {ID: "m2"}}}))
+	got, err := r.db.DeleteMonitor(r.ctx, org1, "m1", noon+9)
+	r.ok(err)
+	r.same("what was deleted", got, want)
+	r.closed("a1", saba.TriggerMonitorDelete)
+	if a := r.readAlert("a2"); !a.Open() {
+		r.Errorf("the alert of another monitor is %+v, want it open", a)
+	}
+	logs, err := r.db.AlertLogs(r.ctx, org1, "a1", "", 1)
+	r.ok(err)
+	r.same("the rule in the log", logs[0].Monitor, "")
+	r.same("monitors of the group", r.group("g1").Monitors, []saba.NotificationMonitor{{ID: "m2"}})
+	_, err = r.db.DeleteMonitor(r.ctx, org1, "m1", noon)
+	r.is(err, saba.ErrNotFound, `"m1"`)
+}
+
+func testDeleteServiceObjects(r objects) {
+	r.roles(role("shop", "web"), role("api", "web"))
+	r.monitor("m1", ofType(saba.MonitorService), watching("shop"))
+	r.monitor("m2", ofType(saba.MonitorService), watching("api"))
+	r.monitor("m3", ofType(saba.MonitorExternal), watching("shop"), func(m *saba.Monitor) {
+		m.ResponseTimeWarning, m.ResponseTimeDuration, m.URL = new(1.0), new(int64(1)), "http://example.com"
+	})
+	r.alert("a1", "m1")
+	r.alert("a2", "m2")
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "g1", Name: "g", Services: []saba.NotificationService{{Name: "shop"}, {Name: "api"}}, Monitors: []saba.NotificationMonitor{{ID: "m1"}}}))
+	r.ok(r.db.CreateGraphAnnotation(r.ctx, org1, saba.GraphAnnotation{ID: "n1", Title: "t", Service: "shop", From: 1, To: 2}))
+	_, err := r.db.DeleteService(r.ctx, org1, "shop", noon+9)
+	r.ok(err)
+	r.closed("a1", saba.TriggerServiceDelete)
+	if a := r.readAlert("a2"); !a.Open() {
+		r.Errorf("the alert of another service is %+v, want it open", a)
+	}
+	_, err = r.db.Monitor(r.ctx, org1, "m1")
+	r.is(err, saba.ErrNotFound)
+	m, err := r.db.Monitor(r.ctx, org1, "m3") // the site is watched on, without the metric
+	r.ok(err)
+	if m.Service != "" || m.ResponseTimeWarning != nil || m.ResponseTimeDuration != nil || m.URL == "" {
+		r.Errorf("the external monitor is %+v, want it without a service", m)
+	}
+	g := r.group("g1")
+	r.same("services of the group", g.Services, []saba.NotificationService{{Name: "api"}})
+	r.same("monitors of the group", g.Monitors, []saba.NotificationMonitor(nil))
+	_, err = r.db.DeleteGraphAnnotation(r.ctx, org1, "n1")
+	r.is(err, saba.ErrNotFound)
+}
+
+func testDanglingScopes(r objects) {
+	r.roles(role("shop", "web"))
+	r.monitor("m1", scoped(saba.Scope{Service: "shop"}))
+	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", Name: "d", ServiceScopes: []string{"shop"}}))
+	_, err := r.db.DeleteService(r.ctx, org1, "shop", noon)
+	r.ok(err)
+	m, err := r.db.Monitor(r.ctx, org1, "m1")
+	r.ok(err)
+	r.same("scopes of the monitor", m.Scopes, []saba.Scope{{Service: "shop"}})
+	all, err := r.db.Downtimes(r.ctx, org1)
+	r.ok(err)
+	r.same("scopes of the downtime", all[0].ServiceScopes, []string{"shop"})
+}
+
+func testDowntime(r objects) {
+	r.roles(role("shop", "web"))
+	r.monitor("m1")
+	r.host("h1")
+	r.report(saba.CheckReport{Host: "h1", Name: "ssh", Status: saba.CheckOK, OccurredAt: noon})
+	check := r.checks("h1")[0].ID
+	want := saba.Downtime{
+		ID: "d1", Name: "weekly", Memo: "m", Start: noon, Duration: 45,
+		Recurrence:    &saba.Recurrence{Type: "weekly", Interval: 2, Weekdays: []string{"Sunday", "Monday"}, Until: noon + 1},
+		ServiceScopes: []string{"shop"}, ServiceExcludeScopes: []string{"shop"},
+		RoleScopes: []saba.Scope{{Service: "shop", Role: "web"}}, RoleExcludeScopes: []saba.Scope{{Service: "shop", Role: "web"}},
+		MonitorScopes: []string{"m1", check}, MonitorExcludeScopes: []string{"m1"},
+	}
+	r.ok(r.db.CreateDowntime(r.ctx, org1, want))
+	all, err := r.db.Downtimes(r.ctx, org1)
+	r.ok(err)
+	r.same("downtimes", all, []saba.Downtime{want})
+	for field, bad := range map[string]saba.Downtime{
+		"serviceScopes[0]":        {ServiceScopes: []string{"none"}},
+		"serviceExcludeScopes[0]": {ServiceExcludeScopes: []string{"none"}},
+		"roleScopes[0]":           {RoleScopes: []saba.Scope{{Service: "shop", Role: "none"}}},
+		"roleExcludeScopes[0]":    {RoleExcludeScopes: []saba.Scope{{Service: "none", Role: "web"}}},
+		"monitorScopes[1]":        {MonitorScopes: []string{"m1", "none"}},
+		"monitorExcludeScopes[0]": {MonitorExcludeScopes: []string{"none"}},
+	} {
+		bad.ID = "d2"
+		r.is(r.db.CreateDowntime(r.ctx, org1, bad), saba.ErrInvalid, field, "does not exist")
+	}
+	changed := saba.Downtime{ID: "d1", Name: "other", Start: 1, Duration: 1}
+	got, err := r.db.UpdateDowntime(r.ctx, org1, "d1", keep(changed))
+	r.ok(err)
+	r.same("what the update returns", got, changed)
+	got, err = r.db.DeleteDowntime(r.ctx, org1, "d1")
+	r.ok(err)
+	r.same("what was deleted", got, changed)
+	_, err = r.db.DeleteDowntime(r.ctx, org1, "d1")
+	r.is(err, saba.ErrNotFound, `"d1"`)
+}
+
+func testAlertGroup(r objects) {
+	r.roles(role("shop", "web"))
+	r.monitor("m1")
+	want := saba.AlertGroupSetting{ID: "s1", Name: "s", Memo: "m", ServiceScopes: []string{"shop"}, RoleScopes: []saba.Scope{{Service: "shop", Role: "web"}}, MonitorScopes: []string{"m1"}, NotificationInterval: new(int64(60))}
+	r.ok(r.db.CreateAlertGroupSetting(r.ctx, org1, want))
+	got, err := r.db.AlertGroupSetting(r.ctx, org1, "s1")
+	r.ok(err)
+	r.same("the setting", got, want)
+	for field, bad := range map[string]saba.AlertGroupSetting{
+		"serviceScopes[0]": {ServiceScopes: []string{"none"}},
+		"roleScopes[0]":    {RoleScopes: []saba.Scope{{Service: "shop", Role: "none"}}},
+		"monitorScopes[0]": {MonitorScopes: []string{"none"}},
+	} {
+		_, err := r.db.UpdateAlertGroupSetting(r.ctx, org1, "s1", keep(bad))
+		r.is(err, saba.ErrInvalid, field, "does not exist")
+	}
+	all, err := r.db.AlertGroupSettings(r.ctx, org1)
+	r.ok(err)
+	r.same("settings after updates that were refused", all, []saba.AlertGroupSetting{want})
+	got, err = r.db.DeleteAlertGroupSetting(r.ctx, org1, "s1")
+	r.ok(err)
+	r.same("what was deleted", got, want)
+	_, err = r.db.AlertGroupSetting(r.ctx, org1, "s1")
+	r.is(err, saba.ErrNotFound, `"s1"`)
+}
+
+func testChannel(r objects) {
+	in := saba.Channel{ID: "c1", Name: "in", Type: saba.ChannelSlack, URL: "https://example.com/x", Mentions: saba.Mentions{OK: "a", Warning: "b", Critical: "c"}, EnabledGraphImage: true, Events: []string{"alert"}, SuspendedAt: noon}
+	out := saba.Channel{ID: "c2", Name: "out", Type: saba.ChannelEmail, Emails: []string{"a@example.com"}}
+	r.ok(r.db.CreateChannel(r.ctx, org1, in, true))
+	r.ok(r.db.CreateChannel(r.ctx, org1, out, false))
+	all, err := r.db.Channels(r.ctx, org1)
+	r.ok(err)
+	r.same("channels", all, []saba.Channel{in, out})
+	r.same("channels of the default group", r.group(org1).Channels, []string{"c1"})
+	out.UserIDs = []string{"none"}
+	_, err = r.db.UpdateChannel(r.ctx, org1, "c2", keep(out))
+	r.is(err, saba.ErrInvalid, "userIds[0]", "does not exist")
+	got, err := r.db.DeleteChannel(r.ctx, org1, "c1")
+	r.ok(err)
+	r.same("what was deleted", got, in)
+	r.same("channels of the default group", r.group(org1).Channels, []string(nil))
+	_, err = r.db.DeleteChannel(r.ctx, org1, "c1")
+	r.is(err, saba.ErrNotFound, `"c1"`)
+}
+
+func testChannelTypes(r objects) {
+	for i, t := range saba.ChannelTypes {
+		r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: fmt.Sprintf("c%02d", i), Name: string(t), Type: t}, false))
+	}
+	all, err := r.db.Channels(r.ctx, org1)
+	r.ok(err)
+	for i, t := range saba.ChannelTypes {
+		r.same("type", all[i].Type, t)
+	}
+}
+
+func testDefaultGroup(r objects) {
+	_, err := r.db.DeleteNotificationGroup(r.ctx, org1, org1)
+	r.is(err, saba.ErrInvalid, "default notification group")
+	_, err = r.db.UpdateNotificationGroup(r.ctx, org1, org1, keep(saba.NotificationGroup{ID: org1, Name: "mine", Level: saba.NotifyAll}))
+	r.is(err, saba.ErrInvalid, "name", `"Default"`)
+	got, err := r.db.UpdateNotificationGroup(r.ctx, org1, org1, keep(saba.NotificationGroup{ID: org1, Name: saba.DefaultGroupName, Level: saba.NotifyCritical}))
+	r.ok(err)
+	if !got.Default || got.Level != saba.NotifyCritical {
+		r.Errorf("the default group is %+v after an update", got)
+	}
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "a", Default: true, Name: "a"}))
+	if r.group("a").Default {
+		r.Error("a second default group was made")
+	}
+	all, err := r.db.NotificationGroups(r.ctx, org1)
+	r.ok(err)
+	r.same("the first group", all[0].ID, org1)
+}
+
+func testGroups(r objects) {
+	r.roles(role("shop", "web"))
+	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelWebhook}, false))
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "g1", Name: "child"}))
+	parent := saba.NotificationGroup{ID: "g2", Name: "parent", Level: saba.NotifyAll, Groups: []string{"g1"}, Channels: []string{"c1"}, Services: []saba.NotificationService{{Name: "shop"}}}
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, parent))
+	r.same("the group", r.group("g2"), parent)
+	for field, bad := range map[string]saba.NotificationGroup{
+		"childNotificationGroupIds[0]": {Groups: []string{"none"}},
+		"childChannelIds[1]":           {Channels: []string{"c1", "none"}},
+		"monitors[0]":                  {Monitors: []saba.NotificationMonitor{{ID: "none"}}},
+		"services[0]":                  {Services: []saba.NotificationService{{Name: "none"}}},
+	} {
+		bad.ID = "g3"
+		r.is(r.db.CreateNotificationGroup(r.ctx, org1, bad), saba.ErrInvalid, field, "does not exist")
+	}
+	_, err := r.db.UpdateNotificationGroup(r.ctx, org1, "g2", keep(saba.NotificationGroup{ID: "g2", Name: "x", Groups: []string{"g2"}}))
+	r.is(err, saba.ErrInvalid, "itself")
+	_, err = r.db.DeleteNotificationGroup(r.ctx, org1, "g1")
+	r.ok(err)
+	_, err = r.db.DeleteChannel(r.ctx, org1, "c1")
+	r.ok(err)
+	g := r.group("g2")
+	if len(g.Groups) != 0 || len(g.Channels) != 0 {
+		r.Errorf("the parent is %+v, want it without what was deleted", g)
+	}
+}
+
+func testDashboard(r objects) {
+	r.roles(role("shop", "web"))
+	r.host("h1")
+	web := saba.Scope{Service: "shop", Role: "web"}
+	want := saba.Dashboard{ID: "b1", Title: "t", Memo: "m", URLPath: "a/b", CreatedAt: noon, UpdatedAt: noon + 1, Widgets: []saba.Widget{
+		{Type: saba.WidgetGraph, Title: "g", Layout: saba.WidgetLayout{X: 1, Y: 2, Width: 3, Height: 4}, Graph: &saba.WidgetSource{Type: saba.SourceRole, Role: &web, Name: "loadavg5", Stacked: true},
+			Range: &saba.WidgetRange{Type: "relative", Period: 3600, Offset: -60}, ValueRange: &saba.ValueRange{Min: new(0.0)}, ReferenceLines: []saba.ReferenceLine{{Label: "l", Value: 1}}},
+		{Type: saba.WidgetValue, Metric: &saba.WidgetSource{Type: saba.SourceHost, Host: "h1", Name: "m"}, FractionSize: new(int64(0)), Suffix: "s", FormatRules: []saba.FormatRule{{Name: "n", Threshold: 1, Operator: ">"}}},
+		{Type: saba.WidgetMarkdown, Markdown: "# <b>"},
+		{Type: saba.WidgetAlertStatus, Role: &web},
+	}}
+	r.ok(r.db.CreateDashboard(r.ctx, org1, want))
+	got, err := r.db.Dashboard(r.ctx, org1, "b1")
+	r.ok(err)
+	r.same("the dashboard", got, want)
+	other := saba.Dashboard{ID: "b2", URLPath: "a/b"}
+	r.is(r.db.CreateDashboard(r.ctx, org1, other), saba.ErrConflict, `"a/b"`)
+	other.URLPath = "c"
+	r.ok(r.db.CreateDashboard(r.ctx, org1, other))
+	_, err = r.db.UpdateDashboard(r.ctx, org1, "b2", func(d saba.Dashboard) (saba.Dashboard, error) { d.URLPath = "a/b"; return d, nil })
+	r.is(err, saba.ErrConflict, `"a/b"`)
+	_, err = r.db.UpdateDashboard(r.ctx, org1, "b1", func(d saba.Dashboard) (saba.Dashboard, error) { d.URLPath = "d"; return d, nil })
+	r.ok(err)
+	_, err = r.db.UpdateDashboard(r.ctx, org1, "b2", func(d saba.Dashboard) (saba.Dashboard, error) { d.URLPath = "a/b"; return d, nil })
+	r.ok(err) // the path was given free
+	for field, w := range map[string]saba.Widget{
+		"widgets[0].graph.hostId":       {Type: saba.WidgetGraph, Graph: &saba.WidgetSource{Type: saba.SourceHost, Host: "none"}},
+		"widgets[0].graph.roleFullname": {Type: saba.WidgetGraph, Graph: &saba.WidgetSource{Type: saba.SourceRole, Role: &saba.Scope{Service: "shop", Role: "none"}}},
+		"widgets[0].metric.serviceName": {Type: saba.WidgetValue, Metric: &saba.WidgetSource{Type: saba.SourceService, Service: "none"}},
+		"widgets[0].roleFullname":       {Type: saba.WidgetAlertStatus, Role: &saba.Scope{Service: "none", Role: "web"}},
+	} {
+		r.is(r.db.CreateDashboard(r.ctx, org1, saba.Dashboard{ID: "b3", URLPath: "e", Widgets: []saba.Widget{w}}), saba.ErrInvalid, field, "does not exist")
+	}
+	all, err := r.db.Dashboards(r.ctx, org1)
+	r.ok(err)
+	r.same("number of dashboards", len(all), 2)
+	got, err = r.db.DeleteDashboard(r.ctx, org1, "b1")
+	r.ok(err)
+	r.same("what was deleted", got.URLPath, "d")
+	_, err = r.db.Dashboard(r.ctx, org1, "b1")
+	r.is(err, saba.ErrNotFound, `"b1"`)
+}
+
+func testAnnotations(r objects) {
+	r.roles(role("shop", "web"), role("api", "web"))
+	note := func(id string, from, to int64) saba.GraphAnnotation {
+		a := saba.GraphAnnotation{ID: id, Title: id, Description: "d", Service: "shop", Roles: []string{"web"}, From: from, To: to}
+		r.ok(r.db.CreateGraphAnnotation(r.ctx, org1, a))
+		return a
+	}
+	long, moment := note("n1", 100, 200), note("n2", 150, 150)
+	find := func(what, service string, from, to int64, want ...saba.GraphAnnotation) {
+		r.Helper()
+		all, err := r.db.GraphAnnotations(r.ctx, org1, service, from, to)
+		r.ok(err)
+		r.same(what, all, want)
+	}
+	find("within", "shop", 0, 300, long, moment)
+	find("touching the end", "shop", 200, 300, long)
+	find("touching the beginning", "shop", 0, 100, long)
+	find("inside", "shop", 120, 130, long)
+	find("the moment", "shop", 150, 150, long, moment)
+	find("before", "shop", 0, 99)
+	find("after", "shop", 201, 300)
+	find("another service", "api", 0, 300)
+	_, err := r.db.GraphAnnotations(r.ctx, org1, "none", 0, 300)
+	r.is(err, saba.ErrNotFound, `"none"`)
+	r.is(r.db.CreateGraphAnnotation(r.ctx, org1, saba.GraphAnnotation{ID: "n3", Service: "none"}), saba.ErrNotFound, `"none"`)
+	r.is(r.db.CreateGraphAnnotation(r.ctx, org1, saba.GraphAnnotation{ID: "n3", Service: "shop", Roles: []string{"db"}}), saba.ErrNotFound, `"db"`)
+	long.From, long.To = 500, 600
+	_, err = r.db.UpdateGraphAnnotation(r.ctx, org1, "n1", keep(long))
+	r.ok(err)
+	find("where it was moved", "shop", 550, 550, long)
+	got, err := r.db.DeleteGraphAnnotation(r.ctx, org1, "n1")
+	r.ok(err)
+	r.same("what was deleted", got, long)
+	_, err = r.db.UpdateGraphAnnotation(r.ctx, org1, "n1", keep(long))
+	r.is(err, saba.ErrNotFound, `"n1"`)
+}
+
+func onHost(id string) func(a *saba.Alert) { return func(a *saba.Alert) { a.Host = id } }
+func opened(at int64) func(a *saba.Alert)  { return func(a *saba.Alert) { a.OpenedAt = at } }
+
+func testAlertOnce(r objects) {
+	r.alert("a1", "m1", onHost("h1"))
+	r.is(r.db.OpenAlert(r.ctx, org1, saba.Alert{ID: "a2", Monitor: "m1", Host: "h1", Status: saba.CheckCritical, OpenedAt: noon}, nil), saba.ErrConflict, `"m1"`)
+	r.alert("a3", "m1", onHost("h2"))
+	r.alert("a4", "m2", onHost("h1"))
+	series := func(id, zone string) saba.Alert {
+		return saba.Alert{ID: id, Monitor: "q", Type: "query", Status: saba.CheckCritical, OpenedAt: noon, Series: saba.AlertSeries{Name: "n", Labels: map[string]string{"zone": zone, "a": "b"}}}
+	}
+	r.ok(r.db.OpenAlert(r.ctx, org1, series("a5", "x"), nil))
+	r.ok(r.db.OpenAlert(r.ctx, org1, series("a6", "y"), nil))
+	r.is(r.db.OpenAlert(r.ctx, org1, series("a7", "x"), nil), saba.ErrConflict)
+	r.same("the series", r.readAlert("a5").Series, series("", "x").Series)
+	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 1, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring})
+	r.ok(err)
+	r.alert("a8", "m1", onHost("h1")) // a new incident is a new alert
+}
+
+func testAlertMoves(r objects) {
+	want := saba.Alert{ID: "a1", Status: saba.CheckWarning, Monitor: "m1", Type: "check", Host: "h1", Value: new(1.5), Message: "m", Memo: "memo", OpenedAt: noon}
+	r.monitor("m1")
+	r.ok(r.db.OpenAlert(r.ctx, org1, want, &saba.AlertDetail{Message: "said", Memo: "port"}))
+	r.same("the alert", r.readAlert("a1"), want)
+	got, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 60, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring, Value: new(0.0)})
+	r.ok(err)
+	want.Status, want.Value = saba.CheckCritical, new(0.0)
+	r.same("what the move returns", got, want)
+	r.same("the alert after it", r.readAlert("a1"), want)
+	r.ok(r.db.SetAlertMemo(r.ctx, org1, "a1", "new"))
+	want.Memo = "new"
+	got, err = r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon - 5, Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: "why", Message: "200"})
+	r.ok(err)
+	want.Status, want.Reason, want.Message, want.ClosedAt = saba.CheckOK, "why", "200", noon // never before it opened
+	r.same("the closed alert", got, want)
+	got, err = r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 99, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring})
+	r.ok(err)
+	r.same("the closed alert after another move", got, want)
+	logs, err := r.db.AlertLogs(r.ctx, org1, "a1", "", 100)
+	r.ok(err)
+	r.same("the log", logs, []saba.AlertLog{
+		{ID: "a1000003", Monitor: "m1", AlertMove: saba.AlertMove{At: noon - 5, Status: saba.CheckOK, Trigger: saba.TriggerManual}},
+		{ID: "a1000002", Monitor: "m1", AlertMove: saba.AlertMove{At: noon + 60, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring, Value: new(0.0)}},
+		{ID: "a1000001", Monitor: "m1", AlertMove: saba.AlertMove{At: noon, Status: saba.CheckWarning, Trigger: saba.TriggerMonitoring, Value: new(1.5), Detail: &saba.AlertDetail{Message: "said", Memo: "port"}}},
+	})
+	page, err := r.db.AlertLogs(r.ctx, org1, "a1", "a1000002", 1)
+	r.ok(err)
+	r.same("the page from the second step", page, logs[1:2])
+	_, err = r.db.AlertLogs(r.ctx, org1, "a1", "nonsense", 1)
+	r.is(err, saba.ErrInvalid, "nextId")
+	_, err = r.db.MoveAlert(r.ctx, org1, "none", saba.AlertMove{})
+	r.is(err, saba.ErrNotFound, `"none"`)
+	r.is(r.db.SetAlertMemo(r.ctx, org1, "none", ""), saba.ErrNotFound, `"none"`)
+}
+
+func testAlertPages(r objects) {
+	for i, at := range []int64{5, 9, 5, 7} {
+		r.alert(fmt.Sprintf("a%d", i), fmt.Sprintf("m%d", i), opened(noon+at))
+	}
+	_, err := r.db.MoveAlert(r.ctx, org1, "a3", saba.AlertMove{At: noon + 10, Status: saba.CheckOK})
+	r.ok(err)
+	ids := func(p saba.AlertPage) (ids []string) {
+		r.Helper()
+		all, err := r.db.Alerts(r.ctx, org1, p)
+		r.ok(err)
+		for _, a := range all {
+			ids = append(ids, a.ID)
+		}
+		return ids
+	}
+	r.same("open ones", ids(saba.AlertPage{Limit: 9}), []string{"a1", "a2", "a0"})
+	r.same("all", ids(saba.AlertPage{Closed: true, Limit: 9}), []string{"a1", "a3", "a2", "a0"})
+	r.same("the first page", ids(saba.AlertPage{Closed: true, Limit: 2}), []string{"a1", "a3"})
+	r.same("from the third on", ids(saba.AlertPage{Closed: true, From: "a2", Limit: 9}), []string{"a2", "a0"})
+	r.same("open ones from a closed one on", ids(saba.AlertPage{From: "a3", Limit: 9}), []string{"a2", "a0"})
+	_, err = r.db.Alerts(r.ctx, org1, saba.AlertPage{From: "none", Limit: 9})
+	r.is(err, saba.ErrInvalid, "nextId", `"none"`)
+}
+
+func testRetireClosesAlerts(r objects) {
+	r.host("h1")
+	r.host("h2")
+	r.alert("a1", "m1", onHost("h1"))
+	r.alert("a2", "m1", onHost("h2"))
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon+9))
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon+99))
+	r.closed("a1", saba.TriggerHostRetire)
+	if a := r.readAlert("a2"); !a.Open() {
+		r.Errorf("the alert of another host is %+v, want it open", a)
+	}
+}
+
+func testCheckWithAlert(r objects) {
+	r.host("h1")
+	declare := func(names ...string) {
+		checks := []saba.CheckDeclaration{}
+		for _, n := range names {
+			checks = append(checks, saba.CheckDeclaration{Name: n})
+		}
+		r.ok(r.db.UpdateHost(r.ctx, org1, "h1", update(func(u *saba.HostUpdate) { u.Checks = &checks }), r.newID))
+	}
+	declare("bad", "good")
+	r.alert("a1", r.checks("h1")[0].ID, onHost("h1"))
+	declare()
+	r.same("checks while the alert is open", r.checkNames("h1"), []string{"bad"})
+	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 1, Status: saba.CheckOK})
+	r.ok(err)
+	declare()
+	r.same("checks after it closed", r.checkNames("h1"), []string(nil))
+}
+
+func testMembers(r objects) {
+	r.ok(r.db.SetSetupToken(r.ctx, org1, "token"))
+	r.ok(r.db.CompleteSetup(r.ctx, "token", saba.User{ID: "u1", Email: "Me@example.com", CreatedAt: noon}))
+	all, err := r.db.Members(r.ctx, org1)
+	r.ok(err)
+	r.same("members", all, []saba.Member{{ID: "u1", Email: "Me@example.com", Authority: saba.Owner, JoinedAt: noon}})
+	_, err = r.db.DeleteMember(r.ctx, org1, "u1")
+	r.is(err, saba.ErrForbidden, "owns")
+	_, err = r.db.DeleteMember(r.ctx, org1, "none")
+	r.is(err, saba.ErrNotFound, `"none"`)
+	r.same("members after that", len(all), 1)
+	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelEmail, UserIDs: []string{"u1"}}, false))
+}
+
+func testInvitations(r objects) {
+	i := saba.Invitation{Email: "Guest@example.com", Authority: saba.Viewer, ExpiresAt: noon + 100}
+	r.ok(r.db.Invite(r.ctx, org1, i, noon))
+	all, err := r.db.Invitations(r.ctx, org1, noon)
+	r.ok(err)
+	r.same("invitations", all, []saba.Invitation{i})
+	again := i
+	again.Email = "guest@EXAMPLE.com"
+	r.is(r.db.Invite(r.ctx, org1, again, noon), saba.ErrConflict, "invited already")
+	all, err = r.db.Invitations(r.ctx, org1, noon+100)
+	r.ok(err)
+	r.same("invitations when it is late", all, []saba.Invitation(nil))
+	r.is(r.db.RevokeInvitation(r.ctx, org1, i.Email, noon+100), saba.ErrNotFound)
+	again.ExpiresAt = noon + 300
+	r.ok(r.db.Invite(r.ctx, org1, again, noon+100)) // the late one gives way
+	r.ok(r.db.RevokeInvitation(r.ctx, org1, i.Email, noon+100))
+	r.is(r.db.RevokeInvitation(r.ctx, org1, i.Email, noon+100), saba.ErrNotFound, "Guest@example.com")
+	r.ok(r.db.SetSetupToken(r.ctx, org1, "token"))
+	r.ok(r.db.CompleteSetup(r.ctx, "token", saba.User{ID: "u1", Email: "me@example.com"}))
+	r.is(r.db.Invite(r.ctx, org1, saba.Invitation{Email: "ME@example.com", ExpiresAt: noon + 1}, noon), saba.ErrConflict, "account")
+}
+
+func testNetworks(r objects) {
+	read := func(s saba.Surface) []string {
+		r.Helper()
+		cidrs, err := r.db.Networks(r.ctx, org1, s)
+		r.ok(err)
+		return cidrs
+	}
+	r.same("at first", read(saba.SurfaceAPI), []string(nil))
+	r.ok(r.db.SetNetworks(r.ctx, org1, saba.SurfaceAPI, []string{"10.0.0.0/8", "2001:db8::/32"}))
+	r.ok(r.db.SetNetworks(r.ctx, org1, saba.SurfaceWeb, []string{"192.0.2.0/24"}))
+	r.ok(r.db.SetNetworks(r.ctx, org1, saba.SurfaceWeb, []string{"192.0.2.1/32"}))
+	r.same("of the API", read(saba.SurfaceAPI), []string{"10.0.0.0/8", "2001:db8::/32"})
+	r.same("of the console", read(saba.SurfaceWeb), []string{"192.0.2.1/32"})
+	r.ok(r.db.SetNetworks(r.ctx, org1, saba.SurfaceAPI, nil))
+	r.same("when it was lifted", read(saba.SurfaceAPI), []string(nil))
+}
+
+func testAWS(r objects) {
+	want := saba.AWSIntegration{ID: "i1", Name: "n", Memo: "m", Key: new("k"), SecretKey: new("secret"), Region: "r", IncludedTags: "a:b", Services: map[string]saba.AWSService{"EC2": {Enable: true, Role: new("shop: web"), ExcludedMetrics: &[]string{}}}}
+	r.ok(r.db.CreateAWSIntegration(r.ctx, org1, want))
+	want.SecretKey = nil
+	got, err := r.db.AWSIntegration(r.ctx, org1, "i1")
+	r.ok(err)
+	r.same("the integration", got, want)
+	r.is(r.db.CreateAWSIntegration(r.ctx, org1, saba.AWSIntegration{ID: "i2", Name: "n"}), saba.ErrConflict, `"n"`)
+	r.ok(r.db.CreateAWSIntegration(r.ctx, org1, saba.AWSIntegration{ID: "i2", Name: "o"}))
+	_, err = r.db.UpdateAWSIntegration(r.ctx, org1, "i2", keep(saba.AWSIntegration{ID: "i2", Name: "n"}))
+	r.is(err, saba.ErrConflict, `"n"`)
+	all, err := r.db.AWSIntegrations(r.ctx, org1)
+	r.ok(err)
+	r.same("how many", len(all), 2)
+	got, err = r.db.DeleteAWSIntegration(r.ctx, org1, "i1")
+	r.ok(err)
+	r.same("what was deleted", got, want)
+}
+
+func testForeignObjects(r objects) {
+	r.roles(role("shop", "web"))
+	r.host("h1")
+	r.monitor("m1")
+	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1"}))
+	r.ok(r.db.CreateAlertGroupSetting(r.ctx, org1, saba.AlertGroupSetting{ID: "s1"}))
+	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelEmail}, true))
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "g1"}))
+	r.ok(r.db.CreateDashboard(r.ctx, org1, saba.Dashboard{ID: "b1", URLPath: "p"}))
+	r.ok(r.db.CreateGraphAnnotation(r.ctx, org1, saba.GraphAnnotation{ID: "n1", Service: "shop", From: 1, To: 2}))
+	r.alert("a1", "m1")
+	r.ok(r.db.SetSetupToken(r.ctx, org1, "token"))
+	r.ok(r.db.CompleteSetup(r.ctx, "token", saba.User{ID: "u1", Email: "me@example.com"}))
+	r.ok(r.db.Invite(r.ctx, org1, saba.Invitation{Email: "guest@example.com", ExpiresAt: noon + 1}, noon))
+	r.ok(r.db.CreateAWSIntegration(r.ctx, org1, saba.AWSIntegration{ID: "i1", Name: "n"}))
+	r.ok(r.db.SetNetworks(r.ctx, org1, saba.SurfaceAPI, []string{"10.0.0.0/8"}))
+
+	errOf := func(_ any, err error) error { return err }
+	for what, err := range map[string]error{
+		"read a monitor":       errOf(r.db.Monitor(r.ctx, org2, "m1")),
+		"update a monitor":     errOf(r.db.UpdateMonitor(r.ctx, org2, "m1", keep(saba.Monitor{}))),
+		"delete a monitor":     errOf(r.db.DeleteMonitor(r.ctx, org2, "m1", noon)),
+		"update a downtime":    errOf(r.db.UpdateDowntime(r.ctx, org2, "d1", keep(saba.Downtime{}))),
+		"delete a downtime":    errOf(r.db.DeleteDowntime(r.ctx, org2, "d1")),
+		"read a setting":       errOf(r.db.AlertGroupSetting(r.ctx, org2, "s1")),
+		"update a setting":     errOf(r.db.UpdateAlertGroupSetting(r.ctx, org2, "s1", keep(saba.AlertGroupSetting{}))),
+		"delete a setting":     errOf(r.db.DeleteAlertGroupSetting(r.ctx, org2, "s1")),
+		"update a channel":     errOf(r.db.UpdateChannel(r.ctx, org2, "c1", keep(saba.Channel{}))),
+		"delete a channel":     errOf(r.db.DeleteChannel(r.ctx, org2, "c1")),
+		"update a group":       errOf(r.db.UpdateNotificationGroup(r.ctx, org2, "g1", keep(saba.NotificationGroup{}))),
+		"delete a group":       errOf(r.db.DeleteNotificationGroup(r.ctx, org2, "g1")),
+		"read a dashboard":     errOf(r.db.Dashboard(r.ctx, org2, "b1")),
+		"update a dashboard":   errOf(r.db.UpdateDashboard(r.ctx, org2, "b1", keep(saba.Dashboard{}))),
+		"delete a dashboard":   errOf(r.db.DeleteDashboard(r.ctx, org2, "b1")),
+		"list annotations":     errOf(r.db.GraphAnnotations(r.ctx, org2, "shop", 0, 9)),
+		"update an annotation": errOf(r.db.UpdateGraphAnnotation(r.ctx, org2, "n1", keep(saba.GraphAnnotation{}))),
+		"delete an annotation": errOf(r.db.DeleteGraphAnnotation(r.ctx, org2, "n1")),
+		"read an alert":        errOf(r.db.Alert(r.ctx, org2, "a1")),
+		"move an alert":        errOf(r.db.MoveAlert(r.ctx, org2, "a1", saba.AlertMove{Status: saba.CheckOK})),
+		"write a memo":         r.db.SetAlertMemo(r.ctx, org2, "a1", "x"),
+		"read a log":           errOf(r.db.AlertLogs(r.ctx, org2, "a1", "", 9)),
+		"delete a member":      errOf(r.db.DeleteMember(r.ctx, org2, "u1")),
+		"revoke":               r.db.RevokeInvitation(r.ctx, org2, "guest@example.com", noon),
+		"read AWS":             errOf(r.db.AWSIntegration(r.ctx, org2, "i1")),
+		"update AWS":           errOf(r.db.UpdateAWSIntegration(r.ctx, org2, "i1", keep(saba.AWSIntegration{}))),
+		"delete AWS":           errOf(r.db.DeleteAWSIntegration(r.ctx, org2, "i1")),
+	} {
+		if !errors.Is(err, saba.ErrNotFound) {
+			r.Errorf("%s of another organization: error %v, want not found", what, err)
+		}
+	}
+	for what, err := range map[string]error{
+		"a service in a scope":    r.db.CreateMonitor(r.ctx, org2, saba.Monitor{ID: "m2", Scopes: []saba.Scope{{Service: "shop"}}}),
+		"a role in a scope":       r.db.CreateMonitor(r.ctx, org2, saba.Monitor{ID: "m2", Scopes: []saba.Scope{{Service: "shop", Role: "web"}}}),
+		"a monitor in a downtime": r.db.CreateDowntime(r.ctx, org2, saba.Downtime{ID: "d2", MonitorScopes: []string{"m1"}}),
+		"an account in a channel": r.db.CreateChannel(r.ctx, org2, saba.Channel{ID: "c2", UserIDs: []string{"u1"}}, false),
+		"a channel in a group":    r.db.CreateNotificationGroup(r.ctx, org2, saba.NotificationGroup{ID: "g2", Channels: []string{"c1"}}),
+		"a group in a group":      r.db.CreateNotificationGroup(r.ctx, org2, saba.NotificationGroup{ID: "g2", Groups: []string{"g1"}}),
+		"a host in a dashboard": r.db.CreateDashboard(r.ctx, org2, saba.Dashboard{ID: "b2", URLPath: "p", Widgets: []saba.Widget{
+			{Type: saba.WidgetGraph, Graph: &saba.WidgetSource{Type: saba.SourceHost, Host: "h1"}}}}),
+	} {
+		if !errors.Is(err, saba.ErrInvalid) {
+			r.Errorf("to name %s of another organization: error %v, want invalid", what, err)
+		}
+	}
+	r.ok(r.db.CreateDashboard(r.ctx, org2, saba.Dashboard{ID: "b3", URLPath: "p"})) // a path is taken within an organization
+	counts := []int{}
+	count := func(n int, err error) { r.ok(err); counts = append(counts, n) }
+	list := func(org string) []int {
+		counts = nil
+		monitors, err := r.db.Monitors(r.ctx, org)
+		count(len(monitors), err)
+		downtimes, err := r.db.Downtimes(r.ctx, org)
+		count(len(downtimes), err)
+		settings, err := r.db.AlertGroupSettings(r.ctx, org)
+		count(len(settings), err)
+		channels, err := r.db.Channels(r.ctx, org)
+		count(len(channels), err)
+		alerts, err := r.db.Alerts(r.ctx, org, saba.AlertPage{Closed: true, Limit: 9})
+		count(len(alerts), err)
+		members, err := r.db.Members(r.ctx, org)
+		count(len(members), err)
+		invitations, err := r.db.Invitations(r.ctx, org, noon)
+		count(len(invitations), err)
+		networks, err := r.db.Networks(r.ctx, org, saba.SurfaceAPI)
+		count(len(networks), err)
+		aws, err := r.db.AWSIntegrations(r.ctx, org)
+		count(len(aws), err)
+		return counts
+	}
+	r.same("what the other organization lists", list(org2), []int{0, 0, 0, 0, 0, 0, 0, 0, 0})
+	r.same("what is there", list(org1), []int{2, 1, 1, 1, 1, 1, 1, 1, 1})
+}
