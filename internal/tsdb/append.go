@@ -305,7 +305,7 @@ func (b *batch) choose(r *request) saba.Drops {
 			case p.Org == "" || (p.Host == "") == (p.Service == ""):
 				drops = drop(drops, saba.DropBadPoint)
 				continue
-			case !saba.ValidMetricName(p.Name):
+			case !validName(p.Name):
 				drops = drop(drops, saba.DropBadName)
 				continue
 			}

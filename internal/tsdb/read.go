@@ -26,7 +26,8 @@ const (
 
 func labelsOf(b *labels.ScratchBuilder, s *saba.Series) labels.Labels {
 	b.Reset()
-	b.Add(nameLabel, s.Name)
+	base, extra, _ := splitName(s.Name) // Append took it, so it is valid
+	b.Add(nameLabel, base)
 	if s.Host != "" {
 		b.Add(hostLabel, s.Host)
 	}
@@ -34,12 +35,15 @@ func labelsOf(b *labels.ScratchBuilder, s *saba.Series) labels.Labels {
 	if s.Service != "" {
 		b.Add(serviceLabel, s.Service)
 	}
+	for _, l := range extra { // sorted, and extraPrefix sorts after our labels
+		b.Add(extraPrefix+l.Name, l.Value)
+	}
 	return b.Labels()
 }
 
 // seriesOf is the inverse of labelsOf. Its strings are parts of the engine's memory: clone what is kept.
 func seriesOf(l labels.Labels) saba.Series {
-	return saba.Series{Org: l.Get(orgLabel), Host: l.Get(hostLabel), Service: l.Get(serviceLabel), Name: l.Get(nameLabel)}
+	return saba.Series{Org: l.Get(orgLabel), Host: l.Get(hostLabel), Service: l.Get(serviceLabel), Name: nameOf(l)}
 }
 
 func equal(label, value string) *labels.Matcher {
@@ -175,13 +179,13 @@ func selections(series []saba.Series) []selection {
 	}
 	if len(owners) <= len(names) {
 		for k, is := range owners {
-			add(is, nameLabel, func(s *saba.Series) string { return s.Name }, ownedBy(k)...)
+			add(is, nameLabel, func(s *saba.Series) string { return baseName(s.Name) }, ownedBy(k)...)
 		}
 		return sels
 	}
 	for k, is := range names {
 		// Series of services among them have no host: values[0] is "" then, and all are asked for.
-		add(is, hostLabel, func(s *saba.Series) string { return s.Host }, equal(orgLabel, k.org), equal(nameLabel, k.name))
+		add(is, hostLabel, func(s *saba.Series) string { return s.Host }, equal(orgLabel, k.org), equal(nameLabel, baseName(k.name)))
 	}
 	return sels
 }
@@ -208,11 +212,12 @@ func (s selection) each(ctx context.Context, q storage.Querier, f func(saba.Seri
 }
 
 // HostNames returns the names of the metrics that a host has, over all that is kept, sorted.
+// Series with labels of their own are left out: no name of the protocol means them.
 func (db *DB) HostNames(ctx context.Context, org, host string) ([]string, error) {
 	return db.namesOf(ctx, owner{org: org, host: host})
 }
 
-// ServiceNames returns the names of the metrics that a service has, over all that is kept, sorted.
+// ServiceNames returns the names of the metrics that a service has, as HostNames does.
 func (db *DB) ServiceNames(ctx context.Context, org, service string) ([]string, error) {
 	return db.namesOf(ctx, owner{org: org, service: service})
 }
@@ -232,7 +237,9 @@ func (db *DB) namesOf(ctx context.Context, k owner) ([]string, error) {
 		// every name of the organization with the host, in every block.
 		set := q.Select(ctx, true, &storage.SelectHints{Start: math.MinInt64, End: math.MaxInt64, Func: "series"}, ownedBy(k)...)
 		for set.Next() {
-			names = append(names, strings.Clone(set.At().Labels().Get(nameLabel)))
+			if name := nameOf(set.At().Labels()); saba.ValidMetricName(name) {
+				names = append(names, strings.Clone(name))
+			}
 		}
 		return set.Err()
 	})
