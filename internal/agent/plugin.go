@@ -78,8 +78,9 @@ type pluginState struct {
 	left <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
 
 	turn      sync.Mutex    // held by a turn, for itself and what follows
+	brought   int           // values in the last of them
 	slow      int           // runs in a row that had to be stopped
-	rest      time.Duration // after the last of them
+	rest      time.Duration // after the last of those
 	restUntil int64         // Unix seconds, by the clock of the turns
 }
 
@@ -161,7 +162,9 @@ func (p *plugin) values(ctx context.Context, at int64) ([]reading, error) {
 	if at < p.restUntil && at >= p.restUntil-int64(p.rest/time.Second) {
 		return nil, fmt.Errorf("is not run for now: it had to be stopped %d times in a row; it is run again every %v", p.slow, p.rest)
 	}
-	g := gatherer{p: p.MetricPlugin, at: at}
+	// Most plugins bring as many values as the minute before. To grow for thousands would leave as
+	// much garbage as they take.
+	g := gatherer{p: p.MetricPlugin, at: at, values: make([]reading, 0, p.brought), index: make(map[slot]int, p.brought)}
 	var err error
 	stopped := false
 	if len(p.Bundled) > 0 {
@@ -185,6 +188,7 @@ func (p *plugin) values(ctx context.Context, at int64) ([]reading, error) {
 		// What it had printed before may be cut in the middle of a number.
 		return nil, err
 	}
+	p.brought = len(g.values)
 	return g.values, g.problem()
 }
 
@@ -350,8 +354,15 @@ func (g *gatherer) add(key []byte, value float64, at int64) bool {
 // UsePluginTime is set; then it is Unix seconds, less than maxPluginSkew away from now.
 func parseValues(out []byte, g *gatherer, now time.Time) {
 	for line := range bytes.SplitSeq(out, []byte("\n")) {
-		fields := bytes.Fields(line)
-		if len(fields) < 3 {
+		var fields [3][]byte // in place of bytes.Fields, which leaves a slice for each line behind
+		n := 0
+		for f := range bytes.FieldsSeq(line) {
+			fields[n] = f
+			if n++; n == len(fields) {
+				break
+			}
+		}
+		if n < len(fields) {
 			continue
 		}
 		key := fields[0]

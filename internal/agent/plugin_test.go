@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -335,5 +336,22 @@ func TestHowAPluginEndedIsRecorded(t *testing.T) {
 	}
 	if y := got["y"]; y.ExitCode == nil || *y.ExitCode != exitNotFound {
 		t.Errorf("recorded %+v, want that it was not found", y)
+	}
+}
+
+// BenchmarkPluginOfManyValues is the agent's side of a minute of a plugin that prints as much as is taken.
+func BenchmarkPluginOfManyValues(b *testing.B) {
+	var out bytes.Buffer
+	for i := range maxPluginValues {
+		fmt.Fprintf(&out, "group%d.metric%d\t%d\t0\n", i/100, i%100, i)
+	}
+	o := Options{Log: slog.New(slog.DiscardHandler), Config: Config{Metrics: []MetricPlugin{{Name: "wide"}}}}
+	o.run = func(context.Context, Command, []string) (Result, error) { return Result{Stdout: out.Bytes()}, nil }
+	p := newPlugins(o)[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if v, err := p.values(b.Context(), testMinute); len(v) != maxPluginValues || err != nil {
+			b.Fatalf("%d values, %v", len(v), err)
+		}
 	}
 }
