@@ -33,11 +33,14 @@
 // The engine keeps the FIRST value of a timestamp. Rewrites therefore go to a later second of
 // their minute, and readers take the last sample of each minute (read.go).
 //
-// Before the engine may open a folder, inspect.go reads the logs and the heads of the blocks.
+// Before the engine may open a folder, inspect.go reads the logs and the indexes of the blocks.
 // A record that a crash cut short at the end of a log is cut off, with a warning. Any other
-// damage makes Open fail with one sentence, and nothing is changed: left to itself, the engine
-// would delete every log record after the damage, and ignore a block without a readable meta.json.
+// damage of the logs makes Open fail with one sentence, and nothing is changed: left to itself, the engine
+// would delete every log record after the damage. A damaged block is moved to the folder damaged (damage.go), which
+// the log and /metrics say, and all others are served.
 // Then wbl.go takes from the log of late points what would make the engine forget some of them.
+//
+// A backup is a list of open files (snapshot.go): what a kill at that moment would leave.
 //
 // Start with tsdb.go, then append.go.
 package tsdb
