@@ -46,7 +46,7 @@ func round(d time.Duration) time.Duration {
 var goals = map[string][2]string{
 	defaultAgent:                          {"0.25 s", "12"},
 	"agent, bundled plugins and a script": {"0.6 s", ""},
-	"agent, bundled plugins":              {"0.35 s", ""},
+	"agent, bundled plugins":              {"0.35 s", "12"},
 	"agent, 10000 metrics of a plugin":    {"", "16"},
 }
 
