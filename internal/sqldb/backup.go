@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 )
 
-// Copy writes the database at path, as it is at one moment, to the new file to. The database may be in use,
-// by this process or another one: nobody waits for the copy.
-func Copy(ctx context.Context, path, to string) error {
+// Copy writes the database at path, as it is at one moment, to the new file to. inUse says that a process may have it open, this
+// one or another; nobody waits for the copy.
+func Copy(ctx context.Context, path, to string, inUse bool) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("database %s: %w", path, err)
@@ -20,7 +21,7 @@ func Copy(ctx context.Context, path, to string) error {
 	} else if blank {
 		return fmt.Errorf("database %s is missing or empty: there is nothing to copy", path)
 	}
-	pool, err := openPool(abs, 1, url.Values{"mode": {"ro"}})
+	pool, err := openPool(abs, 1, readOnly(abs, inUse))
 	if err != nil {
 		return fmt.Errorf("database %s: %w", path, err)
 	}
@@ -32,9 +33,9 @@ func Copy(ctx context.Context, path, to string) error {
 	return nil
 }
 
-// Examine is a Check that takes its time: it also compares each index with its table. The database may be in use.
-// A missing or empty file passes, and is not filled.
-func Examine(ctx context.Context, path string) (filled bool, err error) {
+// Examine is a Check that takes its time: it also compares each index with its table. inUse says that a process may have the
+// database open. A missing or empty file passes, and is not filled.
+func Examine(ctx context.Context, path string, inUse bool) (filled bool, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return false, fmt.Errorf("database %s: %w", path, err)
@@ -42,7 +43,7 @@ func Examine(ctx context.Context, path string) (filled bool, err error) {
 	if blank, err := lookAt(abs); err != nil || blank {
 		return false, err
 	}
-	pool, err := openPool(abs, 1, url.Values{"mode": {"ro"}})
+	pool, err := openPool(abs, 1, readOnly(abs, inUse))
 	if err != nil {
 		return false, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -58,4 +59,14 @@ func Examine(ctx context.Context, path string) (filled bool, err error) {
 		return filled, fmt.Errorf("database %s is damaged (%s): restore it from a backup", path, finding)
 	}
 	return filled, nil
+}
+
+// readOnly returns the parameters of a connection that changes nothing.
+func readOnly(path string, inUse bool) url.Values {
+	params := url.Values{"mode": {"ro"}}
+	if log, err := os.Stat(path + "-wal"); !inUse && (err != nil || log.Size() == 0) {
+		// Without a log the file is all there is. "Immutable" keeps SQLite from making one beside it.
+		params.Set("immutable", "1")
+	}
+	return params
 }

@@ -52,7 +52,7 @@ func TestACopyHasWhatWasWritten(t *testing.T) {
 		<-grew
 		before := written.Load()
 		to := filepath.Join(t.TempDir(), "copy.db")
-		if err := Copy(ctx, path, to); err != nil {
+		if err := Copy(ctx, path, to, true); err != nil {
 			t.Fatal(err)
 		}
 		copied, err := Open(ctx, to)
@@ -66,13 +66,13 @@ func TestACopyHasWhatWasWritten(t *testing.T) {
 		if err := copied.Close(); err != nil {
 			t.Error(err)
 		}
-		if filled, err := Examine(ctx, to); err != nil || !filled {
+		if filled, err := Examine(ctx, to, false); err != nil || !filled {
 			t.Errorf("Examine(copy) = %v, %v; want true, nil", filled, err)
 		}
 	}
 	close(stop)
 	work.Wait()
-	if filled, err := Examine(ctx, path); err != nil || !filled {
+	if filled, err := Examine(ctx, path, true); err != nil || !filled {
 		t.Errorf("Examine(in use) = %v, %v; want true, nil", filled, err)
 	}
 }
@@ -86,14 +86,14 @@ func TestWhatCannotBeCopied(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := Copy(t.Context(), path, path+".copy"); err == nil || !strings.Contains(err.Error(), path) {
+		if err := Copy(t.Context(), path, path+".copy", false); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("Copy of a %s database = %v, want an error that names it", name, err)
 		}
 	}
-	if filled, err := Examine(t.Context(), filepath.Join(dir, "missing")); err != nil || filled {
+	if filled, err := Examine(t.Context(), filepath.Join(dir, "missing"), false); err != nil || filled {
 		t.Errorf("Examine of a missing database = %v, %v; want false, nil", filled, err)
 	}
-	if _, err := Examine(t.Context(), filepath.Join(dir, "foreign")); err == nil {
+	if _, err := Examine(t.Context(), filepath.Join(dir, "foreign"), false); err == nil {
 		t.Error("Examine of a foreign file found nothing")
 	}
 }
@@ -131,7 +131,7 @@ func TestExamineComparesIndexesWithTables(t *testing.T) {
 	if _, err := Check(ctx, path); err != nil {
 		t.Logf("Check finds it as well: %v", err)
 	}
-	if _, err := Examine(ctx, path); err == nil || !strings.Contains(err.Error(), "is damaged") {
+	if _, err := Examine(ctx, path, false); err == nil || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("Examine = %v, want it to say that the database is damaged", err)
 	}
 }
