@@ -36,11 +36,14 @@ var arrows = map[string][]string{
 	"plugin":             {},
 	"plugin/plugintest":  {"plugin"},
 	"plugin/target":      {},
-	"plugins":            {"plugin", "plugins/gostats", "plugins/json", "plugins/redis"},
-	"plugins/gostats":    {"plugin", "plugin/target"},
-	"plugins/json":       {"plugin", "plugin/target"},
-	"plugins/redis":      {"plugin", "plugin/target"},
-	"e2e":                {},
+	// For tests alone: no arrow of theirs leads to it.
+	"plugin/target/redistest": {"plugin/target"},
+	"plugins":                 {"plugin", "plugins/gostats", "plugins/json", "plugins/redis", "plugins/sidekiq"},
+	"plugins/gostats":         {"plugin", "plugin/target"},
+	"plugins/json":            {"plugin", "plugin/target"},
+	"plugins/redis":           {"plugin", "plugin/target"},
+	"plugins/sidekiq":         {"plugin", "plugin/target"},
+	"e2e":                     {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},
 }
@@ -55,7 +58,9 @@ var testArrows = map[string][]string{
 	"internal/tsdb":   {"internal/storetest"},
 	"internal/web":    {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
 	"plugins/gostats": {"plugin/plugintest"},
-	"plugins/redis":   {"plugin/plugintest"},
+	"plugin/target":   {"plugin/target/redistest"},
+	"plugins/redis":   {"plugin/plugintest", "plugin/target/redistest"},
+	"plugins/sidekiq": {"plugin/plugintest", "plugin/target/redistest"},
 	"e2e":             {"internal/browsertest"},
 }
 

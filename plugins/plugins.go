@@ -6,6 +6,7 @@ import (
 	"github.com/saba-monitor/saba/plugins/gostats"
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/redis"
+	"github.com/saba-monitor/saba/plugins/sidekiq"
 )
 
 // All returns every plugin, by name.
@@ -14,6 +15,7 @@ func All() []plugin.Plugin {
 		gostats.Plugin,
 		json.Plugin,
 		redis.Plugin,
+		sidekiq.Plugin,
 	}
 }
 

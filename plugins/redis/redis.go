@@ -3,12 +3,9 @@ package redis
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"flag"
 	"fmt"
 	"math"
-	"net"
 	"strconv"
 	"strings"
 
@@ -88,42 +85,25 @@ var Plugin = plugin.Plugin{
 	},
 	New: func(fs *flag.FlagSet) plugin.Collector {
 		c := &collector{}
-		fs.StringVar(&c.host, "host", "localhost", "`host` of the server")
-		fs.StringVar(&c.port, "port", "6379", "`port` of the server")
-		fs.StringVar(&c.socket, "socket", "", "unix `socket` of the server, in place of host and port")
-		fs.StringVar(&c.username, "username", "", "`user` to log in as; the default user needs none")
-		c.password.AddFlags(fs, "password", "REDIS_PASSWORD")
+		c.server.AddFlags(fs, "REDIS_PASSWORD")
 		fs.StringVar(&c.config, "config-command", "CONFIG", "`command` that CONFIG was renamed to; \"\" does not ask for it")
-		fs.BoolVar(&c.tls, "tls", false, "speak TLS")
-		fs.BoolVar(&c.insecure, "tls-skip-verify", false, "do not verify the server's certificate")
 		return c
 	},
 }
 
 type collector struct {
-	host, port, socket string
-	username           string
-	password           target.Secret
-	config             string
-	tls, insecure      bool
-
-	conn *conn // from an earlier turn; nil when there is none
+	server target.Redis
+	config string
 }
 
-// address returns network and address of the server.
-func (c *collector) address() (network, address string) {
-	if c.socket != "" {
-		return "unix", c.socket
-	}
-	return "tcp", net.JoinHostPort(c.host, c.port)
-}
+// CheckFlags says what is wrong with the flags.
+func (c *collector) CheckFlags() error { return c.server.CheckFlags() }
 
 // Collect asks the server in one round trip, and a cluster's in two.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
-	_, address := c.address()
 	values, err := c.collect(ctx)
 	if err != nil {
-		err = fmt.Errorf("ask Redis at %s: %w", address, err)
+		err = fmt.Errorf("ask %s: %w", c.server.Name(), err)
 	}
 	return values, err
 }
@@ -133,25 +113,25 @@ func (c *collector) collect(ctx context.Context) ([]saba.Value, error) {
 	if c.config != "" {
 		commands = append(commands, []string{c.config, "GET", "max*"})
 	}
-	answers, err := c.ask(ctx, commands)
+	answers, err := c.server.Ask(ctx, commands...)
 	if err != nil {
 		return nil, err
 	}
-	text, err := answer[string](answers[0])
+	text, err := target.RedisAnswer[string](answers[0])
 	if err != nil {
 		return nil, err
 	}
 	info := parseInfo(text)
 	if c.config != "" {
 		// A server that does not let us ask may have said it in INFO already.
-		if pairs, err := answer[[]any](answers[1]); err == nil {
+		if pairs, err := target.RedisAnswer[[]any](answers[1]); err == nil {
 			addConfig(info, pairs)
 		}
 	}
 	if info["cluster_enabled"] == "1" {
-		answers, err := c.ask(ctx, [][]string{{"CLUSTER", "INFO"}})
+		answers, err := c.server.Ask(ctx, []string{"CLUSTER", "INFO"})
 		if err == nil {
-			text, err = answer[string](answers[0])
+			text, err = target.RedisAnswer[string](answers[0])
 		}
 		if err != nil {
 			values, _ := valuesOf(info)
@@ -162,82 +142,6 @@ func (c *collector) collect(ctx context.Context) ([]saba.Value, error) {
 		}
 	}
 	return valuesOf(info)
-}
-
-// ask sends commands, on the connection of the turn before if it still works.
-func (c *collector) ask(ctx context.Context, commands [][]string) ([]any, error) {
-	if c.conn != nil {
-		answers, err := c.conn.ask(ctx, commands...)
-		if err == nil {
-			return answers, nil
-		}
-		_ = c.conn.Close()
-		c.conn = nil
-		if ctx.Err() != nil {
-			return nil, err
-		}
-	}
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	password, err := c.password.Read()
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	login := 0
-	if password != "" {
-		auth := []string{"AUTH", password}
-		if c.username != "" {
-			auth = []string{"AUTH", c.username, password}
-		}
-		commands, login = append([][]string{auth}, commands...), 1
-	}
-	answers, err := conn.ask(ctx, commands...)
-	if err == nil && login > 0 {
-		if no, refused := answers[0].(serverError); refused {
-			err = fmt.Errorf("log in: %w", no)
-		}
-	}
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	c.conn = conn
-	return answers[login:], nil
-}
-
-func (c *collector) dial(ctx context.Context) (*conn, error) {
-	network, address := c.address()
-	dialed, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		if e, ok := errors.AsType[*net.OpError](err); ok {
-			err = e.Err // the address is in our own words
-		}
-		return nil, err
-	}
-	if c.tls {
-		secure := tls.Client(dialed, &tls.Config{ServerName: c.host, InsecureSkipVerify: c.insecure})
-		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = dialed.Close()
-			return nil, err
-		}
-		dialed = secure
-	}
-	return newConn(dialed), nil
-}
-
-// answer returns an answer of the kind that is expected.
-func answer[T any](a any) (T, error) {
-	v, ok := a.(T)
-	if ok {
-		return v, nil
-	}
-	if no, refused := a.(serverError); refused {
-		return v, no
-	}
-	return v, errProtocol
 }
 
 // parseInfo reads lines of name:value.

@@ -1,4 +1,4 @@
-package redis
+package target
 
 import (
 	"bufio"
@@ -13,30 +13,33 @@ import (
 	"time"
 )
 
-// Bounds on what a server may answer.
+// Bounds on what a Redis may answer.
 const (
-	maxBulk  = 4 << 20 // bytes of a string
-	maxArray = 10_000
-	maxLine  = 4 << 10
-	maxDepth = 8
+	maxRedisString = 4 << 20  // bytes
+	maxRedisTrip   = 32 << 20 // bytes of all answers of one round trip
+	maxRedisArray  = 10_000
+	maxRedisLine   = 4 << 10
+	maxRedisDepth  = 8
 )
 
-// A serverError is an answer that says no: "NOAUTH Authentication required."
-type serverError string
+// A RedisError is an answer that says no: "NOAUTH Authentication required."
+type RedisError string
 
-func (e serverError) Error() string { return string(e) }
+func (e RedisError) Error() string { return string(e) }
 
-// A conn speaks the protocol of Redis, version 2.
-type conn struct {
+// A redisConn speaks the protocol of Redis, version 2.
+type redisConn struct {
 	net.Conn
 	r *bufio.Reader
 }
 
-func newConn(c net.Conn) *conn { return &conn{c, bufio.NewReaderSize(c, maxLine)} }
+func newRedisConn(c net.Conn) *redisConn {
+	return &redisConn{c, bufio.NewReaderSize(c, maxRedisLine)}
+}
 
 // ask sends commands in one piece and returns an answer for each: a string, an int64, a []any,
-// nil or a serverError. The error is about the connection, which is of no more use then.
-func (c *conn) ask(ctx context.Context, commands ...[]string) ([]any, error) {
+// nil or a RedisError. The error is about the connection, which is of no more use then.
+func (c *redisConn) ask(ctx context.Context, commands ...[]string) ([]any, error) {
 	// The zero time takes an earlier deadline away.
 	deadline, _ := ctx.Deadline()
 	if err := c.SetDeadline(deadline); err != nil {
@@ -54,7 +57,7 @@ func (c *conn) ask(ctx context.Context, commands ...[]string) ([]any, error) {
 	return answers, err
 }
 
-func (c *conn) roundTrip(commands [][]string) ([]any, error) {
+func (c *redisConn) roundTrip(commands [][]string) ([]any, error) {
 	var b strings.Builder
 	for _, args := range commands {
 		fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -66,59 +69,64 @@ func (c *conn) roundTrip(commands [][]string) ([]any, error) {
 		return nil, err
 	}
 	answers := make([]any, len(commands))
+	left := maxRedisTrip
 	for i := range answers {
 		var err error
-		if answers[i], err = readAnswer(c.r, 0); err != nil {
+		if answers[i], err = readRedis(c.r, &left, 0); err != nil {
 			return nil, err
 		}
 	}
 	return answers, nil
 }
 
-var errProtocol = errors.New("it does not speak the protocol of Redis")
+var errNotRedis = errors.New("it does not speak the protocol of Redis")
 
-// readAnswer reads one answer. r has a buffer of maxLine bytes.
-func readAnswer(r *bufio.Reader, depth int) (any, error) {
+// readRedis reads one answer. r has a buffer of maxRedisLine bytes, left is how many bytes of
+// strings there may still be.
+func readRedis(r *bufio.Reader, left *int, depth int) (any, error) {
 	line, err := r.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, errProtocol
+		return nil, errNotRedis
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("it closed the connection: %w", io.ErrUnexpectedEOF)
 	case err != nil:
 		return nil, err
 	case len(line) < 3 || line[len(line)-2] != '\r':
-		return nil, errProtocol
+		return nil, errNotRedis
 	}
 	kind, text := line[0], string(line[1:len(line)-2])
 	switch kind {
 	case '+':
 		return text, nil
 	case '-':
-		return serverError(text), nil
+		return RedisError(text), nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return nil, errProtocol
+		return nil, errNotRedis
 	}
 	switch {
 	case kind == ':':
 		return n, nil
 	case (kind == '$' || kind == '*') && n == -1:
 		return nil, nil
-	case kind == '$' && n >= 0 && n <= maxBulk:
+	case kind == '$' && n > maxRedisString, kind == '$' && n > int64(*left):
+		return nil, errors.New("its answer is longer than any of Redis that is of use here")
+	case kind == '$' && n >= 0:
+		*left -= int(n)
 		b := make([]byte, n+2)
 		if _, err := io.ReadFull(r, b); err != nil {
 			return nil, fmt.Errorf("its answer breaks off: %w", err)
 		}
 		if string(b[n:]) != "\r\n" {
-			return nil, errProtocol
+			return nil, errNotRedis
 		}
 		return string(b[:n]), nil
-	case kind == '*' && n >= 0 && n <= maxArray && depth < maxDepth:
+	case kind == '*' && n >= 0 && n <= maxRedisArray && depth < maxRedisDepth:
 		var a []any
 		for range n {
-			v, err := readAnswer(r, depth+1)
+			v, err := readRedis(r, left, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -126,5 +134,5 @@ func readAnswer(r *bufio.Reader, depth int) (any, error) {
 		}
 		return a, nil
 	}
-	return nil, errProtocol
+	return nil, errNotRedis
 }
