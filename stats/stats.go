@@ -67,7 +67,7 @@ type Stats struct {
 	StartTime      int64   `json:"start_time"`                // Unix nanoseconds: totals count since then
 	GCPauseTotalNS int64   `json:"gc_pause_total_ns"`         // total
 	GCForced       *uint64 `json:"gc_cycles_forced,omitzero"` // total, by runtime.GC
-	HeapLive       *uint64 `json:"heap_live,omitzero"`        // bytes that the last collection found in use
+	HeapLive       *uint64 `json:"heap_live,omitzero"`        // bytes that the last collection found in use; nil before the first
 	MemoryLimit    *uint64 `json:"memory_limit,omitzero"`     // GOMEMLIMIT in bytes, if there is one
 	GOGC           *uint64 `json:"gogc,omitzero"`             // percent, unless it is off
 
@@ -214,7 +214,7 @@ func (r *reader) read(now time.Time) Stats {
 
 		GCNext: r.total("/gc/heap/goal:bytes"), GCNum: uint32(r.total("/gc/cycles/total:gc-cycles")),
 
-		StartTime: started.UnixNano(), GCForced: r.count("/gc/cycles/forced:gc-cycles"), HeapLive: r.count("/gc/heap/live:bytes"),
+		StartTime: started.UnixNano(), GCForced: r.count("/gc/cycles/forced:gc-cycles"),
 		MemoryLimit: r.below("/gc/gomemlimit:bytes", math.MaxInt64), GOGC: r.below("/gc/gogc:percent", math.MaxInt32),
 
 		CPUGC: r.seconds("/cpu/classes/gc/total:cpu-seconds"), CPUScavenge: r.seconds("/cpu/classes/scavenge/total:cpu-seconds"),
@@ -228,6 +228,9 @@ func (r *reader) read(now time.Time) Stats {
 		ThreadNum:         r.count("/sched/threads/total:threads"),
 
 		MutexWait: r.seconds("/sync/mutex/wait/total:seconds"),
+	}
+	if s.GCNum > 0 {
+		s.HeapLive = r.count("/gc/heap/live:bytes")
 	}
 	if v := r.value("/sched/latencies:seconds"); v.Kind() == metrics.KindFloat64Histogram {
 		s.SchedLatency = pairs(v.Float64Histogram())

@@ -3,6 +3,7 @@ package gostats
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugin/plugintest"
+	"github.com/saba-monitor/saba/stats"
 )
 
 // runtimeFigures answers with the figures of this process, as the handlers do that Go programs mount.
@@ -42,6 +44,13 @@ func runtimeFigures(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(b)
 }
 
+// modern are the metrics that runtimeFigures does not offer, like most handlers that there are.
+var modern = []string{
+	"sched.thread_num", "goroutine.goroutines_running", "goroutine.goroutines_runnable", "goroutine.goroutines_not_in_go", "goroutine.goroutines_waiting",
+	"gc_heap.heap_live", "gc_heap.memory_limit", "gc_cpu_time.cpu_gc_seconds", "mutex.mutex_wait_seconds",
+	"sched_latency.p50", "sched_latency.p99", "gc_cpu.share",
+}
+
 func TestARealGoProgram(t *testing.T) {
 	var agent, path string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +62,7 @@ func TestARealGoProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := plugintest.Collect(t, Plugin, []string{"-host", "127.0.0.1", "-port", port})
+	got := plugintest.Collect(t, Plugin, []string{"-host", "127.0.0.1", "-port", port}, modern...)
 	if agent != "mackerel-plugin-gostats" || path != "/api/stats" {
 		t.Errorf("asked %s as %s", path, agent)
 	}
@@ -65,7 +74,7 @@ func TestARealGoProgram(t *testing.T) {
 	if sum := got["heap.heap_idle"] + got["heap.heap_inuse"]; sum != got["heap.heap_sys"] {
 		t.Errorf("idle and in use are %v, want %v: they come from one answer", sum, got["heap.heap_sys"])
 	}
-	plugintest.Collect(t, Plugin, []string{"-uri", server.URL + "/stats?token=x", "-port", "1"})
+	plugintest.Collect(t, Plugin, []string{"-uri", server.URL + "/stats?token=x", "-port", "1"}, modern...)
 	if path != "/stats" {
 		t.Errorf("asked %s, want /stats", path)
 	}
@@ -95,6 +104,18 @@ func TestNames(t *testing.T) {
 		"custom.shop-api.heap.heap_sys | Sys", "custom.shop-api.heap.heap_idle | Idle", "custom.shop-api.heap.heap_inuse | In Use", "custom.shop-api.heap.heap_released | Released",
 		"custom.shop-api.gc | Shop-Api GC | float",
 		"custom.shop-api.gc.gc_num | GC Num", "custom.shop-api.gc.gc_per_second | GC Per Second", "custom.shop-api.gc.gc_pause_per_second | GC Pause Per Second",
+		"custom.shop-api.sched | Shop-Api Scheduler | integer",
+		"custom.shop-api.sched.gomaxprocs | GOMAXPROCS", "custom.shop-api.sched.thread_num | Threads",
+		"custom.shop-api.goroutine | Shop-Api Goroutines by State | integer",
+		"custom.shop-api.goroutine.goroutines_running | Running", "custom.shop-api.goroutine.goroutines_runnable | Runnable",
+		"custom.shop-api.goroutine.goroutines_not_in_go | Not in Go", "custom.shop-api.goroutine.goroutines_waiting | Waiting",
+		"custom.shop-api.gc_heap | Shop-Api GC Heap | bytes",
+		"custom.shop-api.gc_heap.heap_live | Live", "custom.shop-api.gc_heap.gc_next | Goal", "custom.shop-api.gc_heap.memory_limit | Limit",
+		"custom.shop-api.gc_cpu_time | Shop-Api GC CPU Time | seconds", "custom.shop-api.gc_cpu_time.cpu_gc_seconds | GC CPU Time",
+		"custom.shop-api.mutex | Shop-Api Mutex Wait | seconds", "custom.shop-api.mutex.mutex_wait_seconds | Wait of all Goroutines",
+		"custom.shop-api.sched_latency | Shop-Api Scheduler Latency | milliseconds",
+		"custom.shop-api.sched_latency.p50 | Median", "custom.shop-api.sched_latency.p99 | 99th Percentile",
+		"custom.shop-api.gc_cpu | Shop-Api GC CPU | percentage", "custom.shop-api.gc_cpu.share | Share of the Program's CPUs",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("definitions:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -103,8 +124,11 @@ func TestNames(t *testing.T) {
 
 // Turns inside an agent share a connection.
 func TestTurns(t *testing.T) {
-	connections := 0
-	server := httptest.NewUnstartedServer(http.HandlerFunc(runtimeFigures))
+	connections, requests := 0, 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		runtimeFigures(w, r)
+	}))
 	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			connections++
@@ -117,12 +141,12 @@ func TestTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if values, err := e.Values(t.Context()); err != nil || len(values) != 10 {
-			t.Errorf("a turn within a second has %d values, %v, want the 10 that are no counters", len(values), err)
+		if values, err := e.Values(t.Context()); err != nil || len(values) != 12 {
+			t.Errorf("a turn within a second has %d values, %v, want the 12 that are no counters", len(values), err)
 		}
 	}
-	if server.Close(); connections != 1 {
-		t.Errorf("%d connections, want one", connections)
+	if server.Close(); connections != 1 || requests != 2 {
+		t.Errorf("%d connections and %d requests, want one, and two: there is nothing that takes a second reading", connections, requests)
 	}
 }
 
@@ -144,11 +168,11 @@ func TestASocketAHeaderAndTLS(t *testing.T) {
 	server.Listener = l
 	server.Start()
 	defer server.Close()
-	plugintest.Collect(t, Plugin, []string{"-socket", file, "-header", "Authorization: Bearer x:y"})
+	plugintest.Collect(t, Plugin, []string{"-socket", file, "-header", "Authorization: Bearer x:y"}, modern...)
 
 	secure := httptest.NewTLSServer(http.HandlerFunc(runtimeFigures))
 	defer secure.Close()
-	plugintest.Collect(t, Plugin, []string{"-uri", secure.URL, "-insecure"})
+	plugintest.Collect(t, Plugin, []string{"-uri", secure.URL, "-insecure"}, modern...)
 	if _, err := embedded(t, "-uri", secure.URL).Values(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown certificate: %v, want an error that says so", err)
 	}
@@ -227,25 +251,52 @@ func TestBadTargets(t *testing.T) {
 }
 
 func TestAFieldThatIsMissingIsNoZero(t *testing.T) {
-	values, err := parse([]byte(`{"goroutine_num":7,"memory_alloc":1,"heap_sys":2,"other":{}}`))
-	if len(values) != 3 || err == nil || !strings.Contains(err.Error(), "gc_num") || strings.Contains(err.Error(), "goroutine_num") {
-		t.Errorf("parse = %v, %v, want three values and the names of the others", values, err)
+	a, err := parse([]byte(`{"goroutine_num":7,"memory_alloc":1,"heap_sys":2,"other":{}}`))
+	if len(a.values) != 3 || err == nil || !strings.Contains(err.Error(), "gc_num") || strings.Contains(err.Error(), "goroutine_num") || strings.Contains(err.Error(), "heap_live") {
+		t.Errorf("parse = %v, %v, want three values and the names of the others that every handler has", a, err)
+	}
+}
+
+func TestAModernFieldThatIsNoNumberIsNamed(t *testing.T) {
+	body := minimal(`,"heap_live":"7","memory_limit":null,"sched_latency":[[1e999,1]],"start_time":1,"cpu_gc_seconds":[]`)
+	a, err := parse([]byte(body))
+	if len(a.values) != 15 || err == nil || err.Error() != "has no number heap_live, cpu_gc_seconds, sched_latency" {
+		t.Errorf("parse = %v, %v", a, err)
 	}
 }
 
 // Whatever a target answers, parsing never panics, and has values or says why not.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(`{"goroutine_num":7,"gc_num":1e999}`))
-	f.Add([]byte(`{"goroutine_num":-0.5,"heap_sys":18446744073709551615}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		values, err := parse(body)
-		if len(values) != 15 && err == nil {
-			t.Errorf("parse(%q) = %v without an error", body, values)
+	f.Add([]byte(`{"goroutine_num":7,"gc_num":1e999}`), []byte(`{"goroutine_num":7,"gc_num":1e999}`))
+	f.Add([]byte(`{"goroutine_num":-0.5,"heap_sys":18446744073709551615}`), []byte(`[]`))
+	f.Add([]byte(minimal(`,"start_time":1,"sched_latency":[[1e-6,5],[2e-6]],"cpu_gc_seconds":1,"cpu_total_seconds":9,"heap_live":1`)),
+		[]byte(minimal(`,"start_time":1,"sched_latency":[[1e-6,7],[1,1e308]],"cpu_gc_seconds":2,"cpu_total_seconds":12,"heap_live":1`)))
+	f.Fuzz(func(t *testing.T, body, next []byte) {
+		a, err := parse(body)
+		if len(a.values) < 15 && err == nil {
+			t.Errorf("parse(%q) = %v without an error", body, a.values)
 		}
-		for _, v := range values {
-			if _, _, ok := Plugin.Find(v.Name); !ok || v.Value != v.Value {
-				t.Errorf("parse(%q) has %v", body, v)
+		b, _ := parse(next)
+		for _, v := range append(a.values, window(a.totals, b.totals)...) {
+			if _, _, ok := Plugin.Find(v.Name); !ok || math.IsNaN(v.Value) || math.IsInf(v.Value, 0) {
+				t.Errorf("parse(%q), then %q, have %v", body, next, v)
 			}
 		}
 	})
+}
+
+// BenchmarkCollect is one turn inside an agent against a program that offers all; the program's
+// side is in it too.
+func BenchmarkCollect(b *testing.B) {
+	server := httptest.NewServer(stats.Handler())
+	defer server.Close()
+	e, err := plugin.Embed(Plugin, []string{"-uri", server.URL, "-sample", "1ms"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := e.Values(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
