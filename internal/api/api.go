@@ -144,6 +144,7 @@ func New(o Options) http.Handler {
 	for path, methods := range byPath {
 		s.mux.Handle(prefix+path, s.serve(path, methods))
 	}
+	s.mux.Handle(descriptionPath, s.serve(descriptionPath, []route{{http.MethodGet, descriptionPath, saba.Anyone, 0, (*server).describe, nil, nil}}))
 	s.mux.Handle("/", s.serve("", nil))
 	return s
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"strconv"
 
 	"github.com/saba-monitor/saba"
 )
@@ -31,13 +30,15 @@ type reportIn struct {
 	MaxCheckAttempts     int64            `json:"maxCheckAttempts"`
 }
 
+type reportsIn struct {
+	Reports []reportIn `json:"reports"`
+}
+
 // checksReport takes verdicts of checks. Those that are six hours old, and those of hosts that
 // do not exist, are ignored. The good ones are stored even when the answer is a 400 about a bad
 // one: agents throw a refused request away.
 func (s *server) checksReport(w http.ResponseWriter, c *call) error {
-	var in struct {
-		Reports []reportIn `json:"reports"`
-	}
+	var in reportsIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -110,24 +111,25 @@ type checkOut struct {
 // maxPage is the largest and the usual number of elements of a page.
 const maxPage = 100
 
+type checkListOut struct {
+	Checks []checkOut `json:"checks"`
+	NextID string     `json:"nextId,omitempty"` // where the next page begins
+}
+
+type checkAnswer struct {
+	Check checkOut `json:"check"`
+}
+
 func (s *server) checkList(w http.ResponseWriter, c *call) error {
-	q := c.URL.Query()
-	limit := maxPage
-	if v := q.Get("limit"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxPage {
-			return saba.Invalidf("limit", "must be a number from 1 to %d, not %q", maxPage, clip(v))
-		}
-		limit = n
+	from, limit, err := c.page()
+	if err != nil {
+		return err
 	}
-	checks, err := s.store.CheckList(c.Context(), c.org, q.Get("nextId"), limit+1)
+	checks, err := s.store.CheckList(c.Context(), c.org, from, limit+1)
 	if err != nil {
 		return fmt.Errorf("list checks: %w", err)
 	}
-	out := struct {
-		Checks []checkOut `json:"checks"`
-		NextID string     `json:"nextId,omitempty"` // where the next page begins
-	}{Checks: []checkOut{}}
+	out := checkListOut{Checks: []checkOut{}}
 	for i, check := range checks {
 		if i == limit {
 			out.NextID = check.ID
@@ -143,7 +145,5 @@ func (s *server) checkShow(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return s.json(w, c, struct {
-		Check checkOut `json:"check"`
-	}{checkOut{check.ID, check.Name}})
+	return s.json(w, c, checkAnswer{checkOut{check.ID, check.Name}})
 }

@@ -127,8 +127,16 @@ type dashboardOut struct {
 
 type fullDashboardOut struct {
 	dashboardOut
-	Widgets []any `json:"widgets"` // graphWidgetOut, valueWidgetOut, markdownWidgetOut, alertStatusWidgetOut
+	Widgets []oneWidget `json:"widgets"`
 }
+
+// A oneWidget is a graphWidgetOut, a valueWidgetOut, a markdownWidgetOut or an alertStatusWidgetOut; a
+// oneSource and a oneRange are one of the types below that end in SourceOut and RangeOut.
+type (
+	oneWidget any
+	oneSource any
+	oneRange  any
+)
 
 type widgetOut struct {
 	Type   string            `json:"type"`
@@ -138,8 +146,8 @@ type widgetOut struct {
 
 type graphWidgetOut struct {
 	widgetOut
-	Graph          any                  `json:"graph"` // sourceOut
-	Range          any                  `json:"range,omitempty"`
+	Graph          oneSource            `json:"graph"`
+	Range          oneRange             `json:"range,omitempty"`
 	ValueRange     *saba.ValueRange     `json:"valueRange,omitempty"`
 	ReferenceLines []saba.ReferenceLine `json:"referenceLines"`
 	LegendList     []string             `json:"legendList,omitempty"`
@@ -147,7 +155,7 @@ type graphWidgetOut struct {
 
 type valueWidgetOut struct {
 	widgetOut
-	Metric       any               `json:"metric"` // sourceOut
+	Metric       oneSource         `json:"metric"`
 	FractionSize *int64            `json:"fractionSize,omitempty"`
 	Suffix       string            `json:"suffix,omitempty"`
 	FormatRules  []saba.FormatRule `json:"formatRules"`
@@ -211,7 +219,7 @@ func newDashboardOut(d saba.Dashboard) dashboardOut {
 
 // newFullDashboardOut shows a dashboard to clients; services are those that exist.
 func newFullDashboardOut(d saba.Dashboard, services []saba.Service) fullDashboardOut {
-	out := fullDashboardOut{newDashboardOut(d), make([]any, len(d.Widgets))}
+	out := fullDashboardOut{newDashboardOut(d), make([]oneWidget, len(d.Widgets))}
 	for i, w := range d.Widgets {
 		base := widgetOut{w.Type, w.Title, w.Layout}
 		switch w.Type {

@@ -104,11 +104,13 @@ func units() string {
 	return strings.Join(names, ", ")
 }
 
+type graphDefDeleteIn struct {
+	Name string `json:"name"`
+}
+
 // graphDefDelete deletes a definition. That there is none is a 400 in this protocol.
 func (s *server) graphDefDelete(w http.ResponseWriter, c *call) error {
-	var in struct {
-		Name string `json:"name"`
-	}
+	var in graphDefDeleteIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}

@@ -358,6 +358,10 @@ func (s *server) hostByCustomIdentifier(w http.ResponseWriter, c *call) error {
 	return s.json(w, c, hostAnswer{newHostOut(host)})
 }
 
+type hostListOut struct {
+	Hosts []hostOut `json:"hosts"`
+}
+
 func (s *server) hostList(w http.ResponseWriter, c *call) error {
 	q := c.URL.Query()
 	f := saba.HostFilter{
@@ -381,9 +385,7 @@ func (s *server) hostList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("list hosts: %w", err)
 	}
-	out := struct {
-		Hosts []hostOut `json:"hosts"`
-	}{make([]hostOut, len(hosts))}
+	out := hostListOut{make([]hostOut, len(hosts))}
 	for i, h := range hosts {
 		out.Hosts[i] = newHostOut(h)
 	}
@@ -394,10 +396,12 @@ func badStatus(status string) error {
 	return saba.Invalidf("status", "must be working, standby, maintenance or poweroff, not %q", clip(status))
 }
 
+type hostStatusIn struct {
+	Status saba.HostStatus `json:"status"`
+}
+
 func (s *server) hostStatus(w http.ResponseWriter, c *call) error {
-	var in struct {
-		Status saba.HostStatus `json:"status"`
-	}
+	var in hostStatusIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -414,10 +418,12 @@ func (s *server) hostStatus(w http.ResponseWriter, c *call) error {
 	return s.ok(w, c)
 }
 
+type hostRolesIn struct {
+	RoleFullnames []string `json:"roleFullnames"`
+}
+
 func (s *server) hostRoles(w http.ResponseWriter, c *call) error {
-	var in struct {
-		RoleFullnames []string `json:"roleFullnames"`
-	}
+	var in hostRolesIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -454,11 +460,13 @@ func bulkIDs(ids []string) ([]string, error) {
 	return slices.Compact(ids), nil
 }
 
+type bulkStatusIn struct {
+	IDs    []string        `json:"ids"`
+	Status saba.HostStatus `json:"status"`
+}
+
 func (s *server) hostBulkStatus(w http.ResponseWriter, c *call) error {
-	var in struct {
-		IDs    []string        `json:"ids"`
-		Status saba.HostStatus `json:"status"`
-	}
+	var in bulkStatusIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -475,10 +483,12 @@ func (s *server) hostBulkStatus(w http.ResponseWriter, c *call) error {
 	return s.ok(w, c)
 }
 
+type bulkIn struct {
+	IDs []string `json:"ids"`
+}
+
 func (s *server) hostBulkRetire(w http.ResponseWriter, c *call) error {
-	var in struct {
-		IDs []string `json:"ids"`
-	}
+	var in bulkIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
@@ -503,6 +513,10 @@ type monitoredStatus struct {
 	} `json:"detail"`
 }
 
+type monitoredStatusesOut struct {
+	MonitoredStatuses []monitoredStatus `json:"monitoredStatuses"`
+}
+
 // hostMonitoredStatuses lists what is known of a host's checks. A check that has not reported
 // yet has no status: it is left out.
 func (s *server) hostMonitoredStatuses(w http.ResponseWriter, c *call) error {
@@ -514,9 +528,7 @@ func (s *server) hostMonitoredStatuses(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("list the checks of host %q: %w", host.ID, err)
 	}
-	out := struct {
-		MonitoredStatuses []monitoredStatus `json:"monitoredStatuses"`
-	}{[]monitoredStatus{}}
+	out := monitoredStatusesOut{[]monitoredStatus{}}
 	for _, check := range checks {
 		if check.Latest.Status == "" {
 			continue

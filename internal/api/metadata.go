@@ -114,14 +114,9 @@ func (s *server) metadataList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("list metadata namespaces: %w", err)
 	}
-	type entry struct {
-		Namespace string `json:"namespace"`
-	}
-	out := struct {
-		Metadata []entry `json:"metadata"`
-	}{make([]entry, len(names))}
-	for i, n := range names {
-		out.Metadata[i].Namespace = n
-	}
-	return s.json(w, c, out)
+	return listed(s, w, c, "metadata", names, nil, func(n string) namespaceOut { return namespaceOut{n} })
+}
+
+type namespaceOut struct {
+	Namespace string `json:"namespace"`
 }

@@ -20,6 +20,21 @@ type sampleOut struct {
 	Value float64 `json:"value"`
 }
 
+// pointIn and servicePointIn say what a point looks like; pointParser reads them.
+type (
+	pointIn struct {
+		HostID string  `json:"hostId"`
+		Name   string  `json:"name"`
+		Time   int64   `json:"time"`
+		Value  float64 `json:"value"`
+	}
+	servicePointIn struct {
+		Name  string  `json:"name"`
+		Time  int64   `json:"time"`
+		Value float64 `json:"value"`
+	}
+)
+
 type metricsAnswer struct {
 	Metrics []sampleOut `json:"metrics"`
 }
@@ -234,6 +249,10 @@ func appendMeans(out []sampleOut, samples []saba.Sample, from, to, step int64) (
 // maxLatest bounds the combinations of one request for latest values.
 const maxLatest = 10_000
 
+type latestOut struct {
+	Latest map[string]map[string]sampleOut `json:"tsdbLatest"` // by host id, then by metric
+}
+
 // latest answers with the newest sample of every combination of host and metric. What does
 // not exist is left out.
 func (s *server) latest(w http.ResponseWriter, c *call) error {
@@ -247,9 +266,7 @@ func (s *server) latest(w http.ResponseWriter, c *call) error {
 	case len(hosts)*len(names) > maxLatest:
 		return saba.Errorf(saba.ErrInvalid, "%d hosts with %d metrics each are more than the %d values of one request: ask in parts", len(hosts), len(names), maxLatest)
 	}
-	out := struct {
-		Latest map[string]map[string]sampleOut `json:"tsdbLatest"`
-	}{map[string]map[string]sampleOut{}}
+	out := latestOut{map[string]map[string]sampleOut{}}
 	for _, host := range hosts {
 		for _, name := range names {
 			sample, ok := s.samples.Latest(saba.Series{Org: c.org, Host: host, Name: name})

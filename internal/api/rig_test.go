@@ -153,6 +153,9 @@ func (r *rig) send(method, path, key, body string, headers ...string) answer {
 	if err != nil {
 		r.Fatalf("%s %s: %v", method, path, err)
 	}
+	if resp.StatusCode == http.StatusOK && method != http.MethodHead && len(headers) == 0 {
+		r.described(req, body, b)
+	}
 	return answer{resp.StatusCode, resp.Header, strings.TrimSuffix(string(b), "\n")}
 }
 

@@ -44,21 +44,17 @@ func (s *server) serviceList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
 	}
-	out := struct {
-		Services []serviceOut `json:"services"`
-	}{make([]serviceOut, len(services))}
-	for i, service := range services {
-		out.Services[i] = newServiceOut(service)
-	}
-	return s.json(w, c, out)
+	return listed(s, w, c, "services", services, nil, newServiceOut)
+}
+
+type namedIn struct {
+	Name string `json:"name"`
+	Memo string `json:"memo"`
 }
 
 // readNamed reads the body that makes a service or a role.
 func (c *call) readNamed() (name, text string, err error) {
-	var in struct {
-		Name string `json:"name"`
-		Memo string `json:"memo"`
-	}
+	var in namedIn
 	if err := c.decode(&in); err != nil {
 		return "", "", err
 	}
@@ -93,13 +89,7 @@ func (s *server) roleList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Roles []roleOut `json:"roles"`
-	}{make([]roleOut, len(roles))}
-	for i, r := range roles {
-		out.Roles[i] = roleOut(r)
-	}
-	return s.json(w, c, out)
+	return listed(s, w, c, "roles", roles, nil, func(r saba.Role) roleOut { return roleOut(r) })
 }
 
 func (s *server) roleCreate(w http.ResponseWriter, c *call) error {
@@ -130,15 +120,17 @@ func missing(err error) error {
 	return err
 }
 
+type orgOut struct {
+	Name        string  `json:"name"`
+	DisplayName *string `json:"displayName"` // null when unset
+}
+
 func (s *server) orgShow(w http.ResponseWriter, c *call) error {
 	org, err := s.store.Org(c.Context(), c.org)
 	if err != nil {
 		return fmt.Errorf("show the organization: %w", err)
 	}
-	out := struct {
-		Name        string  `json:"name"`
-		DisplayName *string `json:"displayName"` // null when unset
-	}{Name: org.Name}
+	out := orgOut{Name: org.Name}
 	if org.DisplayName != "" {
 		out.DisplayName = &org.DisplayName
 	}
