@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"internal/cli":       {"client", "internal/agent", "internal/collect", "plugin", "plugins"},
 	"internal/collect":   {},
 	"internal/ingest":    {},
+	"internal/promapi":   {},
 	"internal/server":    {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb", "internal/web"},
 	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/server"},
 	"internal/sqldb":     {},
@@ -50,18 +51,19 @@ var arrows = map[string][]string{
 
 // testArrows says what a package's tests may import besides: real parts, never upwards.
 var testArrows = map[string][]string{
-	"client":          {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/agent":  {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/api":    {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/ingest": {"internal/sqldb", "internal/tsdb"},
-	"internal/sqldb":  {"internal/storetest"},
-	"internal/tsdb":   {"internal/storetest"},
-	"internal/web":    {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
-	"plugins/gostats": {"plugin/plugintest"},
-	"plugin/target":   {"plugin/target/redistest"},
-	"plugins/redis":   {"plugin/plugintest", "plugin/target/redistest"},
-	"plugins/sidekiq": {"plugin/plugintest", "plugin/target/redistest"},
-	"e2e":             {"internal/browsertest"},
+	"client":           {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/agent":   {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/api":     {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/ingest":  {"internal/sqldb", "internal/tsdb"},
+	"internal/promapi": {"internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/sqldb":   {"internal/storetest"},
+	"internal/tsdb":    {"internal/storetest"},
+	"internal/web":     {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"plugins/gostats":  {"plugin/plugintest"},
+	"plugin/target":    {"plugin/target/redistest"},
+	"plugins/redis":    {"plugin/plugintest", "plugin/target/redistest"},
+	"plugins/sidekiq":  {"plugin/plugintest", "plugin/target/redistest"},
+	"e2e":              {"internal/browsertest"},
 }
 
 // modules lists every third-party module that may be required directly, who may import it,
@@ -70,7 +72,7 @@ var modules = map[string]struct {
 	importers []string
 	reason    string
 }{
-	"github.com/prometheus/prometheus":    {[]string{"internal/tsdb"}, "keeps samples: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
+	"github.com/prometheus/prometheus":    {[]string{"internal/promapi", "internal/tsdb"}, "keeps samples and evaluates PromQL: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
 	"github.com/prometheus/client_golang": {[]string{"internal/api", "internal/ingest", "internal/server", "internal/tsdb"}, "saba's own /metrics in the format that everything reads"},
 	"modernc.org/sqlite":                  {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
 	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
@@ -191,7 +193,7 @@ func TestTheAgentBinaryLinksNoServer(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/saba-agent") {
 		from, ours := rel(p.ImportPath)
 		switch {
-		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/chart"}, from),
+		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/promapi", "internal/chart"}, from),
 			strings.HasPrefix(p.ImportPath, "github.com/prometheus/"),
 			strings.HasPrefix(p.ImportPath, "modernc.org/"),
 			p.ImportPath == "database/sql", p.ImportPath == "html/template":

@@ -1,0 +1,396 @@
+package promapi
+
+import (
+	"encoding/binary"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/compression"
+
+	"github.com/saba-monitor/saba"
+)
+
+// Limits of a written body in bytes, as sent and inflated. A Prometheus sends some hundred KiB at once.
+const (
+	writeBody    = 4 << 20
+	writeInflate = 16 << 20
+)
+
+// The messages of the protocol, as Content-Type names them.
+const (
+	message1 = "prometheus.WriteRequest"
+	message2 = "io.prometheus.write.v2.Request"
+)
+
+// remoteWrite takes samples in, by version 1.0 or 2.0 of the remote write protocol. The answer is
+// 204 when all were taken, 400 with a sentence when some were not (the others are stored, and the
+// sender goes on with the next ones), and 5xx when the sender shall send the same again.
+func (s *server) remoteWrite(w http.ResponseWriter, c *call) error {
+	version, err := writeVersion(c.Header)
+	if err != nil {
+		return err
+	}
+	in, err := s.intake(c)
+	if err != nil {
+		return err
+	}
+	leave, err := s.intakes.enter(c.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	zipped, err := readAll(c.Body, writeBody)
+	if err != nil {
+		return err
+	}
+	body, err := unsnappy(zipped)
+	if err != nil {
+		return err
+	}
+	if version == 1 {
+		err = in.write1(body)
+	} else {
+		err = in.write2(body)
+	}
+	written := 0
+	if err == nil {
+		written, err = in.store()
+	}
+	if version == 2 { // in every answer, so that the sender knows that it was understood
+		h := w.Header()
+		h.Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(written))
+		h.Set("X-Prometheus-Remote-Write-Histograms-Written", "0")
+		h.Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
+	}
+	if err != nil {
+		return err
+	}
+	if len(in.refused) > 0 {
+		return saba.Errorf(saba.ErrInvalid, "%s", in.answer())
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// writeVersion reads from the headers which version of the protocol a request speaks.
+func writeVersion(h http.Header) (int, error) {
+	if e := h.Get("Content-Encoding"); !strings.EqualFold(e, "snappy") {
+		return 0, saba.Errorf(errMediaType, "the body has Content-Encoding %q: remote write is compressed as snappy", clip(e))
+	}
+	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if h.Get("Content-Type") != "" && (err != nil || kind != "application/x-protobuf") {
+		return 0, saba.Errorf(errMediaType, "the body has Content-Type %q: remote write is application/x-protobuf", clip(h.Get("Content-Type")))
+	}
+	switch params["proto"] {
+	case "", message1: // 1.0 has no parameter
+		return 1, nil
+	case message2:
+		return 2, nil
+	}
+	return 0, saba.Errorf(errMediaType, "the body is a message %q: %s and %s are understood", clip(params["proto"]), message1, message2)
+}
+
+// unsnappy inflates a body. Its size stands at its beginning.
+func unsnappy(zipped []byte) ([]byte, error) {
+	size, n := binary.Uvarint(zipped)
+	switch {
+	case n <= 0:
+		return nil, saba.Errorf(saba.ErrInvalid, "the request body is not snappy in its block format")
+	case size > writeInflate:
+		return nil, saba.Errorf(saba.ErrTooLarge, "the request body is larger than %d MiB when it is inflated: send it in parts", writeInflate>>20)
+	case size == 0:
+		return nil, nil
+	}
+	body, err := compression.Decode(compression.Snappy, zipped, nil)
+	if err != nil {
+		return nil, saba.Errorf(saba.ErrInvalid, "the request body is not snappy in its block format: %v", err)
+	}
+	return body, nil
+}
+
+// failText answers a sender, which puts the first line into its log.
+func failText(w http.ResponseWriter, _ *http.Request, code int, message string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(strings.ReplaceAll(message, "\n", " ") + "\n")) // what fails is the client's connection
+}
+
+// full says whether a series holds more than it may, before it takes much memory.
+func (t *wireSeries) full() error {
+	switch {
+	case len(t.labels) > maxWireLabels || len(t.refs) > 2*maxWireLabels:
+		return saba.Errorf(saba.ErrInvalid, "a series has more than %d labels: at most %d are allowed", maxWireLabels, maxLabels)
+	case len(t.samples) > maxPointsIn:
+		return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d samples: send it in parts", maxPointsIn)
+	}
+	return nil
+}
+
+// maxWireLabels is where the reading of a series stops; beyond maxLabels only the series is refused.
+const maxWireLabels = 1000
+
+func badBody(err error) error {
+	return saba.Errorf(saba.ErrInvalid, "the request body cannot be read: %v", err)
+}
+
+// wireSeries is a series of either version, reused from one to the next.
+type wireSeries struct {
+	labels     []labels.Label
+	refs       []uint64
+	samples    []saba.Sample
+	histograms int
+	meta       description
+}
+
+func (t *wireSeries) reset() {
+	*t = wireSeries{labels: t.labels[:0], refs: t.refs[:0], samples: t.samples[:0]}
+}
+
+// add takes in the series that t holds.
+func (in *intake) add(t *wireSeries) error {
+	name := ""
+	for _, l := range t.labels {
+		if l.Name == nameLabel {
+			name = l.Value
+		}
+	}
+	id, err := in.identify(t.labels)
+	if err != nil {
+		return err
+	}
+	in.take(id, t.samples)
+	in.refuse(t.histograms, dropUnsupported, "metric %s: native histograms are not kept: send classic ones, with buckets", clip(name))
+	if id.reason == "" && t.meta != (description{}) {
+		in.meta.learn(in.org, name, t.meta)
+	}
+	return in.full()
+}
+
+// write1 reads a prometheus.WriteRequest: timeseries = 1 (labels = 1 (name = 1, value = 2),
+// samples = 2, exemplars = 3, histograms = 4), metadata = 3 (type = 1, metric_family_name = 2,
+// help = 4, unit = 5).
+func (in *intake) write1(body []byte) error {
+	var t wireSeries
+	request := message{rest: body}
+	for n := 0; request.next(); {
+		switch {
+		case request.is(1, lengthy):
+			t.reset()
+			series := request.sub()
+			for series.next() {
+				if err := t.full(); err != nil {
+					return err
+				}
+				switch {
+				case series.is(1, lengthy):
+					l, err := wireLabel(series.sub())
+					if err != nil {
+						return badBody(err)
+					}
+					t.labels = append(t.labels, l)
+				case series.is(2, lengthy):
+					p, err := wireSample(series.sub())
+					if err != nil {
+						return badBody(err)
+					}
+					t.samples = append(t.samples, p)
+				case series.is(4, lengthy):
+					t.histograms++
+				}
+			}
+			if series.err != nil {
+				return badBody(series.err)
+			}
+			if n++; n > maxSeriesIn {
+				return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d series: send it in parts", maxSeriesIn)
+			}
+			if err := in.add(&t); err != nil {
+				return err
+			}
+		case request.is(3, lengthy):
+			var name string
+			var d description
+			m := request.sub()
+			for m.next() {
+				switch {
+				case m.is(1, varint):
+					d.Type = metricType(m.scalar)
+				case m.is(2, lengthy):
+					name = string(m.bytes)
+				case m.is(4, lengthy):
+					d.Help = string(m.bytes)
+				case m.is(5, lengthy):
+					d.Unit = string(m.bytes)
+				}
+			}
+			if m.err != nil {
+				return badBody(m.err)
+			}
+			in.meta.learn(in.org, name, d)
+		}
+	}
+	if request.err != nil {
+		return badBody(request.err)
+	}
+	return nil
+}
+
+// metricType names a MetricType of either version: both number them alike.
+func metricType(n uint64) string {
+	names := [...]string{"unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"}
+	if n < uint64(len(names)) {
+		return names[n]
+	}
+	return names[0]
+}
+
+func wireLabel(m message) (l labels.Label, err error) {
+	for m.next() {
+		switch {
+		case m.is(1, lengthy):
+			l.Name = string(m.bytes)
+		case m.is(2, lengthy):
+			l.Value = string(m.bytes)
+		}
+	}
+	return l, m.err
+}
+
+// wireSample reads value = 1 and timestamp = 2, in milliseconds, which both versions have.
+func wireSample(m message) (p saba.Sample, err error) {
+	for m.next() {
+		switch {
+		case m.is(1, fixed64):
+			p.Value = m.float()
+		case m.is(2, varint):
+			p.Time = floorSeconds(m.integer())
+		}
+	}
+	return p, m.err
+}
+
+// floorSeconds turns milliseconds into seconds.
+func floorSeconds(ms int64) int64 {
+	s := ms / 1000
+	if ms%1000 < 0 {
+		s--
+	}
+	return s
+}
+
+// write2 reads an io.prometheus.write.v2.Request: symbols = 4, timeseries = 5 (labels_refs = 1,
+// samples = 2, histograms = 3, exemplars = 4, metadata = 5 (type = 1, help_ref = 3, unit_ref = 4)).
+func (in *intake) write2(body []byte) error {
+	var symbols []string
+	for request := (message{rest: body}); ; { // all symbols first: nothing says that they stand before the series
+		if !request.next() {
+			if request.err != nil {
+				return badBody(request.err)
+			}
+			break
+		}
+		if request.is(4, lengthy) {
+			if len(symbols) == maxSymbols {
+				return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d symbols: send it in parts", maxSymbols)
+			}
+			symbols = append(symbols, string(request.bytes))
+		}
+	}
+	symbol := func(ref uint64) (string, bool) {
+		if ref >= uint64(len(symbols)) {
+			return "", false
+		}
+		return symbols[ref], true
+	}
+	var t wireSeries
+	request := message{rest: body}
+	for n := 0; request.next(); {
+		if !request.is(5, lengthy) {
+			continue
+		}
+		t.reset()
+		var broken error
+		series := request.sub()
+		for series.next() {
+			if err := t.full(); err != nil {
+				return err
+			}
+			switch {
+			case series.number == 1:
+				series.scalars(1, varint, func(ref uint64) {
+					if len(t.refs) <= 2*maxWireLabels {
+						t.refs = append(t.refs, ref)
+					}
+				})
+			case series.is(2, lengthy):
+				p, err := wireSample(series.sub())
+				if err != nil {
+					return badBody(err)
+				}
+				t.samples = append(t.samples, p)
+			case series.is(3, lengthy):
+				t.histograms++
+			case series.is(5, lengthy):
+				m := series.sub()
+				for m.next() {
+					var ok = true
+					switch {
+					case m.is(1, varint):
+						t.meta.Type = metricType(m.scalar)
+					case m.is(3, varint):
+						t.meta.Help, ok = symbol(m.scalar)
+					case m.is(4, varint):
+						t.meta.Unit, ok = symbol(m.scalar)
+					}
+					if !ok {
+						broken = errWire
+					}
+				}
+				broken = firstError(broken, m.err)
+			}
+		}
+		if err := firstError(series.err, broken); err != nil {
+			return badBody(err)
+		}
+		if err := t.full(); err != nil {
+			return err
+		}
+		if len(t.refs)%2 != 0 {
+			return saba.Errorf(saba.ErrInvalid, "a series has an odd number of references to label names and values")
+		}
+		for i := 0; i < len(t.refs); i += 2 {
+			name, ok1 := symbol(t.refs[i])
+			value, ok2 := symbol(t.refs[i+1])
+			if !ok1 || !ok2 {
+				return saba.Errorf(saba.ErrInvalid, "a series refers to a symbol beyond the %d of the request", len(symbols))
+			}
+			t.labels = append(t.labels, labels.Label{Name: name, Value: value})
+		}
+		if n++; n > maxSeriesIn {
+			return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d series: send it in parts", maxSeriesIn)
+		}
+		if err := in.add(&t); err != nil {
+			return err
+		}
+	}
+	if request.err != nil {
+		return badBody(request.err)
+	}
+	return nil
+}
+
+// maxSymbols bounds the different texts of one request.
+const maxSymbols = 500_000
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
