@@ -39,7 +39,7 @@ type Stats struct {
 	MemoryAlloc      uint64 `json:"memory_alloc"`
 	MemoryTotalAlloc uint64 `json:"memory_total_alloc"` // total
 	MemorySys        uint64 `json:"memory_sys"`
-	MemoryLookups    uint64 `json:"memory_lookups"` // 0: the runtime has not counted them since Go 1.10
+	MemoryLookups    uint64 `json:"memory_lookups"` // 0: the runtime no longer counts them
 	MemoryMallocs    uint64 `json:"memory_mallocs"`
 	MemoryFrees      uint64 `json:"memory_frees"`
 	MemoryStack      uint64 `json:"memory_stack"`
