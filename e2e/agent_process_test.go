@@ -329,3 +329,40 @@ func TestAFullDiskCostsNoValue(t *testing.T) {
 	}
 	s.sound()
 }
+
+// A folder that has become read-only costs neither the start nor a value, and makes no second host.
+func TestAReadOnlyFolderCostsNoValue(t *testing.T) {
+	t.Parallel()
+	s := startTestServer(t, nil)
+	a := newTestAgent(t, s, "")
+	a.start()
+	a.everything(s)
+	a.stop()
+	remove(t, a.numbered.ledger) // the next agent shall bring all of it again
+	for path, mode := range map[string]os.FileMode{
+		a.dir: 0o777, a.conf: 0o644, a.numbered.script: 0o755, binaries: 0o755, a.dir + "/root": 0o555,
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := []string{filepath.Join(binaries, "saba-agent"), "agent", "--conf", a.conf}
+	if os.Geteuid() == 0 { // whom no mode keeps out
+		program = append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}, program...)
+	}
+	as := write(t, a.dir+"/as.sh", "#!/bin/sh\nexec \"$@\"\n")
+	binary, err := filepath.Rel(binaries, as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := 0
+	s.check(func() { before = len(s.posts) })
+	a.process = start(t, nil, binary, program...)
+	a.match(`nothing can be kept`)
+	a.everything(s)
+	s.posted(before + 1)
+	a.stop()
+	if n := hostsMade(s); n != 1 {
+		t.Errorf("%d hosts were made, want one", n)
+	}
+}

@@ -94,9 +94,12 @@ func Run(ctx context.Context, o Options) error {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = DefaultStopTimeout
 	}
-	ids, err := openIDFolder(o.Config.Root)
+	ids, note, err := openIDFolder(o.Config.Root)
 	if err != nil {
 		return err
+	}
+	if note != nil {
+		o.Log.Warn("nothing can be kept: what the server does not take before the agent ends is lost", "error", note)
 	}
 	q, err := openQueue(o)
 	if err != nil {

@@ -261,7 +261,7 @@ func runFastAgent(root, base string, first int64, most int) error {
 		},
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Random: func() float64 { return 0 },
 	}
-	ids, err := openIDFolder(root)
+	ids, _, err := openIDFolder(root)
 	if err != nil {
 		return err
 	}

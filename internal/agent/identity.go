@@ -33,16 +33,22 @@ const (
 )
 
 // openIDFolder makes root if it is missing and proves that it can be written: an id that
-// cannot be kept would register a new host at every start.
-func openIDFolder(root string) (idFolder, error) {
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return "", fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
-	}
-	f, err := os.CreateTemp(root, ".probe-")
+// cannot be kept would register a new host at every start. Where there is an id already, a folder that cannot be
+// written any more, as on a disk that the kernel has made read-only, is only worth a note.
+func openIDFolder(root string) (d idFolder, note error, err error) {
+	d = idFolder(root)
+	err = os.MkdirAll(root, 0o755)
 	if err != nil {
-		return "", fmt.Errorf("the agent's folder cannot be written (choose another with --root, or make it writable): %w", err)
+		err = fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
+	} else if f, probeErr := os.CreateTemp(root, ".probe-"); probeErr != nil {
+		err = fmt.Errorf("the agent's folder cannot be written (choose another with --root, or make it writable): %w", probeErr)
+	} else {
+		return d, nil, errors.Join(f.Close(), os.Remove(f.Name()))
 	}
-	return idFolder(root), errors.Join(f.Close(), os.Remove(f.Name()))
+	if id, idErr := d.read(idFile); idErr == nil && id != "" {
+		return d, err, nil
+	}
+	return d, nil, err
 }
 
 func (d idFolder) path(name string) string { return filepath.Join(string(d), name) }
@@ -99,13 +105,15 @@ func (d idFolder) keep(id, machine string) error {
 	if err != nil {
 		return err
 	}
+	old, err := d.read(idFile)
+	kept := err == nil && old == id
 	// The copy first: with both files there, one is whole at any moment.
 	if old, err := d.readCopy(); err != nil || old != (hostCopy{id, machine}) {
-		if err := d.write(copyFile, string(b)); err != nil {
+		if err := d.write(copyFile, string(b)); err != nil && !kept {
 			return err
 		}
 	}
-	if old, err := d.read(idFile); err == nil && old == id {
+	if kept {
 		return nil
 	}
 	return d.write(idFile, id)
