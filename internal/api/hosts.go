@@ -450,6 +450,14 @@ func (s *server) hostRetire(w http.ResponseWriter, c *call) error {
 	return s.ok(w, c)
 }
 
+// hostRevive undoes a retirement; the protocol has no such call.
+func (s *server) hostRevive(w http.ResponseWriter, c *call) error {
+	if err := s.store.ReviveHost(c.Context(), c.org, c.PathValue("host"), s.now().Unix()); err != nil {
+		return taken(err)
+	}
+	return s.ok(w, c)
+}
+
 // bulkIDs checks the host ids of a bulk call, and returns each once.
 func bulkIDs(ids []string) ([]string, error) {
 	if len(ids) == 0 || len(ids) > maxBulk {

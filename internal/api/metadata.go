@@ -62,6 +62,11 @@ func (s *server) metadataShow(w http.ResponseWriter, c *call) error {
 	}
 	// Go clients fail without this header.
 	w.Header().Set("Last-Modified", time.Unix(m.UpdatedAt, 0).UTC().Format(http.TimeFormat))
+	// Only who asks for it gets an answer without a body (RFC 9110, section 13.1.3).
+	if since, err := http.ParseTime(c.Header.Get("If-Modified-Since")); err == nil && m.UpdatedAt <= since.Unix() {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	return s.send(w, c.Request, http.StatusOK, m.Value)
 }
 

@@ -105,11 +105,10 @@ func (s *server) serviceMetricNames(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.samples.ServiceNames(c.Context(), c.org, service.Name)
+	names, err := s.serviceNames(c, service.Name)
 	if err != nil {
-		return fmt.Errorf("list the metrics of service %q: %w", service.Name, err)
+		return err
 	}
-	names = slices.DeleteFunc(append([]string{}, names...), func(n string) bool { return strings.HasPrefix(n, externalPrefix) })
 	return s.json(w, c, namesAnswer{names})
 }
 

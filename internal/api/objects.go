@@ -69,6 +69,12 @@ type Objects interface {
 	CreateAWSIntegration(ctx context.Context, org string, a saba.AWSIntegration) error
 	UpdateAWSIntegration(ctx context.Context, org, id string, change func(old saba.AWSIntegration) (saba.AWSIntegration, error)) (saba.AWSIntegration, error)
 	DeleteAWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+
+	RenameService(ctx context.Context, org, old string, to saba.Service) error
+	RenameRole(ctx context.Context, org, service, old string, to saba.Role) error
+	ReviveHost(ctx context.Context, org, id string, now int64) error
+	HideServiceGraph(ctx context.Context, org, service, graph string, at int64) error
+	HiddenServiceGraphs(ctx context.Context, org, service string) (map[string]int64, error)
 }
 
 // parseScopes parses the services and roles of a list.

@@ -407,6 +407,81 @@ func TestAWSIntegrations(t *testing.T) { // trap 17
 	r.refuse(404, "GET", "/aws-integrations/"+a.ID, "")
 }
 
+func TestServicesAndRolesCanBeRenamed(t *testing.T) {
+	r := newRig(t)
+	host := r.register(`{"name":"a","meta":{},"roleFullnames":["shop:web"]}`)
+	monitor := r.create("/monitors", `{"type":"connectivity","scopes":["shop:web"]}`)
+	r.wantJSON("the role", r.put("/services/shop/roles/web", `{"name":"front","memo":"m"}`), `{"name":"front","memo":"m"}`)
+	r.wantJSON("the service", r.put("/services/shop", `{"name":"store","memo":"n"}`), `{"name":"store","memo":"n","roles":["front"]}`)
+	r.wantJSON("the list", r.get("/services"), `{"services":[{"name":"store","memo":"n","roles":["front"]}]}`)
+	if got := r.host(host).Roles; len(got) != 1 || len(got["store"]) != 1 || got["store"][0] != "front" {
+		t.Errorf("the host's roles are %v", got)
+	}
+	if got := r.get("/monitors/" + monitor); !strings.Contains(got, `"scopes":["store: front"]`) {
+		t.Errorf("the monitor is %s", got)
+	}
+	r.post("/services", `{"name":"other","memo":""}`)
+	r.refuseSaying(400, "already", "PUT", "/services/store", `{"name":"other"}`)
+	r.refuseSaying(400, "name must be", "PUT", "/services/store", `{"name":"x"}`)
+	r.refuse(404, "PUT", "/services/none", `{"name":"some"}`)
+	r.refuse(404, "PUT", "/services/store/roles/none", `{"name":"some"}`)
+	r.post("/services/store/tsdb", `[{"name":"m","time":1700000040,"value":1}]`)
+	r.refuseSaying(400, "has metrics of its own", "PUT", "/services/store", `{"name":"shop"}`)
+	r.put("/services/store", `{"name":"store","memo":"o"}`)
+}
+
+func TestARetirementCanBeUndone(t *testing.T) {
+	r := newRig(t)
+	host := r.register(`{"name":"a","meta":{}}`)
+	r.post("/hosts/"+host+"/retire", "null")
+	r.post("/hosts/"+host+"/unretire", "")
+	if h := r.host(host); *h.IsRetired || h.RetiredAt != 0 {
+		t.Errorf("the host is %+v, want it to live", h)
+	}
+	r.post("/tsdb", `[{"hostId":"`+host+`","name":"m","time":1700000040,"value":1}]`)
+	r.wantJSON("its metrics", r.get("/hosts/"+host+"/metric-names"), `{"names":["m"]}`)
+	r.post("/hosts/"+host+"/retire", "null")
+	r.clock.Add(31 * 24 * 60 * 60)
+	r.refuseSaying(400, "30 days", "POST", "/hosts/"+host+"/unretire", "")
+	r.refuse(404, "POST", "/hosts/none/unretire", "")
+}
+
+func TestADeletedGraphOfAServiceComesBackWithItsMetrics(t *testing.T) {
+	r := newRig(t)
+	r.post("/services", `{"name":"shop","memo":""}`)
+	post := func(at int64) {
+		r.post("/services/shop/tsdb", fmt.Sprintf(`[{"name":"access.count","time":%d,"value":1},{"name":"other.count","time":%d,"value":1}]`, at, at))
+	}
+	post(start - 60)
+	r.refuse(404, "DELETE", "/services/shop/graph-defs/none.*", "")
+	r.refuse(404, "DELETE", "/services/none/graph-defs/access.*", "")
+	r.wantJSON("deleted", r.delete("/services/shop/graph-defs/access.*", ""), `{"success":true}`)
+	r.wantJSON("what is left", r.get("/services/shop/metric-names"), `{"names":["other.count"]}`)
+	r.refuse(404, "DELETE", "/services/shop/graph-defs/access.*", "")
+	r.clock.Add(120)
+	r.wantJSON("what is left later", r.get("/services/shop/metric-names"), `{"names":["other.count"]}`)
+	post(start + 120)
+	r.wantJSON("after a new point", r.get("/services/shop/metric-names"), `{"names":["access.count","other.count"]}`)
+}
+
+func TestMetadataThatDidNotChangeIsNotSentAgain(t *testing.T) {
+	r := newRig(t)
+	r.post("/services", `{"name":"shop","memo":""}`)
+	r.put("/services/shop/metadata/ns", `{"a":1}`)
+	at := r.send("GET", "/services/shop/metadata/ns", keyRead, "").header.Get("Last-Modified")
+	for since, want := range map[string]int{at: 304, "Tue, 14 Nov 2023 22:14:59 GMT": 200, "Tue, 14 Nov 2033 22:15:00 GMT": 304, "yesterday": 200, "": 200} {
+		a := r.send("GET", "/services/shop/metadata/ns", keyRead, "", "If-Modified-Since", since)
+		if a.status != want || (a.body == "") != (want == 304) || a.header.Get("Last-Modified") != at {
+			t.Errorf("since %q: %d %q, Last-Modified %q; want %d and %q", since, a.status, a.body, a.header.Get("Last-Modified"), want, at)
+		}
+	}
+	r.clock.Add(1)
+	r.put("/services/shop/metadata/ns", `{"a":2}`)
+	if a := r.send("GET", "/services/shop/metadata/ns", keyRead, "", "If-Modified-Since", at); a.status != 200 || a.body != `{"a":2}` {
+		t.Errorf("after a change: %d %s", a.status, a.body)
+	}
+}
+
 func TestNothingHangsBelowTheOrigin(t *testing.T) { // trap 1
 	r := newRig(t)
 	for path, want := range map[string]int{"/api/v0/org": 200, "/saba/api/v0/org": 404, "/org": 404} {

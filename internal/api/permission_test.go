@@ -33,6 +33,10 @@ func sampleBody(r route, host string) string {
 		return `{"reports":[{"source":{"type":"host","hostId":"` + host + `"},"name":"stolen","status":"OK","message":"","occurredAt":1700000040}]}`
 	case path == "/services":
 		return `{"name":"other","memo":""}`
+	case path == "/services/{service}":
+		return `{"name":"shop","memo":"changed"}`
+	case path == "/services/{service}/roles/{role}":
+		return `{"name":"web","memo":"changed"}`
 	case path == "/services/{service}/roles":
 		return `{"name":"other","memo":""}`
 	case path == "/invitations/revoke":
@@ -64,7 +68,7 @@ func furnish(r *rig) (fill func(route) string, host string) {
 	}
 	ids := r.objects(host)
 	return func(rt route) string {
-		p := strings.NewReplacer("{host}", host, "{check}", checks[0].ID, "{service}", "shop", "{role}", "web",
+		p := strings.NewReplacer("{host}", host, "{check}", checks[0].ID, "{service}", "shop", "{role}", "web", "{graph}", "m",
 			"{namespace}", "ns", "{identifier}", "ident").Replace(rt.path)
 		p = ids.Replace(p)
 		switch {

@@ -61,6 +61,7 @@ func routes() []route {
 		{post, "/hosts/{host}/status", rw, smallBody, (*server).hostStatus, hostStatusIn{}, success{}},
 		{put, "/hosts/{host}/role-fullnames", w, smallBody, (*server).hostRoles, hostRolesIn{}, success{}},
 		{post, "/hosts/{host}/retire", rw, 0, (*server).hostRetire, nil, success{}},
+		{post, "/hosts/{host}/unretire", rw, 0, (*server).hostRevive, nil, success{}}, // saba's own
 		{post, "/hosts/bulk-update-statuses", rw, smallBody, (*server).hostBulkStatus, bulkStatusIn{}, success{}},
 		{post, "/hosts/bulk-retire", rw, smallBody, (*server).hostBulkRetire, bulkIn{}, success{}},
 		{get, "/hosts-by-custom-identifier/{identifier}", r, 0, (*server).hostByCustomIdentifier, nil, hostAnswer{}},
@@ -80,6 +81,9 @@ func routes() []route {
 
 		{get, "/services", r, 0, (*server).serviceList, nil, under{"services": []serviceOut{}}},
 		{post, "/services", rw, smallBody, (*server).serviceCreate, namedIn{}, serviceOut{}},
+		{put, "/services/{service}", rw, smallBody, (*server).serviceUpdate, namedIn{}, serviceOut{}},        // saba's own
+		{put, "/services/{service}/roles/{role}", rw, smallBody, (*server).roleUpdate, namedIn{}, roleOut{}}, // saba's own
+		{del, "/services/{service}/graph-defs/{graph}", rw, 0, (*server).serviceGraphDelete, nil, success{}},
 		{del, "/services/{service}", rw, 0, (*server).serviceDelete, nil, serviceOut{}},
 		{get, "/services/{service}/roles", r, 0, (*server).roleList, nil, under{"roles": []roleOut{}}},
 		{post, "/services/{service}/roles", rw, smallBody, (*server).roleCreate, namedIn{}, roleOut{}},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -110,6 +112,95 @@ func (s *server) roleDelete(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	return s.json(w, c, roleOut(role))
+}
+
+// serviceUpdate renames a service or changes its memo; the protocol has no such call.
+func (s *server) serviceUpdate(w http.ResponseWriter, c *call) error {
+	name, memo, err := c.readNamed()
+	if err != nil {
+		return err
+	}
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	if name != service.Name {
+		names, err := s.samples.ServiceNames(c.Context(), c.org, service.Name)
+		if err != nil {
+			return fmt.Errorf("look for metrics of service %q: %w", service.Name, err)
+		}
+		if len(names) > 0 {
+			return saba.Errorf(saba.ErrInvalid, "service %q has metrics of its own, which are kept under its name: it can get another memo, not another name", service.Name)
+		}
+	}
+	if err := s.store.RenameService(c.Context(), c.org, service.Name, saba.Service{Name: name, Memo: memo}); err != nil {
+		return taken(err)
+	}
+	return s.json(w, c, newServiceOut(saba.Service{Name: name, Memo: memo, Roles: service.Roles}))
+}
+
+// roleUpdate renames a role or changes its memo; the protocol has no such call.
+func (s *server) roleUpdate(w http.ResponseWriter, c *call) error {
+	name, memo, err := c.readNamed()
+	if err != nil {
+		return err
+	}
+	if err := s.store.RenameRole(c.Context(), c.org, c.PathValue("service"), c.PathValue("role"), saba.Role{Name: name, Memo: memo}); err != nil {
+		return taken(err)
+	}
+	return s.json(w, c, roleOut{name, memo})
+}
+
+// serviceNames returns the metrics of a service that are listed: not the response times of external monitors, nor
+// those of graphs that were deleted and have got no point since.
+func (s *server) serviceNames(c *call, service string) ([]string, error) {
+	names, err := s.samples.ServiceNames(c.Context(), c.org, service)
+	if err != nil {
+		return nil, fmt.Errorf("list the metrics of service %q: %w", service, err)
+	}
+	hidden, err := s.store.HiddenServiceGraphs(c.Context(), c.org, service)
+	if err != nil {
+		return nil, fmt.Errorf("list the metrics of service %q: %w", service, err)
+	}
+	return slices.DeleteFunc(append([]string{}, names...), func(n string) bool {
+		if strings.HasPrefix(n, externalPrefix) {
+			return true
+		}
+		at, ok := hidden[graphOf(n)]
+		if !ok {
+			return false
+		}
+		sample, ok := s.samples.Latest(saba.Series{Org: c.org, Service: service, Name: n})
+		return !ok || sample.Time < saba.Minute(at)+saba.Resolution
+	}), nil
+}
+
+// graphOf returns the graph on which a metric of a service is drawn: "access.*" for "access.count".
+func graphOf(metric string) string {
+	if i := strings.LastIndexByte(metric, '.'); i >= 0 {
+		return metric[:i] + ".*"
+	}
+	return metric
+}
+
+// serviceGraphDelete hides a graph until there are new points.
+func (s *server) serviceGraphDelete(w http.ResponseWriter, c *call) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	names, err := s.serviceNames(c, service.Name)
+	if err != nil {
+		return err
+	}
+	graph := c.PathValue("graph")
+	if !slices.ContainsFunc(names, func(n string) bool { return graphOf(n) == graph }) {
+		return saba.Errorf(saba.ErrNotFound, "service %q has no graph %q", service.Name, clip(graph))
+	}
+	if err := s.store.HideServiceGraph(c.Context(), c.org, service.Name, graph, s.now().Unix()); err != nil {
+		return err
+	}
+	return s.ok(w, c)
 }
 
 // missing makes the error about a record that does not exist the 400 that a few calls have for it.

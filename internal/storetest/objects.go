@@ -71,6 +71,12 @@ type ObjectRecords interface {
 	CreateAWSIntegration(ctx context.Context, org string, a saba.AWSIntegration) error
 	UpdateAWSIntegration(ctx context.Context, org, id string, change func(old saba.AWSIntegration) (saba.AWSIntegration, error)) (saba.AWSIntegration, error)
 	DeleteAWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
+
+	RenameService(ctx context.Context, org, old string, to saba.Service) error
+	RenameRole(ctx context.Context, org, service, old string, to saba.Role) error
+	ReviveHost(ctx context.Context, org, id string, now int64) error
+	HideServiceGraph(ctx context.Context, org, service, graph string, at int64) error
+	HiddenServiceGraphs(ctx context.Context, org, service string) (map[string]int64, error)
 }
 
 // TestObjects runs the contract of what people set up against one engine. open is as in TestRecords; besides, both
@@ -106,6 +112,10 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"an address is invited once, until it is revoked or late", testInvitations},
 		{"networks are kept for each part of saba", testNetworks},
 		{"the secret of an AWS integration is never read again", testAWS},
+		{"a service keeps all that it has under another name", testRenameService},
+		{"a role keeps all that it has under another name", testRenameRole},
+		{"a retirement can be undone for 30 days", testRevive},
+		{"graphs of a service are hidden from a time on", testHiddenGraphs},
 		{"what belongs to one organization cannot be read, changed or named by another", testForeignObjects},
 	} {
 		t.Run(fact.name, func(t *testing.T) {
@@ -810,6 +820,10 @@ func testForeignObjects(r objects) {
 		"revoke":               r.db.RevokeInvitation(r.ctx, org2, "guest@example.com", noon),
 		"read AWS":             errOf(r.db.AWSIntegration(r.ctx, org2, "i1")),
 		"update AWS":           errOf(r.db.UpdateAWSIntegration(r.ctx, org2, "i1", keep(saba.AWSIntegration{}))),
+		"rename a service":     r.db.RenameService(r.ctx, org2, "shop", saba.Service{Name: "mine"}),
+		"rename a role":        r.db.RenameRole(r.ctx, org2, "shop", "web", saba.Role{Name: "mine"}),
+		"revive a host":        r.db.ReviveHost(r.ctx, org2, "h1", noon),
+		"hide a graph":         r.db.HideServiceGraph(r.ctx, org2, "shop", "a.*", noon),
 		"delete AWS":           errOf(r.db.DeleteAWSIntegration(r.ctx, org2, "i1")),
 	} {
 		if !errors.Is(err, saba.ErrNotFound) {
@@ -857,4 +871,110 @@ func testForeignObjects(r objects) {
 	}
 	r.same("what the other organization lists", list(org2), []int{0, 0, 0, 0, 0, 0, 0, 0, 0})
 	r.same("what is there", list(org1), []int{2, 1, 1, 1, 1, 1, 1, 1, 1})
+}
+
+// named gives org1 one of everything that names the role shop:web, and the service api, which has a role of the same name.
+func (r objects) named() {
+	r.Helper()
+	r.roles(role("shop", "web"), role("api", "web"))
+	r.host("h1", roles(role("api", "web"), role("shop", "web")))
+	web, other := saba.Scope{Service: "shop", Role: "web"}, saba.Scope{Service: "api", Role: "web"}
+	r.monitor("m1", watching("shop"), scoped(web, other, saba.Scope{Service: "shop"}), func(m *saba.Monitor) { m.ExcludeScopes = []saba.Scope{web} })
+	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", ServiceScopes: []string{"shop", "api"}, ServiceExcludeScopes: []string{"shop"}, RoleScopes: []saba.Scope{web, other}, RoleExcludeScopes: []saba.Scope{web}}))
+	r.ok(r.db.CreateAlertGroupSetting(r.ctx, org1, saba.AlertGroupSetting{ID: "s1", ServiceScopes: []string{"shop"}, RoleScopes: []saba.Scope{web, other}}))
+	r.ok(r.db.CreateNotificationGroup(r.ctx, org1, saba.NotificationGroup{ID: "g1", Services: []saba.NotificationService{{Name: "shop"}, {Name: "api"}}}))
+	r.ok(r.db.CreateGraphAnnotation(r.ctx, org1, saba.GraphAnnotation{ID: "n1", Service: "shop", Roles: []string{"web"}, From: 1, To: 2}))
+	r.ok(r.db.CreateDashboard(r.ctx, org1, saba.Dashboard{ID: "b1", URLPath: "p", Widgets: []saba.Widget{
+		{Type: saba.WidgetGraph, Graph: &saba.WidgetSource{Type: saba.SourceRole, Role: &saba.Scope{Service: "shop", Role: "web"}}},
+		{Type: saba.WidgetValue, Metric: &saba.WidgetSource{Type: saba.SourceService, Service: "shop"}},
+		{Type: saba.WidgetAlertStatus, Role: &saba.Scope{Service: "api", Role: "web"}},
+	}}))
+	for _, owner := range []saba.MetadataOwner{{Org: org1, Service: "shop"}, {Org: org1, Service: "shop", Role: "web"}} {
+		r.ok(r.db.PutMetadata(r.ctx, owner, saba.Metadata{Namespace: "ns", Value: []byte("1"), UpdatedAt: noon}))
+	}
+}
+
+// renamed checks that what named set up names web and service in place of shop:web and shop, and nothing else changed.
+func (r objects) renamed(service string, web saba.Scope) {
+	r.Helper()
+	other := saba.Scope{Service: "api", Role: "web"}
+	m, err := r.db.Monitor(r.ctx, org1, "m1")
+	r.ok(err)
+	r.same("scopes of the monitor", m.Scopes, []saba.Scope{web, other, {Service: service}})
+	r.same("excluded scopes of the monitor", m.ExcludeScopes, []saba.Scope{web})
+	r.same("service of the monitor", m.Service, service)
+	d, err := r.db.Downtimes(r.ctx, org1)
+	r.ok(err)
+	r.same("the downtime", d[0], saba.Downtime{ID: "d1", ServiceScopes: []string{service, "api"}, ServiceExcludeScopes: []string{service}, RoleScopes: []saba.Scope{web, other}, RoleExcludeScopes: []saba.Scope{web}})
+	s, err := r.db.AlertGroupSetting(r.ctx, org1, "s1")
+	r.ok(err)
+	r.same("the setting", s, saba.AlertGroupSetting{ID: "s1", ServiceScopes: []string{service}, RoleScopes: []saba.Scope{web, other}})
+	r.same("services of the group", r.group("g1").Services, []saba.NotificationService{{Name: service}, {Name: "api"}})
+	a, err := r.db.GraphAnnotations(r.ctx, org1, service, 0, 9)
+	r.ok(err)
+	r.same("annotations", a, []saba.GraphAnnotation{{ID: "n1", Service: service, Roles: []string{web.Role}, From: 1, To: 2}})
+	b, err := r.db.Dashboard(r.ctx, org1, "b1")
+	r.ok(err)
+	r.same("role of the graph", *b.Widgets[0].Graph.Role, web)
+	r.same("service of the value", b.Widgets[1].Metric.Service, service)
+	r.same("role of the alert status", *b.Widgets[2].Role, other)
+	r.same("roles of the host", r.readHost("h1").Roles, []saba.RoleName{role("api", "web"), {Service: web.Service, Role: web.Role}})
+	for _, owner := range []saba.MetadataOwner{{Org: org1, Service: service}, {Org: org1, Service: web.Service, Role: web.Role}} {
+		_, err := r.db.Metadata(r.ctx, owner, "ns")
+		r.ok(err)
+	}
+}
+
+func testRenameService(r objects) {
+	r.named()
+	r.is(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "api"}), saba.ErrConflict, `"api"`)
+	r.renamed("shop", saba.Scope{Service: "shop", Role: "web"})
+	r.ok(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "store", Memo: "m"}))
+	r.renamed("store", saba.Scope{Service: "store", Role: "web"})
+	r.same("services", r.services(org1), []saba.Service{{Name: "api", Roles: []string{"web"}}, {Name: "store", Memo: "m", Roles: []string{"web"}}})
+	r.ok(r.db.RenameService(r.ctx, org1, "store", saba.Service{Name: "store", Memo: "n"}))
+	r.same("the memo", r.services(org1)[1].Memo, "n")
+	r.is(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "other"}), saba.ErrNotFound, `"shop"`)
+}
+
+func testRenameRole(r objects) {
+	r.named()
+	r.ok(r.db.CreateRole(r.ctx, org1, "shop", saba.Role{Name: "db"}))
+	r.is(r.db.RenameRole(r.ctx, org1, "shop", "web", saba.Role{Name: "db"}), saba.ErrConflict, `"db"`)
+	r.ok(r.db.RenameRole(r.ctx, org1, "shop", "web", saba.Role{Name: "front", Memo: "m"}))
+	r.renamed("shop", saba.Scope{Service: "shop", Role: "front"})
+	all, err := r.db.Roles(r.ctx, org1, "shop")
+	r.ok(err)
+	r.same("roles", all, []saba.Role{{Name: "db"}, {Name: "front", Memo: "m"}})
+	r.is(r.db.RenameRole(r.ctx, org1, "shop", "web", saba.Role{Name: "other"}), saba.ErrNotFound, `"web"`)
+}
+
+func testRevive(r objects) {
+	const day = 24 * 60 * 60
+	want := r.host("h1", identifier("i-1"), roles(role("shop", "web")))
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon))
+	r.is(r.db.ReviveHost(r.ctx, org1, "h1", noon+30*day+1), saba.ErrInvalid, "30 days")
+	r.ok(r.db.ReviveHost(r.ctx, org1, "h1", noon+30*day))
+	r.same("the host", r.readHost("h1"), want)
+	r.ok(r.db.ReviveHost(r.ctx, org1, "h1", noon+99*day)) // it lives
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon))
+	r.host("h2", identifier("i-1"))
+	r.is(r.db.ReviveHost(r.ctx, org1, "h1", noon), saba.ErrConflict, `"h2"`)
+	if h := r.readHost("h1"); !h.Retired() {
+		r.Errorf("the host is %+v, want it retired", h)
+	}
+}
+
+func testHiddenGraphs(r objects) {
+	r.roles(role("shop", "web"))
+	r.ok(r.db.HideServiceGraph(r.ctx, org1, "shop", "a.*", noon))
+	r.ok(r.db.HideServiceGraph(r.ctx, org1, "shop", "b.*", noon))
+	r.ok(r.db.HideServiceGraph(r.ctx, org1, "shop", "a.*", noon+5))
+	hidden, err := r.db.HiddenServiceGraphs(r.ctx, org1, "shop")
+	r.ok(err)
+	r.same("hidden graphs", hidden, map[string]int64{"a.*": noon + 5, "b.*": noon})
+	hidden, err = r.db.HiddenServiceGraphs(r.ctx, org2, "shop")
+	r.ok(err)
+	r.same("those of another organization", hidden, map[string]int64{})
+	r.is(r.db.HideServiceGraph(r.ctx, org1, "none", "a.*", noon), saba.ErrNotFound, `"none"`)
 }
