@@ -75,7 +75,6 @@ var older = []struct {
 
 // get returns the answer of h.
 func get(t *testing.T, h http.Handler, method, target string) *httptest.ResponseRecorder {
-	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, target, nil))
 	return w
@@ -246,6 +245,10 @@ func TestReadersTakeNothingFromOneAnother(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 20 {
+				var s Stats
+				if err := json.Unmarshal(get(t, h, "GET", "/").Body.Bytes(), &s); err != nil || s.HeapIdle+s.HeapInuse != s.HeapSys {
+					t.Errorf("at once with others: %+v, %v", s, err)
+				}
 				Read(time.Now())
 			}
 		})

@@ -263,6 +263,7 @@ func TestWindow(t *testing.T) {
 		want         string
 	}{
 		"nothing before":                    {totals{}, totals{start: 1, cpu: &cpu{1, 2}}, ""},
+		"another process that did more":     {totals{start: 1, cpu: &cpu{1, 10}, latency: waits(1, 1)}, totals{start: 2, cpu: &cpu{2, 20}, latency: waits(1, 9)}, ""},
 		"no CPU time said":                  {totals{start: 1, latency: waits(1, 1)}, totals{start: 1, latency: waits(1, 2)}, "sched_latency.p50=1000 sched_latency.p99=1000"},
 		"a bucket that was empty":           {totals{start: 1, latency: waits()}, totals{start: 1, latency: waits(0.001, 98, 0.002, 2)}, "sched_latency.p50=1 sched_latency.p99=2"},
 		"exactly 99 of 100":                 {totals{start: 1, latency: waits()}, totals{start: 1, latency: waits(0.001, 99, 0.002, 1)}, "sched_latency.p50=1 sched_latency.p99=1"},
