@@ -39,8 +39,9 @@ var arrows = map[string][]string{
 	"plugin/target":      {},
 	// For tests alone: no arrow of theirs leads to it.
 	"plugin/target/redistest": {"plugin/target"},
-	"plugins":                 {"plugin", "plugins/gostats", "plugins/json", "plugins/redis", "plugins/sidekiq"},
+	"plugins":                 {"plugin", "plugins/delayed_job", "plugins/gostats", "plugins/json", "plugins/redis", "plugins/sidekiq"},
 	"plugins/gostats":         {"plugin", "plugin/target"},
+	"plugins/delayed_job":     {"plugin", "plugin/target"},
 	"plugins/json":            {"plugin", "plugin/target"},
 	"plugins/redis":           {"plugin", "plugin/target"},
 	"plugins/sidekiq":         {"plugin", "plugin/target"},
@@ -51,19 +52,20 @@ var arrows = map[string][]string{
 
 // testArrows says what a package's tests may import besides: real parts, never upwards.
 var testArrows = map[string][]string{
-	"client":           {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/agent":   {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/api":     {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/ingest":  {"internal/sqldb", "internal/tsdb"},
-	"internal/promapi": {"internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/sqldb":   {"internal/storetest"},
-	"internal/tsdb":    {"internal/storetest"},
-	"internal/web":     {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
-	"plugins/gostats":  {"plugin/plugintest"},
-	"plugin/target":    {"plugin/target/redistest"},
-	"plugins/redis":    {"plugin/plugintest", "plugin/target/redistest"},
-	"plugins/sidekiq":  {"plugin/plugintest", "plugin/target/redistest"},
-	"e2e":              {"internal/browsertest"},
+	"client":              {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/agent":      {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/api":        {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/ingest":     {"internal/sqldb", "internal/tsdb"},
+	"internal/promapi":    {"internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/sqldb":      {"internal/storetest"},
+	"internal/tsdb":       {"internal/storetest"},
+	"internal/web":        {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"plugins/delayed_job": {"plugin/plugintest"},
+	"plugins/gostats":     {"plugin/plugintest"},
+	"plugin/target":       {"plugin/target/redistest"},
+	"plugins/redis":       {"plugin/plugintest", "plugin/target/redistest"},
+	"plugins/sidekiq":     {"plugin/plugintest", "plugin/target/redistest"},
+	"e2e":                 {"internal/browsertest"},
 }
 
 // modules lists every third-party module that may be required directly, who may import it,
@@ -80,6 +82,8 @@ var modules = map[string]struct {
 	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
 	"golang.org/x/sys":                    {[]string{"internal/collect", "internal/tsdb"}, "statfs, uname, boot time, and fdatasync, which the standard library lacks"},
 	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
+	"github.com/go-sql-driver/mysql":      {[]string{"plugins/delayed_job"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
+	"github.com/jackc/pgx/v5":             {[]string{"plugins/delayed_job"}, "pgconn speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts"},
 	"github.com/rogpeppe/go-internal":     {nil, "tests: testscript runs the command line as its user does"},
 	"github.com/chromedp/chromedp":        {[]string{"internal/browsertest"}, "tests: drives a real Chromium"},
 	"github.com/chromedp/cdproto":         {[]string{"internal/browsertest"}, "tests: the browser's protocol, of which chromedp is the driver"},
@@ -196,7 +200,7 @@ func TestTheAgentBinaryLinksNoServer(t *testing.T) {
 		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/promapi", "internal/chart"}, from),
 			strings.HasPrefix(p.ImportPath, "github.com/prometheus/"),
 			strings.HasPrefix(p.ImportPath, "modernc.org/"),
-			p.ImportPath == "database/sql", p.ImportPath == "html/template":
+			p.ImportPath == "html/template": // database/sql is there for the plugins of databases alone, whose driver links it
 			t.Errorf("saba-agent links %s", p.ImportPath)
 		}
 	}

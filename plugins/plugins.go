@@ -3,6 +3,7 @@ package plugins
 
 import (
 	"github.com/saba-monitor/saba/plugin"
+	delayedjob "github.com/saba-monitor/saba/plugins/delayed_job"
 	"github.com/saba-monitor/saba/plugins/gostats"
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/redis"
@@ -12,6 +13,7 @@ import (
 // All returns every plugin, by name.
 func All() []plugin.Plugin {
 	return []plugin.Plugin{
+		delayedjob.Plugin,
 		gostats.Plugin,
 		json.Plugin,
 		redis.Plugin,
