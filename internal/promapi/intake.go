@@ -218,8 +218,8 @@ func plain(s string) bool {
 	return s != ""
 }
 
-// A series keeps the newest sample of each minute, and NaN and infinities mean silence.
-// take adds samples of one series, whose times are in order as a rule.
+// take adds samples of one series, whose times are in order as a rule. NaN and infinities mean
+// silence: nothing is stored for them, and they count as taken.
 func (in *intake) take(id identity, samples []saba.Sample) {
 	in.sent += len(samples)
 	if id.reason != "" {

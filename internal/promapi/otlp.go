@@ -176,8 +176,8 @@ type otlpIntake struct {
 	scratch []labels.Label
 }
 
-// resource turns attributes of a resource into what its series get. The owner is named by host.id, or by service.name;
-// service.instance.id tells the instances of a service apart.
+// resource turns attributes of a resource into what its series get. The owner is named by host.id,
+// or by service.name; service.instance.id tells the instances of a service apart.
 func resource(attributes []labels.Label) (r otlpResource) {
 	for _, a := range attributes {
 		switch a.Name {
