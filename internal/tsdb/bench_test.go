@@ -2,6 +2,9 @@ package tsdb
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -292,4 +295,73 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkOpenKilled starts on three hours of 1,000 hosts, the most that a head holds in the normal course, as a kill leaves
+// them, and as a backup does.
+func BenchmarkOpenKilled(b *testing.B) {
+	running := b.TempDir()
+	db := benchOpen(b, running)
+	batches := benchBatches(benchHosts)
+	for i := range int64(180) {
+		now := setMinute(batches, i)
+		var wg sync.WaitGroup
+		for c := range 8 {
+			wg.Go(func() {
+				for h := c; h < len(batches); h += 8 {
+					if _, err := db.Append(b.Context(), now, batches[h]); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	killed, backup := b.TempDir(), b.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(running)); err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	s, err := db.Snapshot(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("the snapshot took %v", time.Since(began))
+	for _, f := range s.Files {
+		path := filepath.Join(backup, f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			b.Fatal(err)
+		}
+		content, err := io.ReadAll(f.Reader())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for name, from := range map[string]string{"after a kill": killed, "from a backup": backup} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				dir := b.TempDir()
+				if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				db, err := Open(b.Context(), Options{Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if err := db.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
 }
