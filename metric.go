@@ -2,7 +2,6 @@ package saba
 
 import (
 	"math"
-	"regexp"
 	"time"
 )
 
@@ -98,9 +97,15 @@ func (s Sample) Acceptable(now time.Time) (DropReason, bool) {
 // MaxMetricName bounds the length of a metric name in bytes.
 const MaxMetricName = 255
 
-var metricName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
-
-// ValidMetricName says whether name may name a host or service metric.
+// ValidMetricName says whether name may name a host or service metric: letters and digits of ASCII, dots,
+// underscores and hyphens.
 func ValidMetricName(name string) bool {
-	return len(name) <= MaxMetricName && metricName.MatchString(name)
+	for i := range len(name) { // every sample passes here
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return 0 < len(name) && len(name) <= MaxMetricName
 }

@@ -77,8 +77,7 @@ func (c *counters) restore(sources []Source) (minute int64, rates bool) {
 	return k.Minute, rates
 }
 
-// save keeps the readings of the sources after the turn of minute. It does not wait for the disk: what a power cut
-// leaves of it is not used.
+// save keeps the readings of the sources after the turn of minute. It does not wait for the disk.
 func (c *counters) save(sources []Source, minute int64) {
 	if c.path == "" {
 		return
@@ -107,13 +106,26 @@ func (c *counters) save(sources []Source, minute int64) {
 	c.say.over("the readings of counters are kept again")
 }
 
-// overwrite replaces the file at path without waiting for the disk. A kill leaves the old or the new one.
-func overwrite(path string, b []byte) error {
-	fresh := path + ".new"
-	if err := os.WriteFile(fresh, b, 0o600); err != nil {
+// overwrite writes b into the file at path, in place: to make a file anew each minute costs the disk more
+// than all else that the agent does. What a kill in that moment leaves is no JSON, and is not used.
+func overwrite(path string, b []byte) (err error) {
+	const step = 1 << 10 // so that the size, which would be written too, stays the same
+	for len(b)%step != 0 {
+		b = append(b, '\n')
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
 		return fmt.Errorf("keep counters: %w", err)
 	}
-	if err := os.Rename(fresh, path); err != nil {
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	if err == nil && info.Size() > int64(len(b)) {
+		err = f.Truncate(int64(len(b)))
+	}
+	if err != nil {
 		return fmt.Errorf("keep counters: %w", err)
 	}
 	return nil

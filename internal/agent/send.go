@@ -58,8 +58,14 @@ func newSender(o Options, q queue, hosts *hostIDs) *sender {
 func (s *sender) run(ctx context.Context) {
 	idle := false // the queue was empty before: this is a minute like any other
 	for ctx.Err() == nil {
-		batches := s.next()
 		s.noteDropped()
+		var batches []batch
+		if s.queue.waiting() > 0 { // before anything is read from the queue, which may be large
+			if !sleep(ctx, s.pause(idle)) {
+				return
+			}
+			batches = s.next()
+		}
 		if len(batches) == 0 {
 			select {
 			case <-ctx.Done():
@@ -69,27 +75,23 @@ func (s *sender) run(ctx context.Context) {
 			idle = true
 			continue
 		}
-		id, ok := s.hosts.get("")
-		switch {
-		case idle && ok && s.sent && s.o.PostSpread > 0:
-			if !sleep(ctx, time.Duration(hostShare(id)*float64(s.o.PostSpread))) {
-				return
-			}
-			batches = s.next() // more may have come
-		case !idle && s.sent && !s.away:
-			if !sleep(ctx, catchUpPause/2+time.Duration(s.o.Random()*float64(catchUpPause/2))) {
-				return
-			}
-			batches = s.next()
-		}
 		idle = false
-		if len(batches) == 0 {
-			continue // given up meanwhile
-		}
 		if wait := s.post(ctx, batches); wait > 0 && !sleep(ctx, wait) {
 			return
 		}
 	}
+}
+
+// pause returns how long to wait before the next request. idle says that nothing waited before what waits now.
+func (s *sender) pause(idle bool) time.Duration {
+	id, ok := s.hosts.get("")
+	switch {
+	case !s.sent || s.away || !ok:
+		return 0
+	case idle:
+		return time.Duration(hostShare(id) * float64(s.o.PostSpread))
+	}
+	return catchUpPause/2 + time.Duration(s.o.Random()*float64(catchUpPause/2))
 }
 
 // next returns what the next request shall hold: the newest batch, which people look at, and
@@ -100,7 +102,7 @@ func (s *sender) run(ctx context.Context) {
 // those behind it.
 func (s *sender) next() []batch {
 	newest := s.queue.newest(s.hosts.ready)
-	if s.away || len(newest) == 0 {
+	if s.away || len(newest) == 0 || len(newest[0].Readings) == s.queue.waiting() {
 		return newest
 	}
 	oldest := s.queue.next(max(s.limit-len(newest[0].Readings), 1), s.hosts.ready)
