@@ -20,6 +20,7 @@ have gcc gcc # the race detector links with cgo
 printf '#include <stdlib.h>\n' | ${CC:-gcc} -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 have chromium chromium
 have redis-server redis-server
+have elixir elixir
 [ -n "$(find /usr/share/fonts -name "*.ttf" 2>/dev/null | head -n 1)" ] || missing="$missing fonts-dejavu-core"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 
