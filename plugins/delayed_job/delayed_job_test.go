@@ -243,6 +243,17 @@ func testDelayedJob(t *testing.T, s server) {
 			t.Errorf("%s: %d values, %v", name, len(values), err)
 		}
 	}
+	watcher := embed(t, "-dsn", s.secret)
+	if s.name == "postgres" {
+		job("grant")
+		if values, err := watcher.Values(t.Context()); err == nil || len(values) < 5 || !strings.Contains(err.Error(), "how many jobs ever came") {
+			t.Errorf("a user who may not read the sequence: %d values, %v, want the rows", len(values), err)
+		}
+		job("grant sequence")
+	}
+	if values, err := watcher.Values(t.Context()); err != nil || len(values) < 5 {
+		t.Errorf("a user who may only read: %d values, %v", len(values), err)
+	}
 	job("truncate")
 	got = map[string]float64{}
 	for _, v := range mustValues(t, own) {

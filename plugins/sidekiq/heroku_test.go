@@ -39,6 +39,11 @@ func boot(t *testing.T, slug string, env ...string) (cmd *exec.Cmd, in io.WriteC
 }
 
 func TestTheBuildpack(t *testing.T) {
+	for _, name := range []string{"build.sh", "bin/detect", "bin/compile", "profile.d/sidekiq-metrics.sh"} {
+		if _, err := os.ReadFile("../../packaging/heroku/" + name); err != nil { // so that the test cache sees a change
+			t.Fatal(err)
+		}
+	}
 	pack, slug := t.TempDir(), t.TempDir()
 	script := func(name string, args ...string) string {
 		t.Helper()

@@ -184,6 +184,22 @@ func TestNoRedisIsNoValue(t *testing.T) {
 	}
 }
 
+// The documentation promises that these rights are enough.
+func TestTheRightsThatAreNeeded(t *testing.T) {
+	s := redistest.Start(t, "--user", "watcher", "on", ">topsecret", "~*", "+get", "+zcard", "+smembers", "+llen", "+lindex", "+hmget", "+select")
+	url := "redis://watcher:topsecret@127.0.0.1:" + s.Port
+	if _, err := embed(t, "-url", url+"/1").Values(t.Context()); err == nil || !strings.Contains(err.Error(), "no Sidekiq has ever worked in this database") {
+		t.Errorf("another database: %v", err)
+	}
+	s.Ask("SADD", "queues", "a")
+	s.Ask("LPUSH", "queue:a", `{"enqueued_at":1}`)
+	s.Ask("SADD", "processes", "p")
+	s.Ask("HSET", "p", "busy", "1")
+	if values, err := embed(t, "-url", url).Values(t.Context()); err != nil || len(values) < 8 {
+		t.Errorf("%d values, %v", len(values), err)
+	}
+}
+
 // Queues and processes that come and go are seen at once, also by a collector that lives on.
 func TestQueuesAndProcessesComeAndGo(t *testing.T) {
 	s := redistest.Start(t)
