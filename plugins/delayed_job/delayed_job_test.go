@@ -107,7 +107,7 @@ func startMariaDB(t *testing.T) server {
 		t.Fatal(err)
 	}
 	start(t, exec.Command(need(t, "mariadb-server", "mariadbd", "/usr/sbin/mariadbd"), append(own, "--port="+port, "--bind-address=127.0.0.1",
-		"--socket="+dir+"/s", "--pid-file="+dir+"/pid", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--init-file="+init)...), os.Kill, "ready for connections")
+		"--socket="+dir+"/s", "--pid-file="+dir+"/pid", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve", "--default-time-zone=+09:00", "--init-file="+init)...), os.Kill, "ready for connections")
 	at := "127.0.0.1:" + port
 	return server{at, "mysql2://root@" + at + "/jobs", "root@tcp(" + at + ")/jobs", "mysql", "mysql2://watcher:topsecret@" + at + "/jobs"}
 }
@@ -211,6 +211,10 @@ func testDelayedJob(t *testing.T, s server) {
 	got := plugintest.Collect(t, Plugin, args, "count", "error")
 	if l, old := got["latency.oldest"], got["queue_latency.old"]; l != old || l < 599 || l > 900 || got["queue_latency.mail_out"] > 300 {
 		t.Errorf("the oldest job waits for %v s, in its queue %v, in another %v, want ten minutes and a few seconds", l, old, got["queue_latency.mail_out"])
+	}
+
+	if local := plugintest.Collect(t, Plugin, append(args, "-local-time"), "count", "error"); local["count.ready"] != 9 || local["count.scheduled"] != 0 {
+		t.Errorf("by the clock of the database, nine hours ahead, %v are ready and %v are for later, want all 9 ready", local["count.ready"], local["count.scheduled"])
 	}
 
 	job("work") // six are fine, one comes again, one never; one is for later
