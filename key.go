@@ -13,8 +13,9 @@ type Key struct {
 	Hash      string // HashSecret of the secret
 	Read      bool
 	Write     bool
-	CreatedAt int64 // Unix seconds
-	UsedAt    int64 // Unix seconds of the last request that carried it, to about a minute; 0 if never
+	CreatedAt int64    // Unix seconds
+	UsedAt    int64    // Unix seconds of the last request that carried it, to about a minute; 0 if never
+	Networks  []string // in CIDR notation, from which alone its organization lets the API be used; none means all. KeyByHash fills it in
 }
 
 // HashSecret returns the form in which a secret of high entropy (an API key, a session's or a

@@ -244,9 +244,6 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 	if err := route.authorize(principal); err != nil {
 		return label, err
 	}
-	if err := s.admit(r, principal.Org); err != nil {
-		return label, err
-	}
 	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory}
 	defer c.release()
 	return label, route.handler(s, w, c)
@@ -298,6 +295,9 @@ func (s *server) principal(r *http.Request) (saba.Principal, error) {
 	}
 	if err != nil {
 		return saba.Principal{}, fmt.Errorf("look up the API key: %w", err)
+	}
+	if err := admit(r, key.Networks); err != nil {
+		return saba.Principal{}, err
 	}
 	now := s.now().Unix()
 	if now-key.UsedAt >= touchEvery || now < key.UsedAt {

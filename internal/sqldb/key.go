@@ -3,6 +3,8 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"fmt"
 
 	"github.com/saba-monitor/saba"
 )
@@ -20,6 +22,23 @@ func scanKey(row scanner) (k saba.Key, err error) {
 	return k, err
 }
 
+// scanKeyNetworks reads keyColumns and the networks of the key's organization.
+func scanKeyNetworks(row scanner) (k saba.Key, err error) {
+	var read, write int64
+	var cidrs string
+	if err := row.Scan(&k.ID, &k.Org, &k.Name, &k.Hash, &read, &write, &k.CreatedAt, &k.UsedAt, &cidrs); err != nil {
+		return saba.Key{}, err
+	}
+	k.Read, k.Write = read != 0, write != 0
+	if cidrs == "" {
+		return k, nil
+	}
+	if err := json.Unmarshal([]byte(cidrs), &k.Networks); err != nil {
+		return saba.Key{}, fmt.Errorf("the networks of organization %q as stored: %w", k.Org, err)
+	}
+	return k, nil
+}
+
 // CreateKey keeps a new API key. A key of the same secret is an error matching saba.ErrConflict.
 func (db *DB) CreateKey(ctx context.Context, k saba.Key) error {
 	return db.change(ctx, "create an API key", func(tx *sql.Tx) error {
@@ -35,7 +54,9 @@ func (db *DB) CreateKey(ctx context.Context, k saba.Key) error {
 // KeyByHash returns the API key whose secret has a hash, of whatever organization: the key is
 // what says which one.
 func (db *DB) KeyByHash(ctx context.Context, hash string) (saba.Key, error) {
-	k, err := one(db.reader.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE hash = ?`, hash), scanKey, "no such API key")
+	// One statement for both, since every request runs it.
+	k, err := one(db.reader.QueryRowContext(ctx, `SELECT `+keyColumns+`, coalesce((SELECT cidrs FROM ip_restrictions r
+		WHERE r.org = api_keys.org AND r.surface = 'api'), '') FROM api_keys WHERE hash = ?`, hash), scanKeyNetworks, "no such API key")
 	return k, failed(ctx, "look up an API key", err)
 }
 
