@@ -140,6 +140,31 @@ func TestEveryCallAsksForItsPermissionAndShowsOneOrganization(t *testing.T) {
 	}
 }
 
+func TestKeysAreOfUseFromTheNetworksOfTheirOrganization(t *testing.T) {
+	r := newRig(t, limits{}, manySeries)
+	for name, tt := range map[string]struct {
+		networks []string
+		allowed  bool
+	}{
+		"from elsewhere": {[]string{"192.0.2.0/24"}, false},
+		"from here":      {[]string{"192.0.2.0/24", "127.0.0.0/8"}, true},
+		"from anywhere":  {nil, true},
+	} {
+		if err := r.store.SetNetworks(t.Context(), "org1", saba.SurfaceAPI, tt.networks); err != nil {
+			t.Fatal(err)
+		}
+		for _, rt := range routes() {
+			a := r.send(rt.methods[0], strings.Replace(rt.path, "{name}", "role", 1), keyBoth, "")
+			if (a.status != http.StatusForbidden) != tt.allowed {
+				t.Errorf("%s, %s: %d %s", name, rt.path, a.status, a.body)
+			}
+			if a := r.send(rt.methods[0], strings.Replace(rt.path, "{name}", "role", 1), keyForeign, ""); a.status == http.StatusForbidden {
+				t.Errorf("%s, %s: another organization's key is refused: %s", name, rt.path, a.body)
+			}
+		}
+	}
+}
+
 func TestKeysComeInThreeWays(t *testing.T) {
 	r := newRig(t, limits{}, manySeries)
 	const path = "/api/prom/api/v1/labels"

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -248,6 +249,9 @@ func (s *server) principal(r *http.Request) (saba.Principal, error) {
 	if err != nil {
 		return saba.Principal{}, fmt.Errorf("look up the API key: %w", err)
 	}
+	if err := admit(r, key.Networks); err != nil {
+		return saba.Principal{}, err
+	}
 	now := s.Now().Unix()
 	if now-key.UsedAt >= touchEvery || now < key.UsedAt {
 		if err := s.Store.TouchKey(r.Context(), key.ID, now); err != nil && r.Context().Err() == nil {
@@ -255,6 +259,22 @@ func (s *server) principal(r *http.Request) (saba.Principal, error) {
 		}
 	}
 	return saba.Principal{Org: key.Org, Key: key.ID, Read: key.Read, Write: key.Write}, nil
+}
+
+// admit says whether a request may come from where it does. The error matches ErrForbidden.
+func admit(r *http.Request, cidrs []string) error {
+	if len(cidrs) == 0 {
+		return nil
+	}
+	networks, err := saba.ParseNetworks("cidrs", cidrs)
+	if err != nil {
+		return fmt.Errorf("the networks that are allowed, as stored: %v", err) // not the client's fault
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !saba.Allowed(networks, from.Addr()) {
+		return saba.Errorf(saba.ErrForbidden, "the API may not be used from %s: the organization restricts it to some networks", clip(r.RemoteAddr))
+	}
+	return nil
 }
 
 // fail answers a request that went wrong.
