@@ -40,6 +40,9 @@ func TestADamagedFolderIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kept := filepath.Join(t.TempDir(), "kept")
 			path := filepath.Join(data, tt.file)
+			if err := os.RemoveAll(filepath.Join(data, "control")); err != nil { // the socket of the killed server: os.CopyFS takes none
+				t.Fatal(err)
+			}
 			if err := os.CopyFS(kept, os.DirFS(data)); err != nil {
 				t.Fatal(err)
 			}

@@ -43,10 +43,12 @@ const stopTimeout = 10 * time.Second
 type Options struct {
 	Listen string // host:port; port 0 takes a free one
 	Data   string // the data folder, made when it is missing
-	APIKey string // a read/write key that must exist; "" makes one at the first start
-	Log    *slog.Logger
-	Now    func() time.Time
-	Random io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+	// MaxBytes bounds what samples take on disk; the oldest go first. 0 for no limit.
+	MaxBytes int64
+	APIKey   string // a read/write key that must exist; "" makes one at the first start
+	Log      *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
 }
 
 // A Server is open: it holds the data folder and the address. Run serves; Close gives both back.
@@ -62,6 +64,7 @@ type Server struct {
 	samples  *tsdb.DB
 	org      saba.Org
 	handler  http.Handler
+	control  *control
 	closers  []func() error // in order of opening
 }
 
@@ -93,7 +96,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: samples, Log: o.Log, Registerer: registry, Now: o.Now})
+	s.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: samples, MaxBytes: o.MaxBytes, Log: o.Log, Registerer: registry, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +108,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
+	if s.control, err = openControl(s); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.control.close)
 	s.handler = s.routes(registry)
 	return s, nil
 }
@@ -280,6 +287,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.tidy(gctx)
 		return nil
 	})
+	g.Go(func() error { return s.control.serve(gctx) })
 	return errors.Join(g.Wait(), s.Close())
 }
 

@@ -196,6 +196,9 @@ func used(t *testing.T) Options {
 	send("/api/v0/tsdb", fmt.Sprintf(`[{"hostId":%q,"name":"custom.m","time":%d,"value":1}]`, host.ID, time.Now().Unix()))
 	killed := o
 	killed.Data = filepath.Join(t.TempDir(), "killed")
+	if err := os.Remove(filepath.Join(o.Data, controlName)); err != nil { // os.CopyFS takes no sockets
+		t.Fatal(err)
+	}
 	if err := os.CopyFS(killed.Data, os.DirFS(o.Data)); err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,13 @@ import (
 )
 
 // Commands returns the commands of this package in the order of the help page.
-func Commands() []cli.Command { return []cli.Command{upCmd, serverCmd} }
+func Commands() []cli.Command { return append([]cli.Command{upCmd, serverCmd}, DataCommands()...) }
 
 // serverFlags are the settings that up and server share.
 type serverFlags struct {
 	listen  string
 	data    string
+	most    byteSize
 	verbose bool
 }
 
@@ -32,6 +33,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs := env.Flags("")
 	fs.StringVar(&f.listen, "listen", server.DefaultListen, "the `host:port` to serve on")
 	fs.StringVar(&f.data, "data", "./saba-data", "the `folder` that keeps everything; made when it is missing")
+	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
 		return err
@@ -57,7 +59,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	}
 	log := env.Logger(level)
 	s, err := server.Open(ctx, server.Options{
-		Listen: f.listen, Data: f.data, APIKey: env.Getenv("SABA_API_KEY"),
+		Listen: f.listen, Data: f.data, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
 		Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
