@@ -21,6 +21,10 @@ printf '#include <stdlib.h>\n' | ${CC:-gcc} -E - >/dev/null 2>&1 || missing="$mi
 have chromium chromium
 have redis-server redis-server
 have elixir elixir
+have sidekiq ruby-sidekiq
+have mariadb-install-db mariadb-server
+[ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null | head -n 1)" ] || missing="$missing postgresql"
+ruby -e 'require "delayed_job_active_record"; require "mysql2"; require "pg"' >/dev/null 2>&1 || missing="$missing ruby-delayed-job-active-record ruby-mysql2 ruby-pg"
 [ -n "$(find /usr/share/fonts -name "*.ttf" 2>/dev/null | head -n 1)" ] || missing="$missing fonts-dejavu-core"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 
