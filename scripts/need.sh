@@ -21,6 +21,7 @@ printf '#include <stdlib.h>\n' | ${CC:-gcc} -E - >/dev/null 2>&1 || missing="$mi
 have chromium chromium
 have redis-server redis-server
 have elixir elixir
+have prometheus prometheus
 have sidekiq ruby-sidekiq
 have mariadb-install-db mariadb-server
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null | head -n 1)" ] || missing="$missing postgresql"

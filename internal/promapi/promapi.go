@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/saba-monitor/saba"
@@ -88,6 +89,7 @@ type server struct {
 	meta    *metadata
 	reads   gate
 	intakes gate
+	engine  *promql.Engine
 }
 
 // New returns the handler of /api/prom/ and of /v1/metrics.
@@ -98,6 +100,7 @@ func New(o Options) http.Handler {
 		meta:    newMetadata(),
 		reads:   newGate(o.limits.reads, o.limits.wait),
 		intakes: newGate(o.limits.intakes, o.limits.wait),
+		engine:  newEngine(o.limits),
 	}
 	mux := http.NewServeMux()
 	for _, r := range routes() {
@@ -136,6 +139,7 @@ func routes() []route {
 		{v1 + "/write", post, saba.Write, writeBody, (*server).remoteWrite, failText},
 		{"/v1/metrics", post, saba.Write, otlpBody, (*server).otlp, failOTLP},
 	}
+	all = append(all, queryRoutes()...)
 	// Clients that are given /api/prom as the address of a Prometheus add its own prefix.
 	for _, r := range all {
 		if rest, ok := strings.CutPrefix(r.path, v1); ok {

@@ -28,6 +28,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 	"github.com/saba-monitor/saba/internal/web"
@@ -232,6 +233,10 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 		Store: s.records, Ingest: writer, Samples: s.samples,
 		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry,
 	})
+	prom := promapi.New(promapi.Options{
+		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries),
+		Now: o.Now, Log: o.Log,
+	})
 	metrics := metricsHandler(registry, s.records)
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples,
@@ -241,6 +246,8 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	// clients of the API lose their body.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case strings.HasPrefix(r.URL.Path, "/api/prom/"), r.URL.Path == "/v1/metrics":
+			prom.ServeHTTP(w, r)
 		case r.URL.Path == "/api" || strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "api/"): // "//api/v0" is a base address with a slash too many
 			calls.ServeHTTP(w, r)
 		case r.URL.Path == "/metrics":

@@ -1,0 +1,2 @@
+// Package cache is empty: it is looked at by go mod tidy alone; see third_party/README.md.
+package cache
