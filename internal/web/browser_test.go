@@ -235,8 +235,13 @@ func TestChartsAnswer(t *testing.T) {
 	}
 	js[bool](b, `(() => { const i = document.querySelector('[data-chart-search]'); i.value = ''; i.dispatchEvent(new Event('input')); return true; })()`)
 	js[bool](b, `document.querySelector('[data-graph="loadavg"] [data-plot]').focus(), true`)
-	b.Do(chromedp.KeyEvent(kb.ArrowLeft))
-	b.Until(`document.querySelector('[data-graph="cpu"] [data-at]').textContent !== ''`)
+	// Charts that come into view again are drawn anew, perhaps right behind a key: then the next one counts.
+	for press := 0; js[string](b, `document.querySelector('[data-graph="cpu"] [data-at]').textContent`) == ""; press++ {
+		if press == 500 {
+			t.Fatal("the left arrow moves no crosshair")
+		}
+		b.Do(chromedp.KeyEvent(kb.ArrowLeft))
+	}
 	swatch := `document.querySelector('[data-graph="loadavg"] .swatch').firstChild.getAttribute('fill')`
 	light := js[string](b, swatch)
 	b.Window(1440, 900, "dark")
