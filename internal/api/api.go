@@ -23,15 +23,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/auth"
 )
 
 // Store is what the API asks of the database. A missing record is an error matching
 // saba.ErrNotFound, a taken name saba.ErrConflict, worded for a person.
 type Store interface {
-	Org(ctx context.Context, id string) (saba.Org, error)
-	KeyByHash(ctx context.Context, hash string) (saba.Key, error)
-	TouchKey(ctx context.Context, id string, at int64) error
+	auth.Keys
 
+	Org(ctx context.Context, id string) (saba.Org, error)
 	CreateHost(ctx context.Context, h saba.Host, checks []saba.CheckDeclaration, newID func() (string, error)) error
 	Host(ctx context.Context, org, id string) (saba.Host, error)
 	Hosts(ctx context.Context, org string, f saba.HostFilter) ([]saba.Host, error)
@@ -106,6 +106,7 @@ type server struct {
 	log           *slog.Logger
 	defaultStatus saba.HostStatus
 	mux           *http.ServeMux
+	door          auth.Door
 	parsers       sync.Pool // of *pointParser
 	zippers       sync.Pool // of *gzip.Writer
 	memory        memory
@@ -119,6 +120,7 @@ func New(o Options) http.Handler {
 	s := &server{
 		store: o.Store, ingest: o.Ingest, samples: o.Samples,
 		now: o.Now, random: o.Random, log: o.Log,
+		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,
 		mux:           http.NewServeMux(),
 		parsers:       sync.Pool{New: func() any { return newPointParser() }},
@@ -237,7 +239,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 		return path, saba.Errorf(errMethod, "%s does not take %s: use %s", clip(r.URL.Path), clip(r.Method), allow)
 	}
 	label = route.method + " " + route.path
-	principal, err := s.principal(r)
+	principal, err := s.door.Principal(r)
 	if err != nil {
 		return label, err
 	}
@@ -272,40 +274,6 @@ func allowed(methods []route) string {
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-// touchEvery is how long, in seconds, the last use of a key may be out of date.
-const touchEvery = 60
-
-// principal finds out who sent r. Keys are looked up each time, so that a revoked key is
-// refused at once; the database holds them in memory.
-func (s *server) principal(r *http.Request) (saba.Principal, error) {
-	secret := r.Header.Get("X-Api-Key")
-	if secret == "" {
-		if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-			secret = strings.TrimSpace(token)
-		}
-	}
-	if secret == "" {
-		return saba.Principal{}, nil
-	}
-	key, err := s.store.KeyByHash(r.Context(), saba.HashSecret(secret))
-	if errors.Is(err, saba.ErrNotFound) {
-		return saba.Principal{}, nil
-	}
-	if err != nil {
-		return saba.Principal{}, fmt.Errorf("look up the API key: %w", err)
-	}
-	if err := admit(r, key.Networks); err != nil {
-		return saba.Principal{}, err
-	}
-	now := s.now().Unix()
-	if now-key.UsedAt >= touchEvery || now < key.UsedAt {
-		if err := s.store.TouchKey(r.Context(), key.ID, now); err != nil && r.Context().Err() == nil {
-			s.log.Warn("the last use of an API key could not be noted; the request goes on", "key", key.ID, "error", err)
-		}
-	}
-	return saba.Principal{Org: key.Org, Key: key.ID, Read: key.Read, Write: key.Write}, nil
 }
 
 // fail answers a request that went wrong and returns the status under which it is counted.

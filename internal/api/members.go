@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -130,20 +129,4 @@ func networksSet(surface saba.Surface) func(*server, http.ResponseWriter, *call)
 		}
 		return s.ok(w, c)
 	}
-}
-
-// admit says whether a request may come from where it does. The error matches ErrForbidden.
-func admit(r *http.Request, cidrs []string) error {
-	if len(cidrs) == 0 {
-		return nil
-	}
-	networks, err := saba.ParseNetworks("cidrs", cidrs)
-	if err != nil {
-		return fmt.Errorf("the networks that are allowed, as stored: %v", err) // not the client's fault
-	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !saba.Allowed(networks, from.Addr()) {
-		return saba.Errorf(saba.ErrForbidden, "the API may not be used from %s: the organization restricts it to some networks", clip(r.RemoteAddr))
-	}
-	return nil
 }

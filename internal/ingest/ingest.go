@@ -168,11 +168,16 @@ func (b *batch) store(ctx context.Context, owner func(*saba.Point) (saba.DropRea
 		kept = append(kept, *p)
 	}
 	kept = memory.derive(b.org, kept)
+	return b.write(ctx, w.samples, kept)
+}
+
+// write stores points and returns what was dropped of the whole batch. The engine may take kept over.
+func (b *batch) write(ctx context.Context, samples Samples, kept []saba.Point) (saba.Drops, error) {
 	if len(kept) == 0 {
 		return b.drops, nil
 	}
 	first := kept[0] // the engine may take the slice over
-	refused, err := w.samples.Append(ctx, b.now, kept)
+	refused, err := samples.Append(ctx, b.now, kept)
 	if err != nil {
 		return b.drops, fmt.Errorf("store points: %w", err)
 	}

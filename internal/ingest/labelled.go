@@ -98,21 +98,7 @@ func (l *Labelled) Points(ctx context.Context, org string, points []saba.Point) 
 		}
 		kept = append(kept, p)
 	}
-	if len(kept) == 0 {
-		return b.drops, nil
-	}
-	first := kept[0] // the engine may take the slice over
-	refused, err := w.samples.Append(ctx, b.now, kept)
-	if err != nil {
-		return b.drops, fmt.Errorf("store points: %w", err)
-	}
-	for reason, n := range refused {
-		if n > 0 {
-			b.drop(reason, first)
-			b.drops[reason] += n - 1
-		}
-	}
-	return b.drops, nil
+	return b.write(ctx, w.samples, kept)
 }
 
 // hostDrop says why a point of a host may not be stored; "" when it may. owners remembers the answers.

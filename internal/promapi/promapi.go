@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,12 +22,12 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/auth"
 )
 
 // Store is what package promapi asks of the database. A missing record is an error matching saba.ErrNotFound.
 type Store interface {
-	KeyByHash(ctx context.Context, hash string) (saba.Key, error)
-	TouchKey(ctx context.Context, id string, at int64) error
+	auth.Keys
 	Host(ctx context.Context, org, id string) (saba.Host, error)
 	HostByCustomIdentifier(ctx context.Context, org, ident string, fold bool) (saba.Host, error)
 	// Hosts returns the live hosts.
@@ -86,6 +85,7 @@ func (l limits) orDefault() limits {
 
 type server struct {
 	Options
+	door    auth.Door
 	meta    *metadata
 	reads   gate
 	intakes gate
@@ -97,6 +97,7 @@ func New(o Options) http.Handler {
 	o.limits = o.limits.orDefault()
 	s := &server{
 		Options: o,
+		door:    auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log, Basic: true},
 		meta:    newMetadata(),
 		reads:   newGate(o.limits.reads, o.limits.wait),
 		intakes: newGate(o.limits.intakes, o.limits.wait),
@@ -218,7 +219,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, rt route) (err e
 		w.Header().Set("Allow", allowed)
 		return saba.Errorf(errMethod, "%s does not take %s: use %s", clip(r.URL.Path), clip(r.Method), allowed)
 	}
-	p, err := s.principal(r)
+	p, err := s.door.Principal(r)
 	if err != nil {
 		return err
 	}
@@ -227,58 +228,6 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, rt route) (err e
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, rt.body)
 	return rt.handler(s, w, &call{Request: r, org: p.Org})
-}
-
-// touchEvery is how long, in seconds, the last use of a key may be out of date.
-const touchEvery = 60
-
-// principal finds out who sent r: an API key in X-Api-Key, as bearer token, or as the password of
-// basic authentication, which every data source of Grafana can send.
-func (s *server) principal(r *http.Request) (saba.Principal, error) {
-	secret := r.Header.Get("X-Api-Key")
-	if secret == "" {
-		if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-			secret = strings.TrimSpace(token)
-		} else if _, password, ok := r.BasicAuth(); ok {
-			secret = password
-		}
-	}
-	if secret == "" {
-		return saba.Principal{}, nil
-	}
-	key, err := s.Store.KeyByHash(r.Context(), saba.HashSecret(secret))
-	if errors.Is(err, saba.ErrNotFound) {
-		return saba.Principal{}, nil
-	}
-	if err != nil {
-		return saba.Principal{}, fmt.Errorf("look up the API key: %w", err)
-	}
-	if err := admit(r, key.Networks); err != nil {
-		return saba.Principal{}, err
-	}
-	now := s.Now().Unix()
-	if now-key.UsedAt >= touchEvery || now < key.UsedAt {
-		if err := s.Store.TouchKey(r.Context(), key.ID, now); err != nil && r.Context().Err() == nil {
-			s.Log.Warn("the last use of an API key could not be noted; the request goes on", "key", key.ID, "error", err)
-		}
-	}
-	return saba.Principal{Org: key.Org, Key: key.ID, Read: key.Read, Write: key.Write}, nil
-}
-
-// admit says whether a request may come from where it does. The error matches ErrForbidden.
-func admit(r *http.Request, cidrs []string) error {
-	if len(cidrs) == 0 {
-		return nil
-	}
-	networks, err := saba.ParseNetworks("cidrs", cidrs)
-	if err != nil {
-		return fmt.Errorf("the networks that are allowed, as stored: %v", err) // not the client's fault
-	}
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !saba.Allowed(networks, from.Addr()) {
-		return saba.Errorf(saba.ErrForbidden, "the API may not be used from %s: the organization restricts it to some networks", clip(r.RemoteAddr))
-	}
-	return nil
 }
 
 // fail answers a request that went wrong.

@@ -1,45 +1,40 @@
 package server
 
 import (
-	"context"
+	"errors"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/auth"
 )
-
-// keys is what metricsHandler asks of the database.
-type keys interface {
-	KeyByHash(ctx context.Context, hash string) (saba.Key, error)
-}
 
 // metricsHandler serves saba's own metrics in the Prometheus text format. A scraper on this
 // machine needs no key; any other, and whatever comes through a proxy, sends an API key with
-// the read flag as bearer token or in X-Api-Key.
-func metricsHandler(registry *prometheus.Registry, k keys) http.Handler {
+// the read flag as bearer token or in X-Api-Key, from where that key may be used.
+func metricsHandler(registry *prometheus.Registry, door auth.Door) http.Handler {
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if local(r) {
 			metrics.ServeHTTP(w, r)
 			return
 		}
-		secret := r.Header.Get("X-Api-Key")
-		if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && secret == "" {
-			secret = bearer
+		p, err := door.Principal(r)
+		if err == nil {
+			err = p.Authorize(saba.Read)
 		}
-		var p saba.Principal
-		if key, err := k.KeyByHash(r.Context(), saba.HashSecret(secret)); err == nil {
-			p = saba.Principal{Org: key.Org, Key: key.ID, Read: key.Read, Write: key.Write}
+		switch {
+		case err == nil:
+			metrics.ServeHTTP(w, r)
+		case errors.Is(err, saba.ErrForbidden) || errors.Is(err, saba.ErrUnauthorized):
+			http.Error(w, "metrics of saba itself are open to this machine; from elsewhere send an API key with the read flag as bearer token, from a network that the organization allows", http.StatusUnauthorized)
+		default:
+			door.Log.Error("who asks for the metrics of saba itself could not be found out", "from", r.RemoteAddr, "error", err)
+			http.Error(w, "internal error", http.StatusInternalServerError)
 		}
-		if err := p.Authorize(saba.Read); err != nil {
-			http.Error(w, "metrics of saba itself are open to this machine; from elsewhere send an API key with the read flag as bearer token", http.StatusUnauthorized)
-			return
-		}
-		metrics.ServeHTTP(w, r)
 	})
 }
 

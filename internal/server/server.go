@@ -27,6 +27,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/api"
+	"github.com/saba-monitor/saba/internal/auth"
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
@@ -237,7 +238,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries),
 		Now: o.Now, Log: o.Log,
 	})
-	metrics := metricsHandler(registry, s.records)
+	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples,
 		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version,

@@ -75,6 +75,23 @@ func TestWhoMayReadSabasOwnMetrics(t *testing.T) {
 	}
 }
 
+func TestAKeyReadsSabasOwnMetricsOnlyFromItsNetworks(t *testing.T) {
+	s := open(t, options(t))
+	if err := s.records.SetNetworks(t.Context(), s.org.ID, saba.SurfaceAPI, []string{"198.51.100.0/24"}); err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[string]int{"198.51.100.7:5000": 200, "192.0.2.1:5000": 401, "127.0.0.1:5000": 200} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.RemoteAddr = from
+		r.Header.Set("X-Api-Key", key)
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("GET /metrics from %s = %d, want %d", from, w.Code, want)
+		}
+	}
+}
+
 func TestOddPathsOfTheAPIAreNotRedirected(t *testing.T) {
 	s := open(t, options(t))
 	for _, path := range []string{"/api//v0/hosts", "/api/v0//tsdb", "/api/v0/../v0/tsdb", "/api/", "/api", "/api/v0", "//api/v0/hosts"} {
