@@ -9,16 +9,15 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugin/plugintest"
+	"github.com/saba-monitor/saba/plugin/target/postgrestest"
 )
 
 // start starts a server, which a signal ends with the test, and waits for a line of its stderr.
@@ -112,39 +111,11 @@ func startMariaDB(t *testing.T) server {
 	return server{at, "mysql2://root@" + at + "/jobs", "root@tcp(" + at + ")/jobs", "mysql", "mysql2://watcher:topsecret@" + at + "/jobs"}
 }
 
-// startPostgreSQL starts one. It refuses to run as root, so then it runs as its own user.
+// startPostgreSQL starts one.
 func startPostgreSQL(t *testing.T) server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "saba-test-postgres-") // the folders of t.TempDir are closed to that user
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	var as *syscall.SysProcAttr
-	if os.Geteuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatalf("the test needs the user of PostgreSQL (Debian's postgresql): %v", err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	port := freePort(t)
-	command := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(need(t, "postgresql", "/usr/lib/postgresql/*/bin/"+name, name), args...)
-		cmd.Dir, cmd.SysProcAttr = dir, as
-		cmd.Env = append(os.Environ(), "LC_ALL=C")
-		return cmd
-	}
-	run(t, command("initdb", "-D", dir+"/data", "-U", "root", "-A", "trust", "-N"))
-	// SIGQUIT ends it at once, with its children.
-	start(t, command("postgres", "-D", dir+"/data", "-p", port, "-k", dir, "-h", "127.0.0.1", "-F", "-c", "timezone=Asia/Tokyo"), syscall.SIGQUIT, "ready to accept connections")
-	at := "127.0.0.1:" + port
-	return server{at, "postgres://root@" + at + "/postgres", "host=127.0.0.1 port=" + port + " user=root dbname=postgres", "postgres", "postgres://watcher:topsecret@" + at + "/postgres"}
+	s := postgrestest.Start(t, "timezone=Asia/Tokyo")
+	return server{"127.0.0.1:" + s.Port, s.URL("", "postgres"), "host=127.0.0.1 port=" + s.Port + " user=postgres dbname=postgres", "postgres", s.URL("watcher:topsecret", "postgres")}
 }
 
 // rails starts delayed_job on a database and returns how to tell it what to do.

@@ -53,7 +53,7 @@ $stdin.each_line(chomp: true) do |line|
     enqueue(Fine, queue: "mail.out")
     Delayed::Job.reserve(Delayed::Worker.new(quiet: true)) or raise "nothing to reserve"
   when "grant" # only PostgreSQL needs it: the other grants what is not there yet
-    Delayed::Job.connection.execute("CREATE USER watcher")
+    Delayed::Job.connection.execute("CREATE USER watcher PASSWORD 'topsecret'")
     Delayed::Job.connection.execute("GRANT SELECT ON delayed_jobs TO watcher")
   when "grant sequence"
     Delayed::Job.connection.execute("GRANT SELECT ON delayed_jobs, delayed_jobs_id_seq TO watcher")
