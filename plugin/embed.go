@@ -26,6 +26,8 @@ func Embed(p Plugin, args []string) (*Embedded, error) {
 		return nil, errors.New("flags that ask for words have no place here: -h, -explain and -version are for the plugin as a command")
 	case err != nil:
 		return nil, err
+	case in.printer != nil:
+		return nil, errors.New("its flags ask for a form of output that no agent reads: they are for the plugin as a command")
 	}
 	return &Embedded{in: in}, nil
 }

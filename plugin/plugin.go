@@ -19,13 +19,15 @@
 //	func main() { plugin.Main(Plugin) }
 //
 // Main runs it as a process (run.go) for any agent of the protocol; Embed runs it inside one
-// that lives on (embed.go). Counters become changes per minute in counter.go. The package
-// imports the standard library and package saba only. plugintest proves that a plugin
+// that lives on (embed.go). Counters become changes per minute in counter.go. A collector that
+// has more to say than Collect does so by an interface of this file: OpenCollector, FlagChecker, Keeper,
+// Printer. The package imports the standard library and package saba only. plugintest proves that a plugin
 // collects what it declares.
 package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"regexp"
@@ -94,6 +96,31 @@ type FlagChecker interface {
 	Collector
 	// CheckFlags says what is wrong with the flags, which are set; nil when nothing is.
 	CheckFlags() error
+}
+
+// A Keeper is a Collector that keeps more than counters from turn to turn: where it stopped reading a
+// file, say. It keeps that in its fields; when the plugin runs as a process, a file carries it
+// from run to run.
+type Keeper interface {
+	Collector
+	// Resume is called before Collect with what Keep returned in the run before, if there was
+	// one. The error says what cannot be used of it; the collection takes place all the same.
+	Resume(kept json.RawMessage) error
+	// Keep returns what the next run needs, as JSON, some kilobytes at most. It is called after Collect,
+	// unless that brought nothing but an error: then what was kept stays.
+	Keep() (json.RawMessage, error)
+}
+
+// A Printer is a Collector that prints in a form of its own when its flags say so: for something
+// else than an agent.
+type Printer interface {
+	Collector
+	// Printing says whether the flags, which are set, ask for that form, and how often: again
+	// after each time every, until the process is ended, or once when every is 0.
+	Printing() (on bool, every time.Duration)
+	// Print asks once and returns the text to print. Text and an error may come together. It
+	// returns soon after ctx has ended.
+	Print(ctx context.Context) (string, error)
 }
 
 // DefaultTimeout is how long a collection may take, unless -timeout says otherwise.
@@ -175,6 +202,12 @@ func join(a, b string) string {
 	return a + "." + b
 }
 
+// remembers says whether a run leaves something to the next one.
+func (in *instance) remembers() bool {
+	_, keeps := in.collector.(Keeper)
+	return keeps || in.counts()
+}
+
 // counts says whether p has counters.
 func (in *instance) counts() bool {
 	for _, g := range in.Graphs {
@@ -196,6 +229,8 @@ type instance struct {
 
 	open      bool                   // the collector is an OpenCollector
 	isCounter func(name string) bool // of what no graph declares; nil means that none is
+	printer   Printer                // nil unless the flags ask for its form
+	every     time.Duration          // between two prints; 0 means once
 
 	prefix   string // of names; may be empty
 	label    string // of titles; may be empty
@@ -268,6 +303,11 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 	}
 	if c, ok := in.collector.(OpenCollector); ok {
 		in.open, in.isCounter = true, c.Counters()
+	}
+	if c, ok := in.collector.(Printer); ok {
+		if on, every := c.Printing(); on {
+			in.printer, in.every = c, every
+		}
 	}
 	in.label = label
 	if label == "\x00" {

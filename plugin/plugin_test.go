@@ -1,7 +1,9 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -357,7 +359,7 @@ func TestTwoTargetsHaveTwoStates(t *testing.T) {
 func TestAStateThatCannotBeKeptIsSaid(t *testing.T) {
 	f := &fake{values: []saba.Value{{Name: "uptime", Value: 1}}}
 	code, stdout, stderr := run(t, cache(f), nil, "-tempfile", filepath.Join(t.TempDir(), "no", "file"))
-	if code != 1 || !strings.HasPrefix(stdout, "cache.uptime\t1\t") || !strings.Contains(stderr, "keep the counters") {
+	if code != 1 || !strings.HasPrefix(stdout, "cache.uptime\t1\t") || !strings.Contains(stderr, "keep what the next run needs") {
 		t.Errorf("Run = %d, %q, %q, want the value and the error", code, stdout, stderr)
 	}
 }
@@ -381,22 +383,108 @@ Cache (float)
 	})
 }
 
+// A diary is a fake that remembers how often it was asked.
+type diary struct {
+	fake
+	asked int
+}
+
+func (d *diary) Collect(ctx context.Context) ([]saba.Value, error) {
+	d.asked++
+	return d.fake.Collect(ctx)
+}
+func (d *diary) Resume(kept json.RawMessage) error { return json.Unmarshal(kept, &d.asked) }
+func (d *diary) Keep() (json.RawMessage, error)    { return json.Marshal(d.asked) }
+
+func TestAKeeperGoesOnWhereTheRunBeforeStopped(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state")
+	step := func(what string, f fake, want int, wantErr string) {
+		t.Helper()
+		d := &diary{fake: f}
+		p := cache(nil)
+		p.Graphs = p.Graphs[2:] // without a counter
+		p.New = func(*flag.FlagSet) Collector { return d }
+		_, _, stderr := run(t, p, nil, "-tempfile", file)
+		if d.asked != want || !strings.Contains(stderr, wantErr) || wantErr == "" && stderr != "" {
+			t.Errorf("%s: asked %d times, %q, want %d, %q", what, d.asked, stderr, want, wantErr)
+		}
+	}
+	up := fake{values: []saba.Value{{Name: "uptime", Value: 1}}}
+	step("the first run", up, 1, "")
+	step("the second", up, 2, "")
+	step("a failure", fake{err: errors.New("down")}, 3, "down")
+	step("it leaves what was kept alone", fake{}, 3, "")
+	if err := os.WriteFile(file, []byte(`{"saba":1,"kept":"often"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step("what another version kept", up, 1, "what the run before kept is not known")
+	step("after it", up, 2, "")
+}
+
+// A verse is a fake that prints in a form of its own.
+type verse struct {
+	fake
+	every time.Duration
+}
+
+func (v *verse) Printing() (bool, time.Duration) { return v.every >= 0, v.every }
+func (v *verse) Print(ctx context.Context) (string, error) {
+	_, err := v.Collect(ctx)
+	return "o cache\n", err
+}
+
+func TestAPrinterPrintsInItsOwnForm(t *testing.T) {
+	for name, tt := range map[string]struct {
+		v      verse
+		code   int
+		stdout string
+		stderr string
+	}{
+		"once":                       {verse{}, 0, "o cache\n", ""},
+		"again until it is ended":    {verse{every: 30 * time.Second}, 0, "o cache\no cache\no cache\n", ""},
+		"with an error":              {verse{fake: fake{err: errors.New("tired")}}, 1, "o cache\n", "mackerel-plugin-cache: tired\n"},
+		"no error ends what goes on": {verse{fake: fake{err: errors.New("tired")}, every: time.Minute}, 0, "o cache\no cache\n", strings.Repeat("mackerel-plugin-cache: tired\n", 2)},
+		"a turn has a deadline":      {verse{fake: fake{wait: true}, every: time.Minute}, 0, "o cache\no cache\n", strings.Repeat("mackerel-plugin-cache: ask fake:1: context deadline exceeded\n", 2)},
+		"not without its flag":       {verse{fake: fake{values: []saba.Value{{Name: "uptime", Value: 1}}}, every: -1}, 0, "cache.uptime\t1\t946684800\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := cache(nil)
+				p.Graphs = p.Graphs[2:]
+				p.New = func(*flag.FlagSet) Collector { return &tt.v }
+				var out, errs strings.Builder
+				ctx, cancel := context.WithTimeout(t.Context(), 80*time.Second)
+				defer cancel()
+				code := Run(ctx, p, nil, System{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }})
+				if code != tt.code || out.String() != tt.stdout || errs.String() != tt.stderr {
+					t.Errorf("Run = %d, %q, %q, want %d, %q, %q", code, out.String(), errs.String(), tt.code, tt.stdout, tt.stderr)
+				}
+				if _, err := Embed(p, nil); (err != nil) != (tt.v.every >= 0) {
+					t.Errorf("Embed = %v", err)
+				}
+			})
+		})
+	}
+}
+
 // Whatever is in a state file, reading it never panics, and what it accepts reads the same again.
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"saba":1,"totals":{"cmd.get":{"value":12.5,"time":1700000000000000000}}}`))
 	f.Add([]byte(`{"saba":1,"totals":{"x":{"value":1e999,"time":-1}}}`))
+	f.Add([]byte(`{"saba":1,"kept":{"inode": 7, "at":"<"}}`))
 	f.Add([]byte(`{"_lastTime":1700000000,"get":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := parseState(b)
 		if err != nil {
 			return
 		}
-		again, err := got.bytes()
+		first, err := got.bytes()
 		if err != nil {
 			t.Fatalf("parseState(%q) = %v, which cannot be written: %v", b, got, err)
 		}
-		if second, err := parseState(again); err != nil || !reflect.DeepEqual(second, got) {
-			t.Errorf("parseState(%q) = %v; written and read again: %v, %v", b, got, second, err)
+		again, err := parseState(first)
+		if second, _ := again.bytes(); err != nil || !reflect.DeepEqual(again.totals, got.totals) || !bytes.Equal(second, first) {
+			t.Errorf("parseState(%q) = %v; written and read again: %v, %v", b, got, again, err)
 		}
 	})
 }

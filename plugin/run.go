@@ -37,6 +37,13 @@ type System struct {
 	Getenv         func(string) string
 }
 
+// say prints a line of stderr for each line of an error.
+func (sys System) say(err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(sys.Stderr, "%s: %s\n", sys.Program, line)
+	}
+}
+
 // Main runs p as this process, and ends it.
 func Main(p Plugin) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,17 +58,12 @@ func Run(ctx context.Context, p Plugin, args []string, sys System) int {
 	if sys.Program == "" {
 		sys.Program = "mackerel-plugin-" + p.Name
 	}
-	say := func(err error) {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(sys.Stderr, "%s: %s\n", sys.Program, line)
-		}
-	}
 	in, err := p.newInstance(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		err = in.usage(sys)
 	case err != nil:
-		say(fmt.Errorf("%w; -h lists the flags", err))
+		sys.say(fmt.Errorf("%w; -h lists the flags", err))
 		return exitUsage
 	case in.version:
 		_, err = fmt.Fprintf(sys.Stdout, "%s version %s\n", sys.Program, saba.Version)
@@ -69,11 +71,13 @@ func Run(ctx context.Context, p Plugin, args []string, sys System) int {
 		err = in.printDefinitions(sys.Stdout)
 	case in.explain:
 		err = in.printExplanation(ctx, sys.Stdout)
+	case in.printer != nil:
+		err = in.printAgain(ctx, sys)
 	default:
 		err = in.printValues(ctx, sys)
 	}
 	if err != nil {
-		say(err)
+		sys.say(err)
 		return exitFailed
 	}
 	return 0
@@ -152,22 +156,26 @@ func (in *instance) collect(ctx context.Context) (readings []saba.Value, now tim
 }
 
 // printValues collects once and prints a line a value. Counters are compared with the run
-// before. When nothing was collected, what is kept of them stays as it is.
+// before. When nothing was collected, what is kept for the next run stays as it is.
 func (in *instance) printValues(ctx context.Context, sys System) error {
+	var last memory
+	var file string
+	var stateErr error
+	keeper, keeps := in.collector.(Keeper)
+	if in.remembers() {
+		file = in.stateFile(sys.Getenv)
+		if last, stateErr = readState(file); stateErr == nil && keeps && last.kept != nil {
+			stateErr = keeper.Resume(last.kept)
+		}
+		if stateErr != nil {
+			stateErr = fmt.Errorf("what the run before kept is not known: %w", stateErr)
+		}
+	}
 	readings, now, err := in.collect(ctx)
 	if err != nil && len(readings) == 0 {
 		return err
 	}
-	var last totals
-	var file string
-	var stateErr error
-	if in.counts() {
-		file = in.stateFile(sys.Getenv)
-		if last, stateErr = readState(file); stateErr != nil {
-			stateErr = fmt.Errorf("the counters of the run before are not known: %w", stateErr)
-		}
-	}
-	t := in.settle(readings, err, last, now)
+	t := in.settle(readings, err, last.totals, now)
 	var b strings.Builder
 	for _, v := range t.values {
 		fmt.Fprintf(&b, "%s\t%s\t%d\n", v.name, number(v.value), now.Unix())
@@ -175,11 +183,48 @@ func (in *instance) printValues(ctx context.Context, sys System) error {
 	_, writeErr := io.WriteString(sys.Stdout, b.String())
 	errs := []error{t.err, stateErr, writeErr}
 	if file != "" && writeErr == nil {
-		if err := writeState(file, t.next); err != nil {
-			errs = append(errs, fmt.Errorf("keep the counters for the next run: %w", err))
+		next := memory{totals: t.next}
+		var err error
+		if keeps {
+			next.kept, err = keeper.Keep()
+		}
+		if err == nil {
+			err = writeState(file, next)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("keep what the next run needs: %w", err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// printAgain prints the plugin's own form, once or until ctx ends. When it goes on, what went
+// wrong is said and the next turn comes all the same: nobody starts it again after each outage.
+func (in *instance) printAgain(ctx context.Context, sys System) error {
+	if in.every == 0 {
+		return in.printOwn(ctx, in.timeout, sys.Stdout)
+	}
+	ticker := time.NewTicker(in.every)
+	defer ticker.Stop()
+	for {
+		if err := in.printOwn(ctx, min(in.timeout, in.every), sys.Stdout); err != nil && ctx.Err() == nil {
+			sys.say(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// printOwn prints the plugin's own form once.
+func (in *instance) printOwn(ctx context.Context, timeout time.Duration, w io.Writer) error {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	text, err := in.printer.Print(limited)
+	_, writeErr := io.WriteString(w, text)
+	return errors.Join(err, writeErr)
 }
 
 // number writes a value in the fewest digits that read the same, without an exponent, which

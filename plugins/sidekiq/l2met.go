@@ -5,14 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/saba-monitor/saba/plugin"
 )
 
 // An l2met is the output for log drains: lines of tokens like sample#sidekiq.default.size=3.
@@ -30,57 +27,31 @@ func (l *l2met) addFlags(fs *flag.FlagSet) {
 
 func (l *l2met) on() bool { return l.format == "l2met" }
 
-// check says what is wrong with the flags. A collection may take a -timeout; printing at an
-// interval is one collection that lasts as long as the process.
-func (l *l2met) check(fs *flag.FlagSet) error {
+// check says what is wrong with the flags.
+func (l *l2met) check() error {
 	switch {
 	case l.format != "plugin" && !l.on():
 		return fmt.Errorf("-format %q must be plugin or l2met", l.format)
 	case !slices.Contains([]string{"sample", "measure", "count"}, l.kind):
 		return fmt.Errorf("-type %q must be sample, measure or count", l.kind)
-	case l.interval == 0:
-		return nil
-	case !l.on():
+	case l.interval != 0 && !l.on():
 		return errors.New("-interval is for -format l2met: other output is printed once")
-	case l.interval < time.Second:
+	case l.interval != 0 && l.interval < time.Second:
 		return fmt.Errorf("-interval %v must not be below 1s", l.interval)
 	}
-	return fs.Set("timeout", "876000h")
+	return nil
 }
 
-// print prints once, or at each interval until ctx ends. At an interval, what goes wrong is
-// said and the next turn comes all the same: one does not start it again after each outage.
-func (c *collector) print(ctx context.Context) error {
-	if c.l2met.interval == 0 {
-		return c.printOnce(ctx)
-	}
-	ticker := time.NewTicker(c.l2met.interval)
-	defer ticker.Stop()
-	for {
-		turn, cancel := context.WithTimeout(ctx, min(plugin.DefaultTimeout, c.l2met.interval))
-		err := c.printOnce(turn)
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			fmt.Fprintf(c.errors, "sidekiq: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
+// Printing says whether the output is for log drains, and how often it comes.
+func (c *collector) Printing() (on bool, every time.Duration) { return c.l2met.on(), c.l2met.interval }
 
-func (c *collector) printOnce(ctx context.Context) error {
+// Print returns the lines of one turn.
+func (c *collector) Print(ctx context.Context) (string, error) {
 	r, err := c.read(ctx)
-	if r != nil {
-		_, writeErr := io.WriteString(c.out, c.l2met.lines(r))
-		err = errors.Join(err, writeErr)
+	if r == nil {
+		return "", err
 	}
-	return err
+	return c.l2met.lines(r), err
 }
 
 // maxL2met bounds a line in bytes: drains cut those of more than 10,000.

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +52,7 @@ var Plugin = plugin.Plugin{
 		}},
 	},
 	New: func(fs *flag.FlagSet) plugin.Collector {
-		c := &collector{flags: fs, out: os.Stdout, errors: os.Stderr}
+		c := &collector{}
 		c.server.AddFlags(fs, "SIDEKIQ_PASSWORD")
 		c.server.AddURLFlags(fs, "REDIS_URL")
 		fs.StringVar(&c.namespace, "redis-namespace", "", "`namespace` of the keys, of Sidekiq before 7")
@@ -70,22 +68,17 @@ type collector struct {
 	// Names of an earlier turn: they are asked about together with their lists.
 	queues, processes []string
 
-	l2met       l2met
-	flags       *flag.FlagSet
-	out, errors io.Writer // of l2met
+	l2met l2met
 }
 
 // CheckFlags says what is wrong with the flags.
 func (c *collector) CheckFlags() error {
-	return errors.Join(c.server.CheckFlags(), c.l2met.check(c.flags))
+	return errors.Join(c.server.CheckFlags(), c.l2met.check())
 }
 
 // Collect asks in one round trip. Queues and processes that were not there a turn ago, as all
 // are in the first one, take a second.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
-	if c.l2met.on() {
-		return nil, c.print(ctx)
-	}
 	r, err := c.read(ctx)
 	if r == nil {
 		return nil, err

@@ -340,15 +340,11 @@ func TestL2met(t *testing.T) {
 	s.Ask("SADD", "queues", "mailers", "default", "ops.night:é")
 	s.Ask("LPUSH", "queue:mailers", `{"enqueued_at":4102444800000}`) // ahead
 	c := newFlags(t, "-host", "127.0.0.1", "-port", s.Port, "-format", "l2met", "-type", "measure")
-	var out bytes.Buffer
-	c.out = &out
-	if values, err := c.Collect(t.Context()); err != nil || len(values) > 0 {
-		t.Errorf("Collect = %v, %v, want no value", values, err)
-	}
+	got, err := c.Print(t.Context())
 	want := "measure#sidekiq.default.size=0 measure#sidekiq.mailers.size=1 measure#sidekiq.ops.night:_.size=0\n" +
 		"measure#sidekiq.default.latency=0 measure#sidekiq.mailers.latency=0 measure#sidekiq.ops.night:_.latency=0\n"
-	if out.String() != want {
-		t.Errorf("printed:\n%swant:\n%s", out.String(), want)
+	if err != nil || got != want {
+		t.Errorf("Print = %v:\n%swant:\n%s", err, got, want)
 	}
 }
 
@@ -379,13 +375,12 @@ func TestL2metLines(t *testing.T) {
 // Each interval prints, an outage says so and ends nothing, and the end is no error.
 func TestL2metAtAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newFlags(t, "-socket", "/no/such/socket", "-format", "l2met", "-interval", "30s")
 		var out, errs bytes.Buffer
-		c.out, c.errors = &out, &errs
 		ctx, cancel := context.WithTimeout(t.Context(), 95*time.Second)
 		defer cancel()
-		if err := c.print(ctx); err != nil {
-			t.Errorf("print = %v", err)
+		sys := plugin.System{Program: "sidekiq", Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
+		if code := plugin.Run(ctx, Plugin, []string{"-socket", "/no/such/socket", "-format", "l2met", "-interval", "30s"}, sys); code != 0 {
+			t.Errorf("Run = %d", code)
 		}
 		if n := strings.Count(errs.String(), "sidekiq: ask Redis at /no/such/socket: "); n != 4 || out.Len() > 0 {
 			t.Errorf("%d turns in 95 s, want 4:\n%s%s", n, errs.String(), out.String())
@@ -398,7 +393,8 @@ func TestFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"-format", "l2met", "-interval", "30s"}, ""},
+		{nil, ""},
+		{[]string{"-format", "l2met"}, "for the plugin as a command"},
 		{[]string{"-format", "xml"}, `-format "xml"`},
 		{[]string{"-format", "l2met", "-type", "gauge"}, `-type "gauge"`},
 		{[]string{"-interval", "30s"}, "-interval is for -format l2met"},
