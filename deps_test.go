@@ -18,6 +18,9 @@ const module = "github.com/saba-monitor/saba"
 // package that is missing here fails the test: whoever adds one decides where it stands.
 var arrows = map[string][]string{
 	"":                   {},
+	"check":              {"internal/statefile"},
+	"check/checktest":    {"check"},
+	"checks":             {"check"},
 	"client":             {},
 	"cmd/saba":           {"internal/cli", "internal/servercli"},
 	"cmd/saba-agent":     {"internal/cli"},
@@ -35,7 +38,8 @@ var arrows = map[string][]string{
 	"internal/storetest": {},
 	"internal/tsdb":      {},
 	"internal/web":       {"internal/chart"},
-	"plugin":             {},
+	"internal/statefile": {},
+	"plugin":             {"internal/statefile"},
 	"plugin/plugintest":  {"plugin"},
 	"plugin/target":      {},
 	// For tests alone: no arrow of theirs leads to it.
@@ -58,6 +62,8 @@ var arrows = map[string][]string{
 
 // testArrows says what a package's tests may import besides: real parts, never upwards.
 var testArrows = map[string][]string{
+	"check":               {"check/checktest"},
+	"checks":              {"check/checktest"},
 	"client":              {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/agent":      {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/api":        {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
@@ -91,6 +97,7 @@ var modules = map[string]struct {
 	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
 	"github.com/go-sql-driver/mysql":      {[]string{"plugins/delayed_job"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
 	"github.com/jackc/pgx/v5":             {[]string{"plugin/target/postgrestest", "plugins/delayed_job"}, "pgconn speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts"},
+	"github.com/spf13/pflag":              {[]string{"check"}, "flags as other checks have them: --long and -s"},
 	"github.com/rogpeppe/go-internal":     {nil, "tests: testscript runs the command line as its user does"},
 	"github.com/chromedp/chromedp":        {[]string{"internal/browsertest"}, "tests: drives a real Chromium"},
 	"github.com/chromedp/cdproto":         {[]string{"internal/browsertest"}, "tests: the browser's protocol, of which chromedp is the driver"},

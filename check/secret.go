@@ -1,0 +1,44 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// A Secret is a password: the value of a flag, which everybody on the host may see, or better
+// the content of a file or an environment variable.
+type Secret struct {
+	value, file, env string
+}
+
+// AddFlags adds --name, -short unless that is "", and --name-file to fs; the environment
+// variable env is read in their absence.
+func (s *Secret) AddFlags(fs *FlagSet, name, short, env string) {
+	s.env = env
+	fs.StringVarP(&s.value, name, short, "", "`"+name+"`; visible to everybody on this host, so rather "+env+" in the environment, or --"+name+"-file")
+	fs.StringVar(&s.file, name+"-file", "", "`file` that holds the "+name)
+}
+
+// Read returns the secret, "" when there is none. It reads anew each time: secrets change.
+func (s *Secret) Read(ctx context.Context) (string, error) {
+	switch {
+	case s.value != "":
+		return s.value, nil
+	case s.file == "":
+		return Getenv(ctx, s.env), nil
+	}
+	f, err := os.Open(s.file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	const most = 64 << 10
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(b) > most {
+		err = fmt.Errorf("%s is too long to hold a password", s.file)
+	}
+	return strings.TrimRight(string(b), "\r\n"), err
+}

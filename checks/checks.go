@@ -1,0 +1,19 @@
+// Package checks lists the checks that are part of saba: one folder and one line each.
+package checks
+
+import "github.com/saba-monitor/saba/check"
+
+// All returns every check, by name.
+func All() []check.Check {
+	return []check.Check{}
+}
+
+// Find returns the check of that name, and whether there is one.
+func Find(name string) (check.Check, bool) {
+	for _, c := range All() {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return check.Check{}, false
+}
