@@ -17,6 +17,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugin/target"
+	"github.com/saba-monitor/saba/plugin/target/mysql"
 )
 
 // Plugin reports the jobs of one table. Finished jobs leave no row behind: their number is that
@@ -178,11 +179,11 @@ func (c *collector) open(dsn string) (database, error) {
 		if err != nil {
 			return nil, errors.New("the URL of the database (-dsn) is not like mysql2://user:password@host:3306/database")
 		}
-		return mysqlURL(u)
+		return openMySQL(mysql.ParseURL(u))
 	case isURL:
 		return nil, errors.New("the URL of the database (-dsn) is neither of MySQL (mysql2://) nor of PostgreSQL (postgres://)")
 	}
-	return openMySQL(dsn)
+	return openMySQL(mysql.ParseDSN(dsn))
 }
 
 // jobs are counts of one queue, or of all.

@@ -1,0 +1,241 @@
+// Package mysql asks MySQL and MariaDB servers for plugins and checks. It stands apart from
+// package target, so that only those that ask such a server link its driver.
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/saba-monitor/saba/plugin/target"
+)
+
+// maxAnswers bounds what a server may send on one connection, in bytes.
+const maxAnswers = 32 << 20
+
+// A Server is one server as flags name it.
+type Server struct {
+	Host, Port string
+	Socket     string // in place of Host and Port
+	User       string
+	Password   target.Secret
+	TLS        bool
+	SkipVerify bool   // do not verify the server's certificate
+	RootCert   string // file of the certificates that it is verified with; "" means the system's
+}
+
+// AddFlags adds the flags of one server to fs: where it is, who asks, TLS.
+func (s *Server) AddFlags(fs *flag.FlagSet) {
+	fs.StringVar(&s.Host, "host", "localhost", "`host` of the server")
+	fs.StringVar(&s.Port, "port", "3306", "`port` of the server")
+	fs.StringVar(&s.Socket, "socket", "", "unix `socket` of the server, in place of host and port")
+	fs.StringVar(&s.User, "username", "root", "`user` to log in as")
+	s.Password.AddFlags(fs, "password", "MYSQL_PASSWORD")
+	fs.BoolVar(&s.TLS, "tls", false, "speak TLS")
+	fs.StringVar(&s.RootCert, "tls-root-cert", "", "`file` of certificates (PEM) that the server's is verified with, in place of the system's")
+	fs.BoolVar(&s.SkipVerify, "tls-skip-verify", false, "do not verify the server's certificate")
+}
+
+// Name names the server without secrets: "MySQL at localhost:3306".
+func (s *Server) Name() string { return "MySQL at " + s.address() }
+
+func (s *Server) address() string {
+	if s.Socket != "" {
+		return s.Socket
+	}
+	return net.JoinHostPort(s.Host, s.Port)
+}
+
+// Connect logs in. The error does not name the server.
+func (s *Server) Connect(ctx context.Context) (*Conn, error) {
+	config := driver.NewConfig()
+	config.User, config.Net, config.Addr = s.User, "tcp", s.address()
+	if s.Socket != "" {
+		config.Net = "unix"
+	}
+	var err error
+	if config.Passwd, err = s.Password.Read(); err != nil {
+		return nil, err
+	}
+	if s.TLS {
+		config.TLS = &tls.Config{ServerName: s.Host, InsecureSkipVerify: s.SkipVerify}
+	}
+	if s.TLS && s.RootCert != "" {
+		pem, err := os.ReadFile(s.RootCert)
+		if err != nil {
+			return nil, err
+		}
+		config.TLS.RootCAs = x509.NewCertPool()
+		if !config.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate (tls-root-cert)", s.RootCert)
+		}
+	}
+	conn, err := DSN{config}.Connect(ctx)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = fmt.Errorf("%w; name its authority with tls-root-cert, or trust anybody with tls-skip-verify", err)
+	}
+	return conn, err
+}
+
+// A DSN is a data source name: one server, a user, and a database.
+type DSN struct {
+	config *driver.Config
+}
+
+// ParseDSN reads user:password@tcp(host:3306)/database.
+func ParseDSN(dsn string) (DSN, error) {
+	config, err := driver.ParseDSN(dsn)
+	if err != nil { // which may show a part of dsn
+		return DSN{}, errors.New("the name of the database (-dsn) is not like user:password@tcp(host:3306)/database")
+	}
+	return DSN{config}, nil
+}
+
+// ParseURL reads mysql2://user:password@host:3306/database, as Rails has it.
+func ParseURL(u *url.URL) (DSN, error) {
+	config := driver.NewConfig()
+	config.User = u.User.Username()
+	config.Passwd, _ = u.User.Password()
+	config.Net, config.Addr = "tcp", net.JoinHostPort(u.Hostname(), "3306")
+	if u.Hostname() == "" {
+		config.Addr = "localhost:3306"
+	}
+	if u.Port() != "" {
+		config.Addr = u.Host
+	}
+	config.DBName = strings.Trim(u.Path, "/")
+	q := u.Query()
+	if socket := q.Get("socket"); socket != "" {
+		config.Net, config.Addr = "unix", socket
+	}
+	switch q.Get("ssl_mode") {
+	case "", "disabled":
+	case "preferred":
+		config.TLSConfig = "preferred"
+	case "required", "verify_ca":
+		config.TLSConfig = "skip-verify"
+	default:
+		config.TLSConfig = "true"
+	}
+	// What the driver checks and completes when it reads a name of its own form.
+	return ParseDSN(config.FormatDSN())
+}
+
+func (d DSN) String() string { return "MySQL at " + d.config.Addr }
+
+// Connect logs in. The error does not name the server.
+func (d DSN) Connect(ctx context.Context) (*Conn, error) {
+	config := d.config.Clone()
+	config.Logger = &driver.NopLogger{}
+	config.InterpolateParams = true // one round trip, and no statement is prepared
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &boundedConn{Conn: c, left: maxAnswers}, err
+	}
+	connector, err := driver.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{db: sql.OpenDB(connector)}
+	if c.conn, err = c.db.Conn(ctx); err != nil {
+		_ = c.db.Close()
+		return nil, plain(ctx, err)
+	}
+	return c, nil
+}
+
+// A boundedConn ends when a server has sent too much.
+type boundedConn struct {
+	net.Conn
+	left int
+}
+
+func (c *boundedConn) Read(b []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
+}
+
+// plain returns err in our words: those of ctx when it ended, and without the address, which is
+// said beside it.
+func plain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // and not what it did to the connection
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, driver.ErrInvalidConn) {
+		// The driver does not say which.
+		return fmt.Errorf("it closed the connection, does not speak the protocol of MySQL, or answered with more than %d MiB", maxAnswers>>20)
+	}
+	return err
+}
+
+// A Conn is one connection to a server. It is for one goroutine at a time.
+type Conn struct {
+	db   *sql.DB
+	conn *sql.Conn
+}
+
+// Close ends the connection.
+func (c *Conn) Close() {
+	// At worst the server sees a connection end without a farewell.
+	_ = c.conn.Close()
+	_ = c.db.Close()
+}
+
+// Exec sends a statement that has no rows.
+func (c *Conn) Exec(ctx context.Context, statement string) error {
+	_, err := c.conn.ExecContext(ctx, statement)
+	if err != nil {
+		err = plain(ctx, err)
+	}
+	return err
+}
+
+// Rows sends a statement and returns the names of the columns and at most so many rows of the
+// answer, NULL as "".
+func (c *Conn) Rows(ctx context.Context, most int, statement string, args ...any) (columns []string, rows [][]string, err error) {
+	answer, err := c.conn.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, nil, plain(ctx, err)
+	}
+	defer answer.Close()
+	if columns, err = answer.Columns(); err != nil {
+		return nil, nil, plain(ctx, err)
+	}
+	cells := make([]sql.NullString, len(columns))
+	to := make([]any, len(columns))
+	for i := range cells {
+		to[i] = &cells[i]
+	}
+	for len(rows) < most && answer.Next() {
+		if err := answer.Scan(to...); err != nil {
+			return nil, nil, plain(ctx, err)
+		}
+		row := make([]string, len(columns))
+		for i, cell := range cells {
+			row[i] = cell.String
+		}
+		rows = append(rows, row)
+	}
+	if err := answer.Err(); err != nil {
+		return nil, nil, plain(ctx, err)
+	}
+	return columns, rows, nil
+}
