@@ -6,8 +6,11 @@ import (
 	delayedjob "github.com/saba-monitor/saba/plugins/delayed_job"
 	"github.com/saba-monitor/saba/plugins/gostats"
 	"github.com/saba-monitor/saba/plugins/json"
+	"github.com/saba-monitor/saba/plugins/multicore"
+	"github.com/saba-monitor/saba/plugins/nginx"
 	"github.com/saba-monitor/saba/plugins/redis"
 	"github.com/saba-monitor/saba/plugins/sidekiq"
+	"github.com/saba-monitor/saba/plugins/uptime"
 )
 
 // All returns every plugin, by name.
@@ -16,8 +19,11 @@ func All() []plugin.Plugin {
 		delayedjob.Plugin,
 		gostats.Plugin,
 		json.Plugin,
+		multicore.Plugin,
+		nginx.Plugin,
 		redis.Plugin,
 		sidekiq.Plugin,
+		uptime.Plugin,
 	}
 }
 

@@ -24,6 +24,7 @@ have elixir elixir
 have prometheus prometheus
 have sidekiq ruby-sidekiq
 have mariadb-install-db mariadb-server
+[ -x /usr/sbin/nginx ] || missing="$missing nginx"
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null | head -n 1)" ] || missing="$missing postgresql"
 ruby -e 'require "delayed_job_active_record"; require "mysql2"; require "pg"' >/dev/null 2>&1 || missing="$missing ruby-delayed-job-active-record ruby-mysql2 ruby-pg"
 [ -n "$(find /usr/share/fonts -name "*.ttf" 2>/dev/null | head -n 1)" ] || missing="$missing fonts-dejavu-core"

@@ -48,6 +48,26 @@ func (h *HTTP) AddFlags(fs *flag.FlagSet) {
 	})
 }
 
+// A URL is where something is asked over HTTP, in one flag or in several.
+type URL struct{ whole, scheme, host, port, path string }
+
+// AddFlags adds -uri, -scheme, -host, -port and -path to fs.
+func (u *URL) AddFlags(fs *flag.FlagSet, port, path string) {
+	fs.StringVar(&u.whole, "uri", "", "`URL` to ask, in place of the next four flags")
+	fs.StringVar(&u.scheme, "scheme", "http", "`scheme` of the URL")
+	fs.StringVar(&u.host, "host", "localhost", "`host` of the URL")
+	fs.StringVar(&u.port, "port", port, "`port` of the URL")
+	fs.StringVar(&u.path, "path", path, "`path` of the URL")
+}
+
+// String returns the URL, with the secrets that may be in it.
+func (u *URL) String() string {
+	if u.whole != "" {
+		return u.whole
+	}
+	return u.scheme + "://" + net.JoinHostPort(strings.Trim(u.host, "[]"), u.port) + u.path
+}
+
 // start makes the client.
 func (h *HTTP) start() {
 	t := http.DefaultTransport.(*http.Transport).Clone()

@@ -58,3 +58,26 @@ func TestNameHasNoSecrets(t *testing.T) {
 		t.Errorf("Name with a socket = %q", got)
 	}
 }
+
+func TestURL(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "http://localhost:80/status"},
+		{[]string{"-scheme", "https", "-host", "shop", "-port", "8443", "-path", "/s?auto"}, "https://shop:8443/s?auto"},
+		{[]string{"-host", "::1"}, "http://[::1]:80/status"},
+		{[]string{"-host", "[::1]"}, "http://[::1]:80/status"},
+		{[]string{"-uri", "http://a/b", "-host", "shop"}, "http://a/b"},
+	} {
+		var u URL
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		u.AddFlags(fs, "80", "/status")
+		if err := fs.Parse(tt.args); err != nil {
+			t.Fatal(err)
+		}
+		if got := u.String(); got != tt.want {
+			t.Errorf("%q make %s, want %s", tt.args, got, tt.want)
+		}
+	}
+}

@@ -24,11 +24,7 @@ var Plugin = plugin.Plugin{
 	Graphs: slices.Concat(always, offered, windowed),
 	New: func(fs *flag.FlagSet) plugin.Collector {
 		c := &collector{http: target.HTTP{UserAgent: "mackerel-plugin-gostats"}}
-		fs.StringVar(&c.uri, "uri", "", "`URL` of the handler, in place of the next four flags")
-		fs.StringVar(&c.scheme, "scheme", "http", "`scheme` of the URL")
-		fs.StringVar(&c.host, "host", "localhost", "`host` of the URL")
-		fs.StringVar(&c.port, "port", "8080", "`port` of the URL")
-		fs.StringVar(&c.path, "path", "/api/stats", "`path` of the URL")
+		c.url.AddFlags(fs, "8080", "/api/stats")
 		fs.DurationVar(&c.sample, "sample", time.Second, "`time` between the two readings of a first run, for scheduler latency and the share of the garbage collector; 0 is one reading without these")
 		c.http.AddFlags(fs)
 		return c
@@ -95,20 +91,12 @@ var offered = []plugin.Graph{
 }
 
 type collector struct {
-	uri, scheme, host, port, path string
-	sample                        time.Duration
-	http                          target.HTTP
+	url    target.URL
+	sample time.Duration
+	http   target.HTTP
 
 	last   totals // of the turn before
 	lastAt time.Time
-}
-
-// url returns where the handler is.
-func (c *collector) url() string {
-	if c.uri != "" {
-		return c.uri
-	}
-	return c.scheme + "://" + c.host + ":" + c.port + c.path
 }
 
 // CheckFlags says which flags cannot be.
@@ -165,13 +153,13 @@ type answer struct {
 
 // ask asks the handler once. An answer and an error may come together.
 func (c *collector) ask(ctx context.Context) (answer, error) {
-	body, err := c.http.Get(ctx, c.url())
+	body, err := c.http.Get(ctx, c.url.String())
 	if err != nil {
 		return answer{}, err
 	}
 	a, err := parse(body)
 	if err != nil {
-		return a, fmt.Errorf("the answer of %s %w", c.http.Name(c.url()), err)
+		return a, fmt.Errorf("the answer of %s %w", c.http.Name(c.url.String()), err)
 	}
 	return a, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -242,7 +243,12 @@ func TestASecondReadingThatFails(t *testing.T) {
 
 func TestATurnLongAgoIsNoneBefore(t *testing.T) {
 	url, asked := fake(t, modernAnswer(1, 10, 100, 1000, 0), modernAnswer(1, 11, 110, 1001, 0))
-	c := &collector{uri: url, sample: time.Millisecond, last: totals{start: 1, cpu: &cpu{0, 0}}, lastAt: time.Now().Add(-maxWindow - time.Second)}
+	c := &collector{sample: time.Millisecond, last: totals{start: 1, cpu: &cpu{0, 0}}, lastAt: time.Now().Add(-maxWindow - time.Second)}
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	c.url.AddFlags(fs, "", "")
+	if err := fs.Set("uri", url); err != nil {
+		t.Fatal(err)
+	}
 	c.http.UserAgent = "test"
 	values, err := c.Collect(context.Background())
 	if err != nil || asked() != 2 || byName(values)["gc_cpu.share"] != 10 {
