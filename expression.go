@@ -12,6 +12,8 @@ type Expression struct {
 	Name string       // of the function; "" for a literal
 	Args []Expression // of the function
 	Text string       // of the literal, without quotes
+
+	at int // of the literal's text, in bytes from the start of the expression
 }
 
 // The kinds of arguments of functions.
@@ -84,7 +86,7 @@ func (p *expressionParser) value(depth int) (e Expression, err error) {
 		if end < 0 {
 			return e, p.fail("the quote is not closed")
 		}
-		e.Text = p.text[p.at+1 : p.at+1+end]
+		e.Text, e.at = p.text[p.at+1:p.at+1+end], p.at+1
 		p.at += end + 2
 		return e, nil
 	}
@@ -99,7 +101,7 @@ func (p *expressionParser) value(depth int) (e Expression, err error) {
 		if word == "" {
 			return e, p.fail("an argument was expected")
 		}
-		return Expression{Text: word}, nil
+		return Expression{Text: word, at: start}, nil
 	}
 	f, ok := functions[word]
 	if !ok {
@@ -181,6 +183,42 @@ func (e Expression) Seconds() (int64, error) {
 		return 0, Errorf(ErrInvalid, "%q is not a duration such as 30m, 1h or 7d", short(e.Text))
 	}
 	return n * unit, nil
+}
+
+// RenameInExpression returns an expression with what rename makes of each service and role that its calls name. All
+// other text stays as it was written; what is no expression is returned as it is.
+func RenameInExpression(text string, rename func(Scope) Scope) string {
+	e, err := ParseExpression(text)
+	if err != nil {
+		return text
+	}
+	var b strings.Builder
+	done := 0
+	var walk func(e Expression)
+	walk = func(e Expression) {
+		for i, a := range e.Args {
+			named := a.Text
+			switch {
+			case i > 0:
+			case e.Name == "service":
+				named = rename(Scope{Service: a.Text}).Service
+			case e.Name == "role" || e.Name == "roleSlots":
+				if r, err := ParseRoleName(a.Text); err == nil {
+					if is := rename(Scope(r)); is != Scope(r) {
+						named = RoleName(is).String()
+					}
+				}
+			}
+			if named != a.Text {
+				b.WriteString(text[done:a.at])
+				b.WriteString(named)
+				done = a.at + len(a.Text)
+			}
+			walk(a)
+		}
+	}
+	walk(e)
+	return b.String() + text[done:]
 }
 
 // Single says whether an expression yields one series whatever hosts there are.

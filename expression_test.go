@@ -59,6 +59,31 @@ func TestWhatIsNoExpression(t *testing.T) {
 	}
 }
 
+func TestRenameInExpression(t *testing.T) {
+	rename := func(s Scope) Scope {
+		switch {
+		case s == Scope{"shop", "web"}:
+			return Scope{"shop", "front"}
+		case s == Scope{Service: "blog"}:
+			return Scope{Service: "journal"}
+		}
+		return s
+	}
+	for text, want := range map[string]string{
+		`avg(role(shop:web, loadavg5))`:                       `avg(role(shop:front, loadavg5))`,
+		` sum( roleSlots( "shop: web" , 'shop:web'))`:         ` sum( roleSlots( "shop:front" , 'shop:web'))`,
+		`group(service(blog, blog),service(shop,x))`:          `group(service(journal, blog),service(shop,x))`,
+		`alias(service('blog', x), "blog")`:                   `alias(service('journal', x), "blog")`,
+		`group(host(blog, x), role(shop:db, x))`:              `group(host(blog, x), role(shop:db, x))`,
+		`group(service(blog,é),service(blog,y), service(blog`: `group(service(blog,é),service(blog,y), service(blog`,
+		`group(service(blog,é), service(blog,y))`:             `group(service(journal,é), service(journal,y))`,
+	} {
+		if got := RenameInExpression(text, rename); got != want {
+			t.Errorf("RenameInExpression(%s) = %s, want %s", text, got, want)
+		}
+	}
+}
+
 // write writes an expression as ParseExpression reads it.
 func (e Expression) write() string {
 	if e.Name == "" {

@@ -3,6 +3,7 @@ package saba
 import (
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // A Unit says what a graph's values are, and so how they are written.
@@ -59,6 +60,28 @@ func ValidGraphDefName(s string) bool {
 		}
 	}
 	return hashes <= 1
+}
+
+// ServiceGraphOf returns the graph on which a metric of a service is drawn, as the call that deletes it has it:
+// "access.*" for "access.count".
+func ServiceGraphOf(metric string) string {
+	if i := strings.LastIndexByte(metric, '.'); i >= 0 {
+		return metric[:i] + ".*"
+	}
+	return metric
+}
+
+// ShownServiceMetrics returns those of the metrics names of a service whose graph was not deleted, or has got a sample since.
+// hidden says when a graph was deleted, in Unix seconds; latest returns the newest sample of a metric. names is not modified.
+func ShownServiceMetrics(names []string, hidden map[string]int64, latest func(name string) (Sample, bool)) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		at, ok := hidden[ServiceGraphOf(n)]
+		if !ok {
+			return false
+		}
+		s, ok := latest(n)
+		return !ok || s.Time < Minute(at)+Resolution
+	})
 }
 
 // A Graph is one chart of one host or service: which series it shows, and how.

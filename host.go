@@ -108,9 +108,10 @@ func ValidName(s string) bool { return name.MatchString(s) }
 
 // A Service groups roles and owns service metrics.
 type Service struct {
-	Name  string
-	Memo  string
-	Roles []string // names, sorted
+	Name   string
+	Memo   string
+	Roles  []string // names, sorted
+	Series string   // what Series.Service is for its samples: it stays when the service is renamed
 }
 
 // A Role is a part that hosts play in a service.

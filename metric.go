@@ -9,7 +9,7 @@ import (
 type Series struct {
 	Org     string // id of the organization that owns it
 	Host    string // host id, for a host metric
-	Service string // service name, for a service metric
+	Service string // Service.Series of a service, for a service metric
 	Name    string // metric name, verbatim: "loadavg5", "custom.queue.ready"
 }
 

@@ -13,6 +13,10 @@ type wireService struct {
 	Roles []string `json:"roles,omitempty"`
 }
 
+func (s wireService) service() saba.Service {
+	return saba.Service{Name: s.Name, Memo: s.Memo, Roles: s.Roles}
+}
+
 type wireRole struct {
 	Name string `json:"name"`
 	Memo string `json:"memo"`
@@ -28,7 +32,7 @@ func (c *Client) Services(ctx context.Context) ([]saba.Service, error) {
 	}
 	services := make([]saba.Service, len(r.Services))
 	for i, s := range r.Services {
-		services[i] = saba.Service(s)
+		services[i] = s.service()
 	}
 	return services, nil
 }
@@ -42,7 +46,7 @@ func (c *Client) CreateService(ctx context.Context, s saba.Service) error {
 func (c *Client) DeleteService(ctx context.Context, name string) (saba.Service, error) {
 	var s wireService
 	err := c.do(ctx, http.MethodDelete, path("services", name), nil, nil, &s)
-	return saba.Service(s), err
+	return s.service(), err
 }
 
 // Roles returns the roles of a service.

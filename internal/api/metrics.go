@@ -105,7 +105,7 @@ func (s *server) serviceMetricNames(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.serviceNames(c, service.Name)
+	names, err := s.serviceNames(c, service)
 	if err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func (s *server) serviceMetrics(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return s.metrics(w, c, saba.Series{Org: c.org, Service: service.Name, Name: rng.name}, rng, func(ctx context.Context) ([]string, error) {
-		return s.samples.ServiceNames(ctx, c.org, service.Name)
+	return s.metrics(w, c, saba.Series{Org: c.org, Service: service.Series, Name: rng.name}, rng, func(ctx context.Context) ([]string, error) {
+		return s.samples.ServiceNames(ctx, c.org, service.Series)
 	})
 }
 

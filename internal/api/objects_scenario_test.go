@@ -426,8 +426,31 @@ func TestServicesAndRolesCanBeRenamed(t *testing.T) {
 	r.refuse(404, "PUT", "/services/none", `{"name":"some"}`)
 	r.refuse(404, "PUT", "/services/store/roles/none", `{"name":"some"}`)
 	r.post("/services/store/tsdb", `[{"name":"m","time":1700000040,"value":1}]`)
-	r.refuseSaying(400, "has metrics of its own", "PUT", "/services/store", `{"name":"shop"}`)
-	r.put("/services/store", `{"name":"store","memo":"o"}`)
+	expression := r.create("/monitors", `{"type":"expression","name":"e","expression":"sum(group(service(store, m), host(store, m)))","operator":">"}`)
+	r.put("/services/store", `{"name":"shop","memo":"o"}`)
+	if got := r.get("/monitors/" + expression); !strings.Contains(got, `"expression":"sum(group(service(shop, m), host(store, m)))"`) {
+		t.Errorf("the expression became %s", got)
+	}
+}
+
+func TestARenamedServiceKeepsItsMetrics(t *testing.T) {
+	r := newRig(t)
+	r.post("/services", `{"name":"shop","memo":""}`)
+	r.post("/services/shop/tsdb", `[{"name":"orders.web","time":1700000040,"value":1},{"name":"gone.a","time":1700000040,"value":1}]`)
+	r.delete("/services/shop/graph-defs/gone.*", "")
+	r.put("/services/shop", `{"name":"store","memo":""}`)
+	r.wantJSON("its metrics", r.get("/services/store/metric-names"), `{"names":["orders.web"]}`)
+	r.post("/services/store/tsdb", `[{"name":"orders.web","time":1700000100,"value":2}]`)
+	const query = "/metrics?name=orders.web&from=1700000000&to=1700000100"
+	r.wantJSON("its history", r.get("/services/store"+query), `{"metrics":[{"time":1700000040,"value":1},{"time":1700000100,"value":2}]}`)
+	r.refuse(404, "GET", "/services/shop"+query, "")
+	r.refuse(404, "POST", "/services/shop/tsdb", `[]`)
+	// Another one of the first name is another service.
+	r.post("/services", `{"name":"shop","memo":""}`)
+	r.wantJSON("metrics of the new one", r.get("/services/shop/metric-names"), `{"names":[]}`)
+	r.post("/services/shop/tsdb", `[{"name":"orders.web","time":1700000100,"value":9}]`)
+	r.wantJSON("what the new one has", r.get("/services/shop"+query), `{"metrics":[{"time":1700000100,"value":9}]}`)
+	r.wantJSON("what the first still has", r.get("/services/store"+query), `{"metrics":[{"time":1700000040,"value":1},{"time":1700000100,"value":2}]}`)
 }
 
 func TestARetirementCanBeUndone(t *testing.T) {

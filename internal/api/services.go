@@ -124,15 +124,6 @@ func (s *server) serviceUpdate(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if name != service.Name {
-		names, err := s.samples.ServiceNames(c.Context(), c.org, service.Name)
-		if err != nil {
-			return fmt.Errorf("look for metrics of service %q: %w", service.Name, err)
-		}
-		if len(names) > 0 {
-			return saba.Errorf(saba.ErrInvalid, "service %q has metrics of its own, which are kept under its name: it can get another memo, not another name", service.Name)
-		}
-	}
 	if err := s.store.RenameService(c.Context(), c.org, service.Name, saba.Service{Name: name, Memo: memo}); err != nil {
 		return taken(err)
 	}
@@ -153,34 +144,19 @@ func (s *server) roleUpdate(w http.ResponseWriter, c *call) error {
 
 // serviceNames returns the metrics of a service that are listed: not the response times of external monitors, nor
 // those of graphs that were deleted and have got no point since.
-func (s *server) serviceNames(c *call, service string) ([]string, error) {
-	names, err := s.samples.ServiceNames(c.Context(), c.org, service)
+func (s *server) serviceNames(c *call, service saba.Service) ([]string, error) {
+	names, err := s.samples.ServiceNames(c.Context(), c.org, service.Series)
 	if err != nil {
-		return nil, fmt.Errorf("list the metrics of service %q: %w", service, err)
+		return nil, fmt.Errorf("list the metrics of service %q: %w", service.Name, err)
 	}
-	hidden, err := s.store.HiddenServiceGraphs(c.Context(), c.org, service)
+	hidden, err := s.store.HiddenServiceGraphs(c.Context(), c.org, service.Name)
 	if err != nil {
-		return nil, fmt.Errorf("list the metrics of service %q: %w", service, err)
+		return nil, fmt.Errorf("list the metrics of service %q: %w", service.Name, err)
 	}
-	return slices.DeleteFunc(append([]string{}, names...), func(n string) bool {
-		if strings.HasPrefix(n, externalPrefix) {
-			return true
-		}
-		at, ok := hidden[graphOf(n)]
-		if !ok {
-			return false
-		}
-		sample, ok := s.samples.Latest(saba.Series{Org: c.org, Service: service, Name: n})
-		return !ok || sample.Time < saba.Minute(at)+saba.Resolution
-	}), nil
-}
-
-// graphOf returns the graph on which a metric of a service is drawn: "access.*" for "access.count".
-func graphOf(metric string) string {
-	if i := strings.LastIndexByte(metric, '.'); i >= 0 {
-		return metric[:i] + ".*"
-	}
-	return metric
+	names = saba.ShownServiceMetrics(names, hidden, func(n string) (saba.Sample, bool) {
+		return s.samples.Latest(saba.Series{Org: c.org, Service: service.Series, Name: n})
+	})
+	return slices.DeleteFunc(append([]string{}, names...), func(n string) bool { return strings.HasPrefix(n, externalPrefix) }), nil
 }
 
 // serviceGraphDelete hides a graph until there are new points.
@@ -189,12 +165,12 @@ func (s *server) serviceGraphDelete(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.serviceNames(c, service.Name)
+	names, err := s.serviceNames(c, service)
 	if err != nil {
 		return err
 	}
 	graph := c.PathValue("graph")
-	if !slices.ContainsFunc(names, func(n string) bool { return graphOf(n) == graph }) {
+	if !slices.ContainsFunc(names, func(n string) bool { return saba.ServiceGraphOf(n) == graph }) {
 		return saba.Errorf(saba.ErrNotFound, "service %q has no graph %q", service.Name, clip(graph))
 	}
 	if err := s.store.HideServiceGraph(c.Context(), c.org, service.Name, graph, s.now().Unix()); err != nil {

@@ -5,6 +5,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,12 +108,13 @@ func (w *Writer) ServicePoints(ctx context.Context, org, service string, points 
 	if err != nil {
 		return nil, fmt.Errorf("look up service %q: %w", service, err)
 	}
-	if !slices.ContainsFunc(services, func(s saba.Service) bool { return s.Name == service }) {
+	i := slices.IndexFunc(services, func(s saba.Service) bool { return s.Name == service })
+	if i < 0 {
 		return nil, saba.Errorf(saba.ErrNotFound, "no service %q", service)
 	}
-	b := batch{writer: w, now: w.now(), org: org, points: points}
+	b := batch{writer: w, now: w.now(), org: org, service: service, points: points}
 	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) {
-		p.Host, p.Service = "", service
+		p.Host, p.Service = "", services[i].Series
 		return "", nil
 	})
 }
@@ -133,6 +135,7 @@ type batch struct {
 	writer  *Writer
 	now     time.Time
 	org     string
+	service string // the name of the service that all points are of; "" when there is none
 	points  []saba.Point
 	drops   saba.Drops
 	example map[saba.DropReason]saba.Point // the first of each reason, for the log
@@ -207,8 +210,8 @@ func (b *batch) account() {
 		b.writer.dropped.WithLabelValues(string(reason)).Add(float64(n))
 		p := b.example[reason]
 		attrs := []slog.Attr{slog.String("metric", clip(p.Name)), slog.Int64("time", p.Time)}
-		if p.Service != "" {
-			attrs = append(attrs, slog.String("service", p.Service))
+		if service := cmp.Or(b.service, p.Service); service != "" {
+			attrs = append(attrs, slog.String("service", service))
 		} else {
 			attrs = append(attrs, slog.String("host", clip(p.Host)))
 		}

@@ -49,7 +49,7 @@ func (f *fakes) Host(_ context.Context, org, id string) (saba.Host, error) {
 }
 
 func (f *fakes) Services(context.Context, string) ([]saba.Service, error) {
-	return []saba.Service{{Name: "shop"}}, nil
+	return []saba.Service{{Name: "shop", Series: "shop"}}, nil
 }
 
 func (f *fakes) Append(_ context.Context, _ time.Time, points []saba.Point) (saba.Drops, error) {

@@ -28,22 +28,42 @@ var ours = [...]string{hostLabel, hostNameLabel, serviceLabel, roleLabel}
 
 const exportedPrefix = "exported_"
 
-// A directory knows the hosts of one organization at one moment.
+// A directory knows the hosts and services of one organization at one moment.
 type directory struct {
 	hosts map[string]*saba.Host // live ones, by id
+	// renamed has the services whose samples are kept under another name than their own: by that
+	// name, what they are called.
+	renamed map[string]string
+}
+
+// serviceName returns what the service is called whose samples are kept under a name.
+func (d *directory) serviceName(series string) string {
+	if name, ok := d.renamed[series]; ok {
+		return name
+	}
+	return series
 }
 
 // A lookUp returns the directory of a request; all that ask get the same one.
 type lookUp func() (*directory, error)
 
-// directory returns how a request for org learns its hosts, once and only if it must.
+// directory returns how a request for org learns its hosts and services, once and only if it must.
 func (s *server) directory(ctx context.Context, org string) lookUp {
 	return sync.OnceValues(func() (*directory, error) {
 		hosts, err := s.Store.Hosts(ctx, org, saba.HostFilter{})
 		if err != nil {
 			return nil, fmt.Errorf("list the hosts that series belong to: %w", err)
 		}
-		d := &directory{hosts: make(map[string]*saba.Host, len(hosts))}
+		services, err := s.Store.Services(ctx, org)
+		if err != nil {
+			return nil, fmt.Errorf("list the services that series belong to: %w", err)
+		}
+		d := &directory{hosts: make(map[string]*saba.Host, len(hosts)), renamed: map[string]string{}}
+		for _, s := range services {
+			if s.Series != s.Name {
+				d.renamed[s.Series] = s.Name
+			}
+		}
 		for i := range hosts {
 			d.hosts[hosts[i].ID] = &hosts[i]
 		}

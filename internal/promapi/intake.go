@@ -45,7 +45,7 @@ type intake struct {
 	ctx      context.Context // of the request, which the intake does not outlive
 	org      string
 	fallback string            // the service of the address; "" for none
-	services map[string]bool   // of the organization
+	services map[string]string // of the organization, by name: saba.Service.Series
 	hosts    map[string]string // what a label host says → id; "" when it means no host
 	points   []saba.Point
 	sent     int // points that came in, taken or not
@@ -61,11 +61,11 @@ func (s *server) intake(c *call) (*intake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
-	in := &intake{server: s, ctx: c.Context(), org: c.org, services: map[string]bool{}, hosts: map[string]string{}, refused: saba.Drops{}}
+	in := &intake{server: s, ctx: c.Context(), org: c.org, services: map[string]string{}, hosts: map[string]string{}, refused: saba.Drops{}}
 	for _, s := range list {
-		in.services[s.Name] = true
+		in.services[s.Name] = s.Series
 	}
-	if in.fallback = c.URL.Query().Get("service"); in.fallback != "" && !in.services[in.fallback] {
+	if in.fallback = c.URL.Query().Get("service"); in.fallback != "" && in.services[in.fallback] == "" {
 		return nil, saba.Errorf(saba.ErrInvalid, "there is no service %q, which the parameter service names: create it first", clip(in.fallback))
 	}
 	return in, nil
@@ -124,7 +124,7 @@ func (in *intake) identify(ls []labels.Label) (identity, error) {
 				continue
 			}
 		case serviceLabel:
-			if host == "" && in.services[l.Value] {
+			if host == "" && in.services[l.Value] != "" {
 				service = l.Value
 				continue
 			}
@@ -166,7 +166,7 @@ func (in *intake) identify(ls []labels.Label) (identity, error) {
 	}
 	s := saba.Series{Org: in.org, Host: host, Name: name}
 	if host == "" {
-		s.Service = service
+		s.Service = in.services[service]
 	}
 	return identity{series: s}, nil
 }

@@ -52,6 +52,33 @@ func TestHostsServicesAndRolesAreLabels(t *testing.T) {
 	}
 }
 
+func TestARenamedServiceHasItsNewNameAsLabel(t *testing.T) {
+	r := newRig(t, limits{}, manySeries)
+	r.check(r.store.RenameService(r.Context(), "org1", "shop", saba.Service{Name: "store"}))
+	r.check(r.store.CreateService(r.Context(), "org1", saba.Service{Name: "shop"}))
+	a := r.write(protocol1, "?service=shop", write1(testSeries{[]string{"__name__", "orders"}, []float64{0, 3}}))
+	if a.status != http.StatusNoContent {
+		t.Fatalf("write: %d %s", a.status, a.body)
+	}
+	const orders, others = "__name__=orders service=store", "__name__=orders service=shop"
+	for match, want := range map[string]string{
+		`orders`:                           others + "\n" + orders,
+		`orders{service="store"}`:          orders,
+		`orders{service="shop"}`:           others,
+		`orders{service=~"s.o.+"}`:         others + "\n" + orders,
+		`orders{service!~"sh.*"}`:          orders,
+		`{service="shop.2"}`:               "",
+		`loadavg5{role="web",host="web1"}`: "__name__=loadavg5 host=web1 host_name=web1.example role=web service=store",
+	} {
+		if got := r.series(match); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", match, got, want)
+		}
+	}
+	if got, want := r.get("/label/service/values"), `["blog","shop","store"]`; got != want {
+		t.Errorf("values of service are %s, want %s", got, want)
+	}
+}
+
 func TestLabelsAndTheirValues(t *testing.T) {
 	r := newRig(t, limits{}, manySeries)
 	for _, tt := range []struct {

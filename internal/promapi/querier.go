@@ -110,7 +110,10 @@ func (q *querier) find(ctx context.Context, hints *storage.SelectHints, ms []*la
 	if err != nil || !j.ofService() {
 		return list, err
 	}
-	return list, q.add(ctx, list, dir, j, hints, append(with(rest, serviceLabel, labels.MatchNotEqual, ""), j.service...))
+	if rest = with(rest, serviceLabel, labels.MatchNotEqual, ""); len(dir.renamed) == 0 {
+		rest = append(rest, j.service...)
+	} // else add compares: the engine knows services by other names
+	return list, q.add(ctx, list, dir, j, hints, rest)
 }
 
 // meant returns the ids of the live hosts that j means, and whether it means retired ones as well,
@@ -143,7 +146,22 @@ func (q *querier) add(ctx context.Context, list *seriesList, dir *directory, j j
 		}
 		series := set.At()
 		l := series.Labels()
-		if host := l.Get(hostLabel); host != "" {
+		host, service := l.Get(hostLabel), l.Get(serviceLabel)
+		if service != "" && len(dir.renamed) > 0 {
+			name := dir.serviceName(service)
+			if !matches(j.service, name) {
+				continue
+			}
+			builder.Reset()
+			l.Range(func(l labels.Label) {
+				if l.Name == serviceLabel {
+					l.Value = name
+				}
+				builder.Add(l.Name, l.Value)
+			})
+			series = relabelled{builder.Labels(), series}
+		}
+		if host != "" {
 			get, ok := known[host]
 			if !ok {
 				if get, ok = j.host(dir.hosts[host]); !ok {

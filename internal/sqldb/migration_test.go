@@ -93,3 +93,30 @@ func TestDataOfTheFirstReleaseIsKept(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestDataOfTheSecondReleaseIsKept(t *testing.T) {
+	path := oldDatabase(t, 2,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO services (org, name, memo) VALUES ('org1', 'shop', 'm')`,
+		`INSERT INTO graph_defs (org, name, display_name, unit, metrics) VALUES ('org1', 'custom.#', '', 'float', '[]')`,
+		`INSERT INTO invitations (org, email, email_fold, authority, expires_at) VALUES ('org1', 'a@example.com', 'a@example.com', 'viewer', 9), ('org1', 'b@example.com', 'b@example.com', 'viewer', 9)`,
+	)
+	db, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if s, err := db.Services(t.Context(), "org1"); err != nil || len(s) != 1 || s[0].Series != "shop" || s[0].Memo != "m" {
+		t.Errorf("services are %+v, error %v; want shop with its samples", s, err)
+	}
+	if d, err := db.GraphDefs(t.Context(), "org1"); err != nil || len(d) != 1 {
+		t.Errorf("graph definitions are %+v, error %v; want the one that was there", d, err)
+	}
+	if i, err := db.Invitations(t.Context(), "org1", 1); err != nil || len(i) != 2 {
+		t.Errorf("invitations are %+v, error %v; want both", i, err)
+	}
+}

@@ -8,11 +8,12 @@ import (
 )
 
 // RenameService gives a service another name and memo, wherever it is named: its roles, their hosts, metadata, and
-// what people set up. Texts of expressions and queries stay, and so do samples: they are kept by name, so a
-// service that has some must not be renamed. A taken name is an error matching saba.ErrConflict.
+// what people set up, expressions included. Texts of queries stay. Its samples remain its own: they are kept under a
+// name that stays (saba.Service.Series). A taken name is an error matching saba.ErrConflict.
 func (db *DB) RenameService(ctx context.Context, org, old string, to saba.Service) error {
 	return db.change(ctx, "rename a service", func(tx *sql.Tx) error {
-		if _, err := readService(ctx, tx, org, old); err != nil {
+		was, err := readService(ctx, tx, org, old)
+		if err != nil {
 			return err
 		}
 		if old == to.Name {
@@ -20,7 +21,10 @@ func (db *DB) RenameService(ctx context.Context, org, old string, to saba.Servic
 			return err
 		}
 		// Rows that refer to the service move to a copy of it: foreign keys hold at every step.
-		_, err := tx.ExecContext(ctx, `INSERT INTO services (org, name, memo) VALUES (?, ?, ?)`, org, to.Name, to.Memo)
+		if _, err := tx.ExecContext(ctx, `UPDATE services SET series = '' WHERE org = ? AND name = ?`, org, old); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO services (org, name, memo, series) VALUES (?, ?, ?, ?)`, org, to.Name, to.Memo, was.Series)
 		if isTaken(err) {
 			return saba.Errorf(saba.ErrConflict, "there is a service %q already", to.Name)
 		}
@@ -47,7 +51,7 @@ func (db *DB) RenameService(ctx context.Context, org, old string, to saba.Servic
 	})
 }
 
-// RenameRole gives a role another name and memo, wherever it is named but in the texts of expressions and queries.
+// RenameRole gives a role another name and memo, wherever it is named but in the texts of queries.
 // A taken name is an error matching saba.ErrConflict.
 func (db *DB) RenameRole(ctx context.Context, org, service, old string, to saba.Role) error {
 	return db.change(ctx, "rename a role", func(tx *sql.Tx) error {
@@ -103,10 +107,16 @@ func renameScopes(ctx context.Context, tx *sql.Tx, org string, rename func(saba.
 			}
 		}
 	}
+	expression := func(text *string) {
+		if *text != "" {
+			*text = saba.RenameInExpression(*text, rename)
+		}
+	}
 	source := func(s *saba.WidgetSource) {
 		if s == nil {
 			return
 		}
+		expression(&s.Expression)
 		service(&s.Service)
 		if s.Role != nil {
 			*s.Role = rename(*s.Role)
@@ -115,6 +125,7 @@ func renameScopes(ctx context.Context, tx *sql.Tx, org string, rename func(saba.
 	if err := rewrite(ctx, tx, monitors, org, func(m *saba.Monitor) string {
 		scopes(m.Scopes, m.ExcludeScopes)
 		service(&m.Service)
+		expression(&m.Expression)
 		return m.ID
 	}); err != nil {
 		return err

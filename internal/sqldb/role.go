@@ -66,11 +66,17 @@ func readRole(ctx context.Context, tx *sql.Tx, org, service, role string) (saba.
 // addRoles gives a host roles besides those it has; services and roles that are missing are made.
 func addRoles(ctx context.Context, tx *sql.Tx, org, host string, roles []saba.RoleName) error {
 	for _, r := range roles {
+		if there, err := exists(ctx, tx, `SELECT count(*) FROM services WHERE org = ? AND name = ?`, org, r.Service); err != nil {
+			return err
+		} else if !there {
+			if err := makeService(ctx, tx, org, saba.Service{Name: r.Service}, "ON CONFLICT DO NOTHING"); err != nil {
+				return err
+			}
+		}
 		for _, s := range []struct {
 			statement string
 			args      []any
 		}{
-			{`INSERT INTO services (org, name, memo) VALUES (?, ?, '') ON CONFLICT DO NOTHING`, []any{org, r.Service}},
 			{`INSERT INTO roles (org, service, name, memo) VALUES (?, ?, ?, '') ON CONFLICT DO NOTHING`, []any{org, r.Service, r.Role}},
 			{`INSERT INTO host_roles (host, org, service, role) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, []any{host, org, r.Service, r.Role}},
 		} {

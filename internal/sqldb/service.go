@@ -3,19 +3,20 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/saba-monitor/saba"
 )
 
 func scanService(row scanner) (s saba.Service, err error) {
-	err = row.Scan(&s.Name, &s.Memo)
+	err = row.Scan(&s.Name, &s.Memo, &s.Series)
 	return s, err
 }
 
 // Services returns all services of an organization by name, each with the names of its roles.
 func (db *DB) Services(ctx context.Context, org string) (services []saba.Service, err error) {
 	err = db.view(ctx, "list services", func(tx *sql.Tx) error {
-		services, err = list(ctx, tx, scanService, `SELECT name, memo FROM services WHERE org = ? ORDER BY name`, org)
+		services, err = list(ctx, tx, scanService, `SELECT name, memo, series FROM services WHERE org = ? ORDER BY name`, org)
 		if err != nil {
 			return err
 		}
@@ -33,15 +34,34 @@ func (db *DB) Services(ctx context.Context, org string) (services []saba.Service
 	return services, err
 }
 
-// CreateService makes a service without roles. A taken name is an error matching saba.ErrConflict.
+// CreateService makes a service without roles, and decides itself under which name its samples are kept. A taken
+// name is an error matching saba.ErrConflict.
 func (db *DB) CreateService(ctx context.Context, org string, s saba.Service) error {
 	return db.change(ctx, "create a service", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO services (org, name, memo) VALUES (?, ?, ?)`, org, s.Name, s.Memo)
+		err := makeService(ctx, tx, org, s, "")
 		if isTaken(err) {
 			return saba.Errorf(saba.ErrConflict, "there is a service %q already", s.Name)
 		}
 		return err
 	})
+}
+
+// makeService makes a service. Its samples are kept under its name; where a service that was renamed has its own there,
+// under one that no service can have. orElse is what to do about a taken name.
+func makeService(ctx context.Context, tx *sql.Tx, org string, s saba.Service, orElse string) error {
+	series := s.Name
+	for n := 2; ; n++ {
+		taken, err := exists(ctx, tx, `SELECT count(*) FROM services WHERE org = ? AND series = ?`, org, series)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			break
+		}
+		series = fmt.Sprintf("%s.%d", s.Name, n)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO services (org, name, memo, series) VALUES (?, ?, ?, ?) `+orElse, org, s.Name, s.Memo, series)
+	return err
 }
 
 // DeleteService deletes a service with its roles, their assignment to hosts, the metadata of all of
@@ -66,5 +86,5 @@ func (db *DB) DeleteService(ctx context.Context, org, name string, at int64) (s 
 
 // readService returns a service without its roles.
 func readService(ctx context.Context, tx *sql.Tx, org, name string) (saba.Service, error) {
-	return one(tx.QueryRowContext(ctx, `SELECT name, memo FROM services WHERE org = ? AND name = ?`, org, name), scanService, "no service %q", name)
+	return one(tx.QueryRowContext(ctx, `SELECT name, memo, series FROM services WHERE org = ? AND name = ?`, org, name), scanService, "no service %q", name)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/saba-monitor/saba"
@@ -113,6 +114,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"networks are kept for each part of saba", testNetworks},
 		{"the secret of an AWS integration is never read again", testAWS},
 		{"a service keeps all that it has under another name", testRenameService},
+		{"a renamed service keeps its samples, and another of its first name has its own", testRenamedSeries},
 		{"a role keeps all that it has under another name", testRenameRole},
 		{"a retirement can be undone for 30 days", testRevive},
 		{"graphs of a service are hidden from a time on", testHiddenGraphs},
@@ -887,6 +889,7 @@ func (r objects) named() {
 	r.roles(role("shop", "web"), role("api", "web"))
 	r.host("h1", roles(role("api", "web"), role("shop", "web")))
 	web, other := saba.Scope{Service: "shop", Role: "web"}, saba.Scope{Service: "api", Role: "web"}
+	r.monitor("m2", func(m *saba.Monitor) { m.Expression = `max(role( shop: web , "x"))` })
 	r.monitor("m1", watching("shop"), scoped(web, other, saba.Scope{Service: "shop"}), func(m *saba.Monitor) { m.ExcludeScopes = []saba.Scope{web} })
 	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", ServiceScopes: []string{"shop", "api"}, ServiceExcludeScopes: []string{"shop"}, RoleScopes: []saba.Scope{web, other}, RoleExcludeScopes: []saba.Scope{web}}))
 	r.ok(r.db.CreateAlertGroupSetting(r.ctx, org1, saba.AlertGroupSetting{ID: "s1", ServiceScopes: []string{"shop"}, RoleScopes: []saba.Scope{web, other}}))
@@ -911,6 +914,11 @@ func (r objects) renamed(service string, web saba.Scope) {
 	r.same("scopes of the monitor", m.Scopes, []saba.Scope{web, other, {Service: service}})
 	r.same("excluded scopes of the monitor", m.ExcludeScopes, []saba.Scope{web})
 	r.same("service of the monitor", m.Service, service)
+	m, err = r.db.Monitor(r.ctx, org1, "m2")
+	r.ok(err)
+	if want := `max(role( ` + web.String() + ` , "x"))`; strings.ReplaceAll(m.Expression, ": ", ":") != want {
+		r.Errorf("the expression of the monitor is %s, want %s", m.Expression, want)
+	}
 	d, err := r.db.Downtimes(r.ctx, org1)
 	r.ok(err)
 	r.same("the downtime", d[0], saba.Downtime{ID: "d1", ServiceScopes: []string{service, "api"}, ServiceExcludeScopes: []string{service}, RoleScopes: []saba.Scope{web, other}, RoleExcludeScopes: []saba.Scope{web}})
@@ -943,6 +951,23 @@ func testRenameService(r objects) {
 	r.ok(r.db.RenameService(r.ctx, org1, "store", saba.Service{Name: "store", Memo: "n"}))
 	r.same("the memo", r.services(org1)[1].Memo, "n")
 	r.is(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "other"}), saba.ErrNotFound, `"shop"`)
+}
+
+func testRenamedSeries(r objects) {
+	r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "shop"}))
+	r.ok(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "store"}))
+	r.same("samples of the renamed service", r.seriesOf(org1), map[string]string{"store": "shop"})
+	r.host("h1", roles(role("shop", "web"))) // makes another service of the first name
+	r.same("samples of both", r.seriesOf(org1), map[string]string{"store": "shop", "shop": "shop.2"})
+	r.ok(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "new"}))
+	r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "shop"}))
+	r.same("samples of all", r.seriesOf(org1), map[string]string{"store": "shop", "new": "shop.2", "shop": "shop.3"})
+	r.ok(r.db.CreateService(r.ctx, org2, saba.Service{Name: "shop"}))
+	r.same("samples of the other organization's", r.seriesOf(org2), map[string]string{"shop": "shop"})
+	_, err := r.db.DeleteService(r.ctx, org1, "shop", noon)
+	r.ok(err)
+	r.ok(r.db.RenameService(r.ctx, org1, "store", saba.Service{Name: "shop"})) // back
+	r.same("samples after all that", r.seriesOf(org1), map[string]string{"shop": "shop", "new": "shop.2"})
 }
 
 func testRenameRole(r objects) {

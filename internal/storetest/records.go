@@ -227,11 +227,27 @@ func (r records) hostIDs(f saba.HostFilter) []string {
 	return ids
 }
 
+// services returns the services of an organization, without the names of their samples.
 func (r records) services(org string) []saba.Service {
 	r.Helper()
 	s, err := r.db.Services(r.ctx, org)
 	r.ok(err)
+	for i := range s {
+		s[i].Series = ""
+	}
 	return s
+}
+
+// seriesOf returns under which name the samples of each service of an organization are kept.
+func (r records) seriesOf(org string) map[string]string {
+	r.Helper()
+	all, err := r.db.Services(r.ctx, org)
+	r.ok(err)
+	series := map[string]string{}
+	for _, s := range all {
+		series[s.Name] = s.Series
+	}
+	return series
 }
 
 func (r records) checks(host string) []saba.Check {
@@ -629,7 +645,7 @@ func testDeleteService(r records) {
 
 	s, err := r.db.DeleteService(r.ctx, org1, "shop", noon)
 	r.ok(err)
-	r.same("the service as it was", s, saba.Service{Name: "shop", Roles: []string{"db", "web"}})
+	r.same("the service as it was", s, saba.Service{Name: "shop", Roles: []string{"db", "web"}, Series: "shop"})
 	r.same("services", r.services(org1), []saba.Service{{Name: "blog", Roles: []string{"web"}}})
 	r.same("roles of the host", r.readHost("h1").Roles, []saba.RoleName{role("blog", "web")})
 	r.same("services of the other organization", r.services(org2), []saba.Service{{Name: "shop", Roles: []string{"web"}}})

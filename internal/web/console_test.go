@@ -764,3 +764,36 @@ func TestAssets(t *testing.T) {
 		t.Errorf("no file answered %d", none.StatusCode)
 	}
 }
+
+func TestServicePages(t *testing.T) {
+	now := time.Unix(1_700_000_100, 0)
+	g := newRig(t, func() time.Time { return now })
+	ctx := t.Context()
+	if err := g.records.CreateService(ctx, g.org.ID, saba.Service{Name: "shop"}); err != nil {
+		t.Fatal(err)
+	}
+	series := saba.Series{Org: g.org.ID, Service: "shop"}
+	one := func(int64) float64 { return 1 }
+	g.fillSeries(series, time.Hour, map[string]func(int64) float64{"orders.web": one, "access.count": one})
+	if err := g.records.HideServiceGraph(ctx, g.org.ID, "shop", "access.*", now.Unix()); err != nil {
+		t.Fatal(err)
+	}
+	c := g.signedIn()
+	_, _, body := g.get(c, "/services/shop")
+	if contains(t, body, "orders"); strings.Contains(body, "access") {
+		t.Errorf("a graph that was deleted is shown:\n%s", body)
+	}
+	if code, _, _ := g.get(c, "/services/shop/graphs/access"); code != http.StatusNotFound {
+		t.Errorf("the page of a graph that was deleted: %d, want 404", code)
+	}
+	// Samples that arrive after the deletion bring it back, also under another name of the service.
+	now = now.Add(2 * time.Minute)
+	g.fillSeries(series, 0, map[string]func(int64) float64{"access.count": one})
+	if err := g.records.RenameService(ctx, g.org.ID, "shop", saba.Service{Name: "store"}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, body = g.get(c, "/services/store")
+	contains(t, body, "orders", "access")
+	_, _, body = g.get(c, "/services/store/graphs.json")
+	contains(t, body, `"access"`)
+}

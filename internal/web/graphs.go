@@ -18,14 +18,15 @@ import (
 
 // A subject is whose graphs are shown: a host or a service.
 type subject struct {
-	org, host, service string
-	label              string
-	path               string // of its page: "/hosts/2Kx…"
-	graphs             []saba.Graph
+	org, host string
+	service   saba.Service // the zero Service when it is a host
+	label     string
+	path      string // of its page: "/hosts/2Kx…"
+	graphs    []saba.Graph
 }
 
 func (s subject) series(metric string) saba.Series {
-	return saba.Series{Org: s.org, Host: s.host, Service: s.service, Name: metric}
+	return saba.Series{Org: s.org, Host: s.host, Service: s.service.Series, Name: metric}
 }
 
 func (s subject) graph(name string) (saba.Graph, bool) {
@@ -248,7 +249,7 @@ func (c *console) newChartRoom(sub subject, r timeRange) chartRoom {
 			system.Cards = append(system.Cards, card)
 		}
 	}
-	if sub.service != "" {
+	if sub.service.Name != "" {
 		system.Heading = "Service metrics"
 	}
 	for _, g := range []chartGroup{system, custom} {

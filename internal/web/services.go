@@ -80,18 +80,26 @@ func (c *console) serviceSubject(ctx context.Context, v visitor, name string) (s
 	if err != nil {
 		return subject{}, fmt.Errorf("list services: %w", err)
 	}
-	if !slices.ContainsFunc(services, func(s saba.Service) bool { return s.Name == name }) {
+	i := slices.IndexFunc(services, func(s saba.Service) bool { return s.Name == name })
+	if i < 0 {
 		return subject{}, saba.Errorf(saba.ErrNotFound, "There is no service %q.", clip(name))
 	}
-	names, err := c.Samples.ServiceNames(ctx, v.Org, name)
+	sub := subject{org: v.Org, service: services[i], label: name, path: "/services/" + url.PathEscape(name)}
+	names, err := c.Samples.ServiceNames(ctx, v.Org, sub.service.Series)
 	if err != nil {
 		return subject{}, fmt.Errorf("list the metrics of service %s: %w", name, err)
 	}
+	hidden, err := c.Store.HiddenServiceGraphs(ctx, v.Org, name)
+	if err != nil {
+		return subject{}, fmt.Errorf("list the graphs of service %s that were deleted: %w", name, err)
+	}
+	names = saba.ShownServiceMetrics(names, hidden, func(n string) (saba.Sample, bool) { return c.Samples.Latest(sub.series(n)) })
 	defs, err := c.Store.GraphDefs(ctx, v.Org)
 	if err != nil {
 		return subject{}, fmt.Errorf("list graph definitions: %w", err)
 	}
-	return subject{org: v.Org, service: name, label: name, path: "/services/" + url.PathEscape(name), graphs: saba.ServiceGraphs(names, defs)}, nil
+	sub.graphs = saba.ServiceGraphs(names, defs)
+	return sub, nil
 }
 
 func (c *console) serviceShow(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -110,7 +118,7 @@ func (c *console) serviceShow(w http.ResponseWriter, r *http.Request, v visitor)
 	p := servicePage{layout: layoutFor(v, "services", sub.label), Room: c.newChartRoom(sub, rng)}
 	p.Scripts = true
 	for _, row := range rows {
-		if row.Name == sub.service {
+		if row.Name == sub.service.Name {
 			p.Service = row
 		}
 	}

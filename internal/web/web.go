@@ -30,6 +30,7 @@ type Store interface {
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
 	GraphDefs(ctx context.Context, org string) ([]saba.GraphDef, error)
+	HiddenServiceGraphs(ctx context.Context, org, service string) (map[string]int64, error)
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
 	MetadataNamespaces(ctx context.Context, o saba.MetadataOwner) ([]string, error)
 
