@@ -6,15 +6,28 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// Whatever was answered with 200 is there after kill -9 at any moment.
-func TestKillLosesNoAcknowledgedPoint(t *testing.T) {
+// crashRounds is how often TestKillLosesNothingAcknowledged kills the server; SABA_CRASH_ROUNDS has another number.
+const crashRounds = 5
+
+// Whatever was answered with 200 is there after kill -9 at any moment, while the server starts too, and whole: points,
+// and every kind of object. What was not answered is there as it was sent, or as it was before.
+func TestKillLosesNothingAcknowledged(t *testing.T) {
+	rounds := crashRounds
+	if s := os.Getenv("SABA_CRASH_ROUNDS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil || rounds < 1 {
+			t.Fatalf("SABA_CRASH_ROUNDS is %q, want a number above 0", s)
+		}
+	}
 	data := t.TempDir()
 	args := []string{"server", "--listen", "127.0.0.1:0", "--data", data}
 	env := []string{"SABA_API_KEY=" + key}
@@ -22,62 +35,66 @@ func TestKillLosesNoAcknowledgedPoint(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	var hostID string
-	minute := time.Now().Unix()/60*60 - 23*3600 // the last 23 hours, one minute a request
-	acked := map[int64]float64{}
-	for round := range 4 {
-		server := start(t, env, "saba", args...)
-		base := server.consoleURL()
-		if hostID == "" {
-			var r struct{ ID string }
-			if status := call(t, http.MethodPost, base, "/api/v0/hosts", strings.NewReader(`{"name":"crash","meta":{}}`), &r); status != http.StatusOK {
-				t.Fatalf("registering answered %d", status)
-			}
-			hostID = r.ID
-		}
-		got := allPoints(t, base, hostID)
-		for at, want := range acked {
-			if v, ok := got[at]; !ok || v != want {
-				t.Fatalf("round %d: the point of %d was acknowledged as %v and is %v (there: %v)", round, at, want, v, ok)
-			}
-		}
-		if len(got) < len(acked) {
-			t.Fatalf("round %d: %d points were acknowledged, %d are there", round, len(acked), len(got))
-		}
-
-		killed := make(chan struct{})
-		var once sync.Once
-		go func() {
-			defer close(killed)
-			timer := time.NewTimer(time.Duration(50+random.IntN(400)) * time.Millisecond)
-			defer timer.Stop()
-			<-timer.C
-			once.Do(server.kill)
-		}()
-		for range 300 {
-			minute += 60
-			value := float64(minute%7919) / 7
-			body := fmt.Sprintf(`[{"hostId":%q,"name":"custom.crash.n","time":%d,"value":%v}]`, hostID, minute, value)
-			if !post(base, body) {
-				break
-			}
-			acked[minute] = value
-		}
-		<-killed
-	}
-	if len(acked) == 0 {
-		t.Fatal("not one point was acknowledged: the test shows nothing")
-	}
-	t.Logf("%d points acknowledged over 4 kills", len(acked))
+	var curves []*curves
+	var diaries []*diary
+	kinds := kindsOfObjects()
 	server := start(t, env, "saba", args...)
-	got := allPoints(t, server.consoleURL(), hostID)
-	for at, want := range acked {
-		if v, ok := got[at]; !ok || v != want {
-			t.Errorf("the point of %d was acknowledged as %v and is %v (there: %v)", at, want, v, ok)
+	for i := range uint64(3) {
+		curves = append(curves, newCurves(t, server.consoleURL(), fmt.Sprint("points", i), rand.New(rand.NewPCG(seed, 1+i))))
+		diaries = append(diaries, newDiary(t, server.consoleURL(), fmt.Sprint("w", i), kinds, rand.New(rand.NewPCG(seed, 100+i))))
+	}
+	for round := range rounds {
+		var work sync.WaitGroup
+		base := server.consoleURL()
+		for _, c := range curves {
+			c.begin(round)
+			work.Go(func() { c.write(t, base) })
+		}
+		for _, d := range diaries {
+			work.Go(func() { d.write(t, base) })
+		}
+		wait(time.Duration(random.IntN(1200)) * time.Millisecond)
+		server.kill()
+		work.Wait()
+
+		for random.IntN(3) == 0 {
+			server = start(t, env, "saba", args...)
+			wait(time.Duration(random.IntN(250)) * time.Millisecond)
+			server.kill()
+		}
+		server = start(t, env, "saba", args...)
+		base = server.consoleURL()
+		for _, c := range curves {
+			c.check(t, base, round)
+			c.check(t, base, random.IntN(round+1))
+		}
+		checkDiaries(t, base, filepath.Join(data, "saba.db"), kinds, diaries)
+		if t.Failed() {
+			t.Fatalf("something is wrong after %d kills", round+1)
 		}
 	}
+	points, objects := 0, 0
+	for _, c := range curves {
+		for round := range rounds {
+			c.check(t, server.consoleURL(), round)
+		}
+		points += c.acked
+	}
+	for _, d := range diaries {
+		objects += d.acked
+	}
+	if points == 0 || objects == 0 {
+		t.Fatalf("%d points and %d changes of objects were acknowledged: the test shows nothing", points, objects)
+	}
+	t.Logf("%d points and %d changes of objects acknowledged over %d rounds", points, objects, rounds)
 	server.stop()
+	if out, err := exec.CommandContext(t.Context(), filepath.Join(binaries, "saba"), "doctor", "--data", data).CombinedOutput(); err != nil {
+		t.Errorf("saba doctor: %v: %s", err, out)
+	}
 }
+
+// wait is for a moment that nothing marks: it is chosen at random.
+func wait(d time.Duration) { <-time.After(d) }
 
 // post sends points and says whether they were acknowledged.
 func post(base, body string) bool {
