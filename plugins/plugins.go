@@ -8,6 +8,7 @@ import (
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/multicore"
 	"github.com/saba-monitor/saba/plugins/nginx"
+	"github.com/saba-monitor/saba/plugins/procs"
 	"github.com/saba-monitor/saba/plugins/redis"
 	"github.com/saba-monitor/saba/plugins/sidekiq"
 	"github.com/saba-monitor/saba/plugins/uptime"
@@ -21,6 +22,7 @@ func All() []plugin.Plugin {
 		json.Plugin,
 		multicore.Plugin,
 		nginx.Plugin,
+		procs.Plugin,
 		redis.Plugin,
 		sidekiq.Plugin,
 		uptime.Plugin,
