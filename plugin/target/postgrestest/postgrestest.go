@@ -3,8 +3,15 @@ package postgrestest
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -15,6 +22,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -104,6 +112,51 @@ func (s *Server) File(name, content string) {
 		s.t.Fatal(err)
 	}
 	s.own(file)
+}
+
+// TLS makes the server speak TLS, with a certificate for an address that is its own authority,
+// and returns the file of that. Whoever connects from now on finds it.
+func (s *Server) TLS(address string) (ca string) {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.ParseIP(address)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, &c, &c, &key.PublicKey, key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	s.File("server.crt", string(cert))
+	s.File("server.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	s.Ask("ALTER SYSTEM SET ssl = on")
+	s.Reload()
+	ca = filepath.Join(s.t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, cert, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return ca
+}
+
+// Reload makes the server read its files anew, and waits until those who connect find it so.
+func (s *Server) Reload() {
+	s.t.Helper()
+	at := s.Ask("SELECT pg_conf_load_time()")[0][0]
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		s.Ask("SELECT pg_reload_conf()")
+		if s.Ask("SELECT pg_conf_load_time()")[0][0] != at { // of a connection that began after it
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("the server does not read its configuration")
+		}
+	}
 }
 
 // command returns one of PostgreSQL's programs: of the newest version, if there are several.
