@@ -66,6 +66,7 @@ var arrows = map[string][]string{
 	"e2e":                        {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},
+	"internal/pages":       {},
 }
 
 // testArrows says what a package's tests may import besides: real parts, never upwards.
@@ -80,6 +81,7 @@ var testArrows = map[string][]string{
 	"internal/sqldb":         {"internal/storetest"},
 	"internal/tsdb":          {"internal/storetest"},
 	"internal/web":           {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"plugins":                {"internal/pages"},
 	"plugins/delayed_job":    {"plugin/plugintest", "plugin/target/mysqltest", "plugin/target/postgrestest"},
 	"plugins/uptime":         {"plugin/plugintest"},
 	"plugins/nginx":          {"plugin/plugintest"},

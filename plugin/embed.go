@@ -53,10 +53,23 @@ func (e *Embedded) Values(ctx context.Context) ([]saba.Value, error) {
 }
 
 // Definitions returns how the values are drawn, under names that begin with "custom.". It asks nobody.
-func (e *Embedded) Definitions() []saba.GraphDef {
-	defs := make([]saba.GraphDef, 0, len(e.in.Graphs))
-	for _, g := range e.in.Graphs {
-		def := saba.GraphDef{Name: strings.TrimSuffix(join("custom", join(e.in.prefix, g.Name)), "."), DisplayName: e.in.graphTitle(g), Unit: g.unit()}
+func (e *Embedded) Definitions() []saba.GraphDef { return e.in.definitions() }
+
+// Definitions returns how the values of p are drawn when no flag says otherwise, for pages of
+// documentation: in the order of its graphs, under names that begin with "custom.".
+func (p Plugin) Definitions() ([]saba.GraphDef, error) {
+	in, err := p.newInstance([]string{"-h"}) // flags that must be given are not
+	if !errors.Is(err, flag.ErrHelp) {
+		return nil, err
+	}
+	in.label = in.title(in.prefix)
+	return in.definitions(), nil
+}
+
+func (in *instance) definitions() []saba.GraphDef {
+	defs := make([]saba.GraphDef, 0, len(in.Graphs))
+	for _, g := range in.Graphs {
+		def := saba.GraphDef{Name: strings.TrimSuffix(join("custom", join(in.prefix, g.Name)), "."), DisplayName: in.graphTitle(g), Unit: g.unit()}
 		for _, m := range g.Metrics {
 			def.Metrics = append(def.Metrics, saba.GraphDefMetric{Name: def.Name + "." + m.Name, DisplayName: metricTitle(m), Stacked: m.Stacked})
 		}

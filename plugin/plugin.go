@@ -270,7 +270,7 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 		})
 	})
 	ours("tempfile", func() {
-		fs.StringVar(&in.tempfile, "tempfile", "", "`file` that keeps counters until the next run (default: one for these arguments, in MACKEREL_PLUGIN_WORKDIR or the folder for temporary files)")
+		fs.StringVar(&in.tempfile, "tempfile", "", "`file` that keeps counters and the like until the next run (default: one for these arguments, in MACKEREL_PLUGIN_WORKDIR or the folder for temporary files)")
 	})
 	ours("timeout", func() {
 		fs.Func("timeout", "`time` that a collection may take, like 5s or 5 (default "+DefaultTimeout.String()+")", func(s string) (err error) {

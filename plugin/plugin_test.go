@@ -243,6 +243,10 @@ func TestDefinitions(t *testing.T) {
 	if got := e.Definitions(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Definitions = %+v, want %+v", got, want)
 	}
+	defs, err := cache(&fake{}).Definitions() // as no flag says otherwise
+	if err != nil || len(defs) != 3 || defs[0].Name != "custom.cache.cmd" || defs[0].DisplayName != "Cache Commands" {
+		t.Errorf("Definitions of the plugin = %+v, %v", defs, err)
+	}
 }
 
 // run runs a plugin as its process would.

@@ -53,7 +53,7 @@ type URL struct{ whole, scheme, host, port, path string }
 
 // AddFlags adds -uri, -scheme, -host, -port and -path to fs.
 func (u *URL) AddFlags(fs *flag.FlagSet, port, path string) {
-	fs.StringVar(&u.whole, "uri", "", "`URL` to ask, in place of the next four flags")
+	fs.StringVar(&u.whole, "uri", "", "`URL` to ask, in place of -scheme, -host, -port and -path")
 	fs.StringVar(&u.scheme, "scheme", "http", "`scheme` of the URL")
 	fs.StringVar(&u.host, "host", "localhost", "`host` of the URL")
 	fs.StringVar(&u.port, "port", port, "`port` of the URL")
