@@ -1,11 +1,20 @@
 // Package checks lists the checks that are part of saba: one folder and one line each.
 package checks
 
-import "github.com/saba-monitor/saba/check"
+import (
+	"github.com/saba-monitor/saba/check"
+	"github.com/saba-monitor/saba/checks/load"
+	"github.com/saba-monitor/saba/checks/procs"
+	"github.com/saba-monitor/saba/checks/uptime"
+)
 
 // All returns every check, by name.
 func All() []check.Check {
-	return []check.Check{}
+	return []check.Check{
+		load.Check,
+		procs.Check,
+		uptime.Check,
+	}
 }
 
 // Find returns the check of that name, and whether there is one.
