@@ -45,6 +45,11 @@ type GraphDefMetric struct {
 	Stacked     bool
 }
 
+// Wildcard says whether the name of d, or of one of its metrics, has a wildcard.
+func (d *GraphDef) Wildcard() bool {
+	return strings.ContainsAny(d.Name, "*#") || slices.ContainsFunc(d.Metrics, func(m GraphDefMetric) bool { return strings.ContainsAny(m.Name, "*#") })
+}
+
 var graphDefName = regexp.MustCompile(`^custom(\.([-a-zA-Z0-9_]+|[*#]))+$`)
 
 // ValidGraphDefName says whether s may name a graph definition or one of its metrics: "custom."

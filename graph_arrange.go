@@ -423,14 +423,24 @@ func (n *patternNode) insert(pattern string, use patternUse) {
 
 // find returns the use of the pattern that has the metric.
 func (n *patternNode) find(name string) (best patternUse, ok bool) {
+	n.each(name, func(u patternUse) {
+		if !ok || u.before(best) {
+			best, ok = u, true
+		}
+	})
+	return best, ok
+}
+
+// each calls f with the use of every pattern that matches name.
+func (n *patternNode) each(name string, f func(patternUse)) {
 	var walk func(n *patternNode, rest string, more bool)
 	walk = func(n *patternNode, rest string, more bool) {
 		if n == nil {
 			return
 		}
 		if !more {
-			if n.use != nil && (!ok || n.use.before(best)) {
-				best, ok = *n.use, true
+			if n.use != nil {
+				f(*n.use)
 			}
 			return
 		}
@@ -442,7 +452,25 @@ func (n *patternNode) find(name string) (best patternUse, ok bool) {
 		}
 	}
 	walk(n, name, true)
-	return best, ok
+}
+
+// MatchedGraphDefs returns the names of those graph definitions that one of the metrics names belongs to. A
+// definition without metrics is meant by every metric below its name.
+func MatchedGraphDefs(defs []GraphDef, names []string) map[string]bool {
+	var tree patternNode
+	for i, d := range defs {
+		for _, m := range d.Metrics {
+			tree.insert(m.Name, patternUse{def: i})
+		}
+		if len(d.Metrics) == 0 {
+			tree.insert(d.Name+".*", patternUse{def: i})
+		}
+	}
+	matched := map[string]bool{}
+	for _, name := range names {
+		tree.each(name, func(u patternUse) { matched[defs[u.def].Name] = true })
+	}
+	return matched
 }
 
 // tellApart gives series that read the same their metric's name as label.

@@ -50,6 +50,7 @@ type Store interface {
 
 	PutGraphDefs(ctx context.Context, org string, defs []saba.GraphDef) error
 	DeleteGraphDef(ctx context.Context, org, name string) error
+	SeeGraphDefs(ctx context.Context, org string, names []string, at int64) error
 
 	ReportChecks(ctx context.Context, org string, reports []saba.CheckReport, newID func() (string, error)) error
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)

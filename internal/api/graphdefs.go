@@ -58,6 +58,18 @@ func (s *server) graphDefsCreate(w http.ResponseWriter, c *call) error {
 			return fmt.Errorf("store graph definitions: %w", err)
 		}
 	}
+	// Those with wildcards are forgotten when nothing of theirs arrives: from now on, that is.
+	var expiring []string
+	for _, d := range defs {
+		if d.Wildcard() {
+			expiring = append(expiring, d.Name)
+		}
+	}
+	if len(expiring) > 0 {
+		if err := s.store.SeeGraphDefs(c.Context(), c.org, expiring, s.now().Unix()); err != nil {
+			return fmt.Errorf("store graph definitions: %w", err)
+		}
+	}
 	if bad != nil {
 		return saba.Errorf(saba.ErrInvalid, "%v (%d of %d graph definitions were stored)", bad, len(defs), len(in))
 	}

@@ -518,3 +518,25 @@ func TestMetadataComesBackAsItWas(t *testing.T) { // trap 11
 		r.refuse(404, "GET", owner+"/metadata/ns-1_X", "")
 	}
 }
+
+func TestAPostedDefinitionIsNotForgottenAtOnce(t *testing.T) {
+	const hour = 60 * 60
+	r := newRig(t)
+	forget := func(want int) {
+		t.Helper()
+		now := r.clock.Load()
+		gone, err := r.store.ForgetGraphDefs(r.Context(), "org1", []string{"custom.a.*"}, now-6*hour, now)
+		if r.check(err); gone != want {
+			t.Errorf("%d definitions were forgotten at %d hours, want %d", gone, (now-start)/hour, want)
+		}
+	}
+	for range 2 { // the agent was started again: the same definitions come once more
+		r.post("/graph-defs/create", `[{"name":"custom.a.*","metrics":[{"name":"custom.a.*.b","isStacked":false}]},{"name":"custom.b"}]`)
+		r.clock.Add(5 * hour)
+		forget(0)
+	}
+	r.clock.Add(2 * hour)
+	forget(1)
+	r.refuse(400, "DELETE", "/graph-defs", `{"name":"custom.a.*"}`)
+	r.delete("/graph-defs", `{"name":"custom.b"}`)
+}

@@ -295,6 +295,11 @@ func (s *Server) Run(ctx context.Context) error {
 		s.tidy(gctx)
 		return nil
 	})
+	g.Go(func() error {
+		definitions := ingest.Definitions{Store: s.records, Samples: s.samples, Org: s.org.ID, Log: s.opts.Log, Now: s.opts.Now}
+		definitions.Run(gctx)
+		return nil
+	})
 	g.Go(func() error { return s.control.serve(gctx) })
 	return errors.Join(g.Wait(), s.Close())
 }

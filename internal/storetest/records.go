@@ -38,6 +38,8 @@ type Records interface {
 	PutGraphDefs(ctx context.Context, org string, defs []saba.GraphDef) error
 	GraphDefs(ctx context.Context, org string) ([]saba.GraphDef, error)
 	DeleteGraphDef(ctx context.Context, org, name string) error
+	SeeGraphDefs(ctx context.Context, org string, names []string, at int64) error
+	ForgetGraphDefs(ctx context.Context, org string, names []string, before, now int64) (int, error)
 
 	ReportChecks(ctx context.Context, org string, reports []saba.CheckReport, newID func() (string, error)) error
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
@@ -112,6 +114,7 @@ func TestRecords(t *testing.T, open func(t *testing.T) Records) {
 
 		{"graph definitions are kept by name, wildcards too, and the last put wins", testGraphDefs},
 		{"deleting a graph definition that is not there is not found", testDeleteGraphDef},
+		{"graph definitions that were not seen for long are forgotten", testForgetGraphDefs},
 
 		{"declared checks exist before their first report", testDeclaredChecks},
 		{"a report of an unknown check makes the check", testReportMakesCheck},
@@ -728,6 +731,31 @@ func testDeleteGraphDef(r records) {
 	r.same("definitions", r.graphDefs(org1), []saba.GraphDef{{Name: "custom.a", Unit: saba.UnitFloat}})
 	r.is(r.db.DeleteGraphDef(r.ctx, org1, "custom.*"), saba.ErrNotFound, `"custom.*"`)
 	r.is(r.db.DeleteGraphDef(r.ctx, org2, "custom.a"), saba.ErrNotFound, `"custom.a"`)
+}
+
+func testForgetGraphDefs(r records) {
+	const hour = 60 * 60
+	def := func(name string) saba.GraphDef { return saba.GraphDef{Name: name, Unit: saba.UnitFloat} }
+	r.ok(r.db.PutGraphDefs(r.ctx, org1, []saba.GraphDef{def("custom.a.*"), def("custom.b.*"), def("custom.c.*")}))
+	r.ok(r.db.PutGraphDefs(r.ctx, org2, []saba.GraphDef{def("custom.a.*")}))
+	forget := func(want int, at int64, names ...string) {
+		r.Helper()
+		gone, err := r.db.ForgetGraphDefs(r.ctx, org1, names, at-7*hour, at)
+		r.ok(err)
+		r.same("definitions forgotten", gone, want)
+	}
+	r.ok(r.db.SeeGraphDefs(r.ctx, org1, []string{"custom.a.*", "custom.none.*"}, noon))
+	forget(0, noon, "custom.a.*", "custom.b.*", "custom.c.*") // those never looked for are seen now
+	r.ok(r.db.SeeGraphDefs(r.ctx, org1, []string{"custom.b.*"}, noon+2*hour))
+	r.ok(r.db.SeeGraphDefs(r.ctx, org1, []string{"custom.b.*"}, noon)) // the clock was set back
+	r.ok(r.db.PutGraphDefs(r.ctx, org1, []saba.GraphDef{def("custom.b.*")}))
+	forget(0, noon+7*hour, "custom.a.*", "custom.b.*")
+	forget(1, noon+7*hour+1, "custom.a.*", "custom.b.*", "custom.none.*")
+	r.same("definitions left", r.graphDefs(org1), []saba.GraphDef{def("custom.b.*"), def("custom.c.*")})
+	r.same("definitions of the other organization", r.graphDefs(org2), []saba.GraphDef{def("custom.a.*")})
+	// One that comes again starts anew.
+	r.ok(r.db.PutGraphDefs(r.ctx, org1, []saba.GraphDef{def("custom.a.*")}))
+	forget(0, noon+9*hour, "custom.a.*")
 }
 
 func testDeclaredChecks(r records) {
