@@ -8,6 +8,7 @@ import (
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/multicore"
 	"github.com/saba-monitor/saba/plugins/nginx"
+	procfd "github.com/saba-monitor/saba/plugins/proc-fd"
 	"github.com/saba-monitor/saba/plugins/procs"
 	"github.com/saba-monitor/saba/plugins/redis"
 	"github.com/saba-monitor/saba/plugins/sidekiq"
@@ -22,6 +23,7 @@ func All() []plugin.Plugin {
 		json.Plugin,
 		multicore.Plugin,
 		nginx.Plugin,
+		procfd.Plugin,
 		procs.Plugin,
 		redis.Plugin,
 		sidekiq.Plugin,

@@ -220,19 +220,19 @@ func (t Table) Proportional(pid int) (uint64, error) {
 	return 0, fmt.Errorf("/proc/%d/smaps_rollup does not tell the memory", pid)
 }
 
-// OpenFiles returns how many files a process has open, sockets and pipes among them. It needs the
-// rights of the process's user.
+// OpenFiles returns how many files a process has open, sockets and pipes among them. Before Linux
+// 6.2 it needs the rights of the process's user.
 func (t Table) OpenFiles(pid int) (int, error) {
 	name := strconv.Itoa(pid) + "/fd"
+	// Since Linux 6.2 the size of the folder is the number, and everybody may know it (proc_fd_getattr).
+	if info, err := fs.Stat(t.proc(), name); err == nil && info.Size() > 0 {
+		return int(info.Size()), nil
+	}
 	f, err := t.proc().Open(name)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	// Since Linux 6.2 the size of the folder is the number.
-	if info, err := f.Stat(); err == nil && info.Size() > 0 {
-		return int(info.Size()), nil
-	}
 	dir, ok := f.(fs.ReadDirFile)
 	if !ok {
 		return 0, &fs.PathError{Op: "list", Path: name, Err: errors.ErrUnsupported}

@@ -219,6 +219,29 @@ func TestOpenFilesWithoutASize(t *testing.T) { // before Linux 6.2
 	}
 }
 
+// A folder that may be looked at and not into, of a size.
+type closedFolder struct{ fstest.MapFS }
+
+func (c closedFolder) Stat(string) (fs.FileInfo, error) { return size(42), nil }
+func (c closedFolder) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+type size int64
+
+func (s size) Name() string     { return "fd" }
+func (s size) Size() int64      { return int64(s) }
+func (size) Mode() fs.FileMode  { return fs.ModeDir }
+func (size) ModTime() time.Time { return time.Time{} }
+func (size) IsDir() bool        { return true }
+func (size) Sys() any           { return nil }
+
+func TestOpenFilesOfAnother(t *testing.T) {
+	if n, err := (Table{Proc: closedFolder{}}).OpenFiles(7); err != nil || n != 42 {
+		t.Errorf("OpenFiles = %d, %v, want the size of the folder", n, err)
+	}
+}
+
 func TestAskers(t *testing.T) {
 	me := os.Getpid()
 	s := Snapshot{Processes: []Process{
