@@ -286,6 +286,20 @@ func TestEmbed(t *testing.T) {
 	if status, line := e.Run(t.Context(), nil); status != saba.CheckUnknown || !strings.HasPrefix(line, "Spool UNKNOWN: panic: oh in ") {
 		t.Errorf("Run = %s %q", status, line)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second) // the agent's, which is less than the check's own
+		defer cancel()
+		e, err := check.Embed(fake(func(ctx context.Context) check.Result {
+			<-ctx.Done()
+			return check.Critical("%v", check.Reason(ctx, ctx.Err()))
+		}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, line := e.Run(ctx, nil); line != "Spool CRITICAL: no answer within 7s" {
+			t.Errorf("when the agent's time is over: %q", line)
+		}
+	})
 }
 
 func TestState(t *testing.T) {

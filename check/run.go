@@ -107,7 +107,7 @@ type turn struct {
 	check   string // its name
 	args    []string
 	getenv  func(string) string
-	timeout time.Duration // 0 when it has none of this package
+	timeout time.Duration // 0 when it has none
 }
 
 type turnKey struct{}
@@ -119,13 +119,18 @@ func (in *instance) run(ctx context.Context, getenv func(string) string) (r Resu
 			r = in.finish(Unknown("panic: %v in %s", p, panicked()))
 		}
 	}()
-	ctx = context.WithValue(ctx, turnKey{}, turn{in.Name, in.given, getenv, in.timeout})
+	timeout := in.timeout
+	if deadline, ok := ctx.Deadline(); ok { // of an agent
+		if left := time.Until(deadline).Round(100 * time.Millisecond); timeout == 0 || left < timeout {
+			timeout = left
+		}
+	}
 	if in.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, in.timeout)
 		defer cancel()
 	}
-	return in.finish(in.checker.Check(ctx))
+	return in.finish(in.checker.Check(context.WithValue(ctx, turnKey{}, turn{in.Name, in.given, getenv, timeout})))
 }
 
 // finish returns a result as it is said: in the words of --status-as, and no longer than is sensible.

@@ -3,6 +3,7 @@ package checks
 
 import (
 	"github.com/saba-monitor/saba/check"
+	"github.com/saba-monitor/saba/checks/http"
 	"github.com/saba-monitor/saba/checks/load"
 	"github.com/saba-monitor/saba/checks/procs"
 	"github.com/saba-monitor/saba/checks/uptime"
@@ -11,6 +12,7 @@ import (
 // All returns every check, by name.
 func All() []check.Check {
 	return []check.Check{
+		http.Check,
 		load.Check,
 		procs.Check,
 		uptime.Check,

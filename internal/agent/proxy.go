@@ -3,10 +3,11 @@ package agent
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/saba-monitor/saba/internal/proxy"
 )
 
 // proxyDirect, in place of a proxy's address, says: none of ours.
@@ -14,56 +15,33 @@ const proxyDirect = "direct"
 
 // Transport returns how an agent reaches its server: through the proxies that its
 // configuration names, or else those of the environment that getenv reads (HTTP_PROXY,
-// HTTPS_PROXY). The entries of NO_PROXY are host names, domains with or without a leading
-// dot, addresses, blocks of them, or "*".
+// HTTPS_PROXY), but for the hosts of NO_PROXY.
 func Transport(c Config, getenv func(string) string) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = c.DisableKeepAlive
-	either := func(name string) string { return cmp.Or(getenv(name), getenv(strings.ToLower(name))) }
+	fromEnvironment := proxy.FromEnvironment(getenv)
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
 		// As in other agents of the protocol, http_proxy alone serves https too.
-		proxy, variable := c.HTTPProxy, "HTTP_PROXY"
+		address := c.HTTPProxy
 		if r.URL.Scheme == "https" {
-			proxy, variable = cmp.Or(c.HTTPSProxy, c.HTTPProxy), "HTTPS_PROXY"
+			address = cmp.Or(c.HTTPSProxy, c.HTTPProxy)
 		}
-		if proxy == "" || proxy == proxyDirect {
-			proxy = either(variable)
-		}
-		if proxy == "" || noProxy(strings.ToLower(r.URL.Hostname()), either("NO_PROXY")) {
+		switch {
+		case address == "" || address == proxyDirect:
+			return fromEnvironment(r)
+		case proxy.Bypassed(r.URL.Hostname(), cmp.Or(getenv("NO_PROXY"), getenv("no_proxy"))):
 			return nil, nil
 		}
-		return parseProxy(proxy)
+		return parseProxy(address)
 	}
 	return t
 }
 
-// noProxy says whether host is to be reached directly: this machine itself, or one on the list.
-func noProxy(host, list string) bool {
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return true
-	}
-	for entry := range strings.SplitSeq(list, ",") {
-		entry = strings.ToLower(strings.TrimSpace(entry))
-		if entry == "*" || entry != "" && (entry == host || strings.HasSuffix(host, "."+strings.TrimPrefix(entry, "."))) {
-			return true
-		}
-		if ip, block := net.ParseIP(host), entry; ip != nil && strings.Contains(block, "/") {
-			if _, n, err := net.ParseCIDR(block); err == nil && n.Contains(ip) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// parseProxy parses the address of a proxy; without a scheme it is http.
+// parseProxy parses the address of a proxy.
 func parseProxy(s string) (*url.URL, error) {
-	if !strings.Contains(s, "://") {
-		s = "http://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5") {
-		return nil, fmt.Errorf("must be the address of a proxy such as http://proxy.example.com:8080, or %q", proxyDirect)
+	u, err := proxy.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w, or %q", err, proxyDirect)
 	}
 	return u, nil
 }
