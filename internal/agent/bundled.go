@@ -22,25 +22,51 @@ type Runner interface {
 	Definitions() []saba.GraphDef
 }
 
-// A BundledFunc makes the plugin of that name with these arguments. An error is about the
-// name or the arguments, which only a person can mend.
-type BundledFunc func(name string, args []string) (Runner, error)
+// A CheckRunner is a check that runs inside the agent. The agent makes one call at a time.
+type CheckRunner interface {
+	// Run looks once and returns the verdict, and what a process would print of it. environ
+	// ("KEY=value") is in place of a process's environment: of two with one key the last counts.
+	// It returns soon after ctx has ended.
+	Run(ctx context.Context, environ []string) (saba.CheckStatus, string)
+}
 
-// Bundle makes the plugins of c ready that run inside the agent. The error joins one sentence
-// for each that cannot be made; it matches saba.ErrInvalid.
-func Bundle(c *Config, lookup BundledFunc) error {
+// A Bundled makes the plugins and checks that are part of this program, given a name and
+// arguments. An error is about those, which only a person can mend.
+type Bundled struct {
+	Metric func(name string, args []string) (Runner, error)
+	Check  func(name string, args []string) (CheckRunner, error)
+}
+
+// Bundle makes the plugins and checks of c ready that run inside the agent. The error joins one
+// sentence for each that cannot be made; it matches saba.ErrInvalid.
+func Bundle(c *Config, b Bundled) error {
 	var mistakes []error
+	mistake := func(kind, name, plugin string, err error) {
+		mistakes = append(mistakes, saba.Errorf(saba.ErrInvalid, "[plugin.%s.%s]: plugin %q: %v", kind, name, plugin, err))
+	}
 	for i := range c.Metrics {
 		m := &c.Metrics[i]
 		if len(m.Bundled) == 0 {
 			continue
 		}
-		r, err := lookup(m.Bundled[0], m.Bundled[1:])
+		r, err := b.Metric(m.Bundled[0], m.Bundled[1:])
 		if err != nil {
-			mistakes = append(mistakes, saba.Errorf(saba.ErrInvalid, "[plugin.metrics.%s]: plugin %q: %v", m.Name, m.Bundled[0], err))
+			mistake("metrics", m.Name, m.Bundled[0], err)
 			continue
 		}
 		m.Command.runner = r
+	}
+	for i := range c.Checks {
+		k := &c.Checks[i]
+		if len(k.Bundled) == 0 {
+			continue
+		}
+		r, err := b.Check(k.Bundled[0], k.Bundled[1:])
+		if err != nil {
+			mistake("checks", k.Name, k.Bundled[0], err)
+			continue
+		}
+		k.runner = r
 	}
 	return errors.Join(mistakes...)
 }

@@ -34,12 +34,12 @@ func bundled(t *testing.T, o *Options, m MetricPlugin, r Runner) {
 	t.Helper()
 	m.Bundled = []string{"fake", "-x", "1"}
 	o.Config.Metrics = append(o.Config.Metrics, m)
-	err := Bundle(&o.Config, func(name string, args []string) (Runner, error) {
+	err := Bundle(&o.Config, Bundled{Metric: func(name string, args []string) (Runner, error) {
 		if name != "fake" || strings.Join(args, " ") != "-x 1" {
 			t.Errorf("Bundle looks up %q with %q", name, args)
 		}
 		return r, nil
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +74,14 @@ func TestABundledPluginThatIsNotThere(t *testing.T) {
 	var c Config
 	c.Metrics = []MetricPlugin{{Name: "one", Bundled: []string{"redsi"}}, {Name: "two", Command: script("true")},
 		{Name: "three", Bundled: []string{"redis", "-prot"}}}
-	err := Bundle(&c, func(name string, _ []string) (Runner, error) { return nil, errors.New("there is no " + name) })
-	if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), `[plugin.metrics.one]: plugin "redsi": there is no redsi`) || !strings.Contains(err.Error(), "metrics.three") {
-		t.Errorf("Bundle = %v, want both mistakes", err)
+	c.Checks = []CheckPlugin{{Name: "web", Bundled: []string{"htpt"}}, {Name: "own", Command: script("true")}}
+	err := Bundle(&c, Bundled{
+		Metric: func(name string, _ []string) (Runner, error) { return nil, errors.New("there is no " + name) },
+		Check:  func(name string, _ []string) (CheckRunner, error) { return nil, errors.New("there is no " + name) },
+	})
+	if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), `[plugin.metrics.one]: plugin "redsi": there is no redsi`) || !strings.Contains(err.Error(), "metrics.three") ||
+		!strings.Contains(err.Error(), `[plugin.checks.web]: plugin "htpt": there is no htpt`) {
+		t.Errorf("Bundle = %v, want all three mistakes", err)
 	}
 	p := newPlugins(Options{Config: c, Log: slog.New(slog.DiscardHandler)})[0]
 	if _, err := p.values(t.Context(), testMinute); err == nil || !strings.Contains(err.Error(), `no plugin "redsi"`) {
@@ -142,7 +147,7 @@ func TestAChangeOfTheConfigurationLeavesOtherPluginsAlone(t *testing.T) {
 		o := Options{Log: slog.New(slog.DiscardHandler)}
 		o.Config.Metrics = []MetricPlugin{{Name: "hangs", Command: Command{Args: hangs}}, {Name: "same", Bundled: same}}
 		o.run = func(context.Context, Command, []string) (Result, error) { return Result{}, &TimeoutError{Left: hung} }
-		if err := Bundle(&o.Config, func(string, []string) (Runner, error) { return runner(n), nil }); err != nil {
+		if err := Bundle(&o.Config, Bundled{Metric: func(string, []string) (Runner, error) { return runner(n), nil }}); err != nil {
 			t.Fatal(err)
 		}
 		return newPlugins(o)

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,10 +46,7 @@ type checkOptions struct {
 	Log     *slog.Logger
 	Random  func() float64 // in [0, 1)
 	// Run runs a command; nil means runCommand.
-	Run func(ctx context.Context, c Command, environ []string) (Result, error)
-	// Bundled runs a check that is part of this program, given its name and arguments; nil
-	// when there are none.
-	Bundled  func(ctx context.Context, words, environ []string) (Result, error)
+	Run      func(ctx context.Context, c Command, environ []string) (Result, error)
 	Recorder *Recorder // is told of each run; may be nil
 }
 
@@ -67,11 +65,6 @@ type checks struct {
 func newChecks(o checkOptions) *checks {
 	if o.Run == nil {
 		o.Run = runCommand
-	}
-	if o.Bundled == nil {
-		o.Bundled = func(context.Context, []string, []string) (Result, error) {
-			return Result{ExitCode: exitNotFound}, errors.New("this program has no bundled checks")
-		}
 	}
 	q := openCheckQueue(filepath.Join(o.Root, "checks"), o.Checks, time.Now, o.Log)
 	s := &checks{
@@ -262,7 +255,7 @@ func (c *check) execute(ctx context.Context) (r Result, err error) {
 		}
 	}
 	if len(c.Bundled) > 0 {
-		r, err = runInside(ctx, c.all.o.Bundled, c.Bundled, c.Command, c.all.o.Environ)
+		r, err = runInside(ctx, c.runBundled, c.Bundled, c.Command, c.all.o.Environ)
 	} else {
 		r, err = c.all.o.Run(ctx, c.Command, c.all.o.Environ)
 	}
@@ -270,6 +263,15 @@ func (c *check) execute(ctx context.Context) (r Result, err error) {
 		c.left = t.Left
 	}
 	return r, err
+}
+
+// runBundled runs the check that is part of this program; its words were given to Bundle.
+func (c *check) runBundled(ctx context.Context, words, environ []string) (Result, error) {
+	if c.runner == nil {
+		return Result{ExitCode: exitNotFound}, fmt.Errorf("this agent has no check %q in it", words[0])
+	}
+	status, output := c.runner.Run(ctx, environ)
+	return Result{ExitCode: slices.Index(saba.CheckStatuses, status), Stdout: []byte(output)}, nil
 }
 
 // timeout is how long a run of c may take before it is asked to end.

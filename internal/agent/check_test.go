@@ -899,26 +899,49 @@ func TestARunThatHangsInTheKernelIsNotJoined(t *testing.T) {
 	})
 }
 
+// A fakeCheckRunner is a bundled check that does what its function says.
+type fakeCheckRunner struct {
+	args []string
+	run  func(ctx context.Context, args, environ []string) (saba.CheckStatus, string)
+}
+
+func (f fakeCheckRunner) Run(ctx context.Context, environ []string) (saba.CheckStatus, string) {
+	return f.run(ctx, f.args, environ)
+}
+
+// bundledChecks makes the checks of a rig ready that run inside the agent.
+func bundledChecks(t *testing.T, r *checkRig, run func(ctx context.Context, args, environ []string) (saba.CheckStatus, string)) {
+	t.Helper()
+	c := Config{Checks: r.o.Checks}
+	err := Bundle(&c, Bundled{Check: func(_ string, args []string) (CheckRunner, error) { return fakeCheckRunner{args, run}, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestABundledCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newCheckRig(t, CheckPlugin{Name: "panics", Bundled: []string{"http", "panic"}}, CheckPlugin{Name: "hangs", Bundled: []string{"http", "hang"}, Command: Command{Timeout: 5 * time.Second}},
+		r := newCheckRig(t, CheckPlugin{Name: "panics", Bundled: []string{"http", "panic"}}, CheckPlugin{Name: "slow", Bundled: []string{"http", "slow"}, Command: Command{Timeout: 5 * time.Second}},
+			CheckPlugin{Name: "deaf", Bundled: []string{"http", "deaf"}, Command: Command{Timeout: 5 * time.Second}},
 			CheckPlugin{Name: "works", Bundled: []string{"http", "-u", "x"}, Command: Command{Env: []string{"A=1"}}})
 		r.o.Environ = []string{"PATH=/bin"}
-		r.o.Bundled = func(ctx context.Context, words, environ []string) (Result, error) {
-			switch words[1] {
+		bundledChecks(t, r, func(ctx context.Context, args, environ []string) (saba.CheckStatus, string) {
+			switch args[0] {
 			case "panic":
 				panic("oh")
-			case "hang":
+			case "slow":
 				<-ctx.Done()
-				return Result{}, ctx.Err()
+				return saba.CheckCritical, "no answer in time"
+			case "deaf":
+				time.Sleep(8 * time.Second)
 			}
-			return Result{ExitCode: 1, Stdout: []byte(strings.Join(append(words, environ...), " "))}, nil
-		}
+			return saba.CheckWarning, strings.Join(append(args, environ...), " ")
+		})
 		stop := r.start(t)
 		time.Sleep(2 * time.Minute)
 		stop()
 		for check, want := range map[string]string{
-			"panics": "UNKNOWN the check could not be run: panic: oh", "hangs": "UNKNOWN the check did not end within 5s and was stopped", "works": "WARNING http -u x PATH=/bin A=1",
+			"panics": "UNKNOWN the check could not be run: panic: oh", "slow": "CRITICAL no answer in time", "deaf": "UNKNOWN the check did not end within 5s and was stopped", "works": "WARNING -u x PATH=/bin A=1",
 		} {
 			if got := r.api.taken(check)[0]; !strings.HasPrefix(string(got.Status)+" "+got.Message, want) {
 				t.Errorf("%s reports %s %s, want %s", check, got.Status, got.Message, want)
@@ -936,10 +959,10 @@ func TestTheStatusKnowsHowChecksFare(t *testing.T) {
 			return Result{ExitCode: 2, Stderr: []byte("warned\n")}, nil
 		}
 		free := make(chan struct{})
-		r.o.Bundled = func(context.Context, []string, []string) (Result, error) { // deaf to its context
+		bundledChecks(t, r, func(context.Context, []string, []string) (saba.CheckStatus, string) { // deaf to its context
 			<-free
-			return Result{}, nil
-		}
+			return saba.CheckOK, ""
+		})
 		stop := r.start(t)
 		time.Sleep(2 * time.Minute)
 		status := r.o.Recorder.Status(time.Now())

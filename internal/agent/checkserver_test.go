@@ -10,12 +10,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	checksdk "github.com/saba-monitor/saba/check"
+	bundledcheck "github.com/saba-monitor/saba/checks"
 	"github.com/saba-monitor/saba/client"
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/sqldb"
@@ -70,12 +73,24 @@ max_check_attempts = 2
 [plugin.checks.slow]
 command = ["sleep", "60"]
 timeout_seconds = 1
+[plugin.checks.web]
+plugin = "http -u '`+srv.URL+`/no such page' -p fish"
 [plugin.metadata.facts]
 command = ["echo", '{"n": 9007199254740993}']
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Bundle(&c, Bundled{Check: func(name string, args []string) (CheckRunner, error) {
+		k, ok := bundledcheck.Find(name)
+		if !ok {
+			return nil, errors.New("it is not there")
+		}
+		return checksdk.Embed(k, args)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,14 +112,17 @@ command = ["echo", '{"n": 9007199254740993}']
 		t.Fatalf("%d verdicts wait; log:\n%s", n, log)
 	}
 	got, err := records.Checks(ctx, "org", id)
-	if err != nil || len(got) != 2 {
-		t.Fatalf("checks = %+v, %v, want two", got, err)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("checks = %+v, %v, want three", got, err)
 	}
 	if l := got[0].Latest; got[0].Name != "disk" || got[0].Memo != "the root disk" || l.Status != saba.CheckCritical || l.Message != "disk is full\n" || l.NotificationInterval != 30 || l.MaxCheckAttempts != 2 {
 		t.Errorf("check = %+v", got[0])
 	}
 	if l := got[1].Latest; l.Status != saba.CheckUnknown || l.Message != "the check did not end within 1s and was stopped" {
 		t.Errorf("check = %+v", got[1])
+	}
+	if l := got[2].Latest; got[2].Name != "web" || l.Status != saba.CheckCritical || !strings.HasPrefix(l.Message, "HTTP CRITICAL: "+srv.URL+"/no%20such%20page: HTTP/1.1 404 Not Found - ") {
+		t.Errorf("check = %+v", got[2])
 	}
 
 	m := &metadata{MetadataPlugin: c.Metadata[0], slots: make(chan struct{}, 1), log: logger, runSay: announcer{log: logger}, sendSay: announcer{log: logger},

@@ -112,6 +112,8 @@ type CheckPlugin struct {
 	PreventAutoClose     bool          // OK is never reported: a person closes the alert
 	Action               *Command      // run after every run of the check; nil is none
 	Memo                 string        // at most maxMemo characters
+
+	runner CheckRunner // of a bundled check, that Bundle made ready
 }
 
 // A MetadataPlugin prints a JSON document about this host.

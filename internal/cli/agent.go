@@ -24,7 +24,7 @@ import (
 
 // AgentCommands lists the commands that both binaries have.
 func AgentCommands() []Command {
-	return []Command{agentCommand, pluginCommand}
+	return []Command{agentCommand, pluginCommand, checkCommand}
 }
 
 var agentCommand = Command{
@@ -300,7 +300,7 @@ func agentLogger(env *Env, flags *agentFlags, c agent.Config) *slog.Logger {
 // agentOptions returns what to collect with: all but a server. The error names each plugin that
 // cannot be made.
 func agentOptions(env *Env, c agent.Config, log *slog.Logger) (agent.Options, error) {
-	if err := agent.Bundle(&c, bundledPlugin); err != nil {
+	if err := agent.Bundle(&c, agent.Bundled{Metric: bundledPlugin, Check: bundledCheck}); err != nil {
 		return agent.Options{}, err
 	}
 	host := agent.NewHost(c)

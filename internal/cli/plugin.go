@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/checks"
 	"github.com/saba-monitor/saba/internal/agent"
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugins"
@@ -64,15 +65,19 @@ func nearestPlugin(name string) string {
 }
 
 // linkedPlugin returns the arguments of a command line without the program's name: when the
-// program was called as mackerel-plugin-NAME, through a link, they are those of that plugin.
+// program was called as mackerel-plugin-NAME or check-NAME, through a link, they are those of that
+// plugin or check.
 func linkedPlugin(program string, args []string) []string {
 	if name, ok := strings.CutPrefix(program, pluginPrefix); ok {
 		return append([]string{pluginCommand.Name, name}, args...)
 	}
+	if name, ok := strings.CutPrefix(program, checkPrefix); ok {
+		return append([]string{checkCommand.Name, name}, args...)
+	}
 	return args
 }
 
-// bundledPlugin makes a plugin that runs inside an agent (agent.Bundle).
+// bundledPlugin makes a plugin that runs inside an agent (agent.Bundled).
 func bundledPlugin(name string, args []string) (agent.Runner, error) {
 	p, ok := plugins.Find(strings.TrimPrefix(name, pluginPrefix))
 	if !ok {
@@ -82,7 +87,12 @@ func bundledPlugin(name string, args []string) (agent.Runner, error) {
 }
 
 // hasBundled says whether a configuration may name a plugin of a kind (agent.LoadOptions).
-func hasBundled(kind, name string) bool {
-	_, ok := plugins.Find(strings.TrimPrefix(name, pluginPrefix))
-	return ok && kind == "metrics"
+func hasBundled(kind, name string) (ok bool) {
+	switch kind {
+	case "metrics":
+		_, ok = plugins.Find(strings.TrimPrefix(name, pluginPrefix))
+	case "checks":
+		_, ok = checks.Find(strings.TrimPrefix(name, checkPrefix))
+	}
+	return ok
 }

@@ -30,7 +30,7 @@ func TestAnAgentRunsABundledPlugin(t *testing.T) {
 		if err != nil {
 			return c, err
 		}
-		return c, agent.Bundle(&c, bundledPlugin)
+		return c, agent.Bundle(&c, agent.Bundled{Metric: bundledPlugin})
 	}
 	c, err := load("[plugin.metrics.app]\nplugin = \"gostats -uri " + app.URL + " -metric-key-prefix shop\"\nexclude_pattern = \"memory_alloc\"\n")
 	if err != nil {
