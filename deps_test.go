@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	"internal/auth":          {},
 	"internal/chart":         {},
 	"internal/cli":           {"check", "checks", "client", "internal/agent", "internal/collect", "plugin", "plugins"},
-	"internal/collect":       {},
+	"internal/collect":       {"internal/inturn", "internal/mount"},
 	"internal/ingest":        {},
 	"internal/promapi":       {"internal/auth"},
 	"internal/proxy":         {},
@@ -73,6 +73,8 @@ var arrows = map[string][]string{
 	"e2e":                        {},
 	// For tests alone: no arrow of theirs leads to it.
 	"internal/browsertest": {},
+	"internal/inturn":      {},
+	"internal/mount":       {"internal/inturn"},
 	"internal/pages":       {},
 }
 
@@ -121,7 +123,7 @@ var modules = map[string]struct {
 	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
 	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
 	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
-	"golang.org/x/sys":                    {[]string{"internal/collect", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, and fdatasync, which the standard library lacks"},
+	"golang.org/x/sys":                    {[]string{"internal/collect", "internal/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, and fdatasync, which the standard library lacks"},
 	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
 	"github.com/go-sql-driver/mysql":      {[]string{"plugin/target/mysql", "plugin/target/mysqltest"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
 	"github.com/jackc/pgx/v5":             {[]string{"plugin/target/postgrestest", "plugin/target/postgres"}, "pgconn speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts"},

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/saba-monitor/saba/internal/inturn"
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 // A breaking file system refuses some files, as one whose disk, driver or permissions are gone does.
@@ -148,7 +151,7 @@ func TestAStuckFileSystemInARound(t *testing.T) {
 		before, _ := machine(t, "many-disks")
 		s := New(Options{Proc: before, Sys: os.DirFS(filepath.Join("testdata", "many-disks", "sys")), Clock: (&fakeClock{}).read,
 			Linux: []string{"inodes", "uptime"},
-			Stat: func(point string) (Usage, error) {
+			Stat: func(point string) (mount.Usage, error) {
 				if point == "/data/07" {
 					<-release
 				}
@@ -158,7 +161,7 @@ func TestAStuckFileSystemInARound(t *testing.T) {
 			start := time.Now()
 			r := s.Collect(t.Context(), 9*time.Second)
 			took := time.Since(start)
-			if limit := map[bool]time.Duration{true: statLimit + 2*patience, false: 0}[round == 0]; took > limit {
+			if limit := map[bool]time.Duration{true: mount.Limit + 2*inturn.Patience, false: 0}[round == 0]; took > limit {
 				t.Errorf("round %d took %v, want %v at most", round, took, limit)
 			}
 			got := map[string]int{}

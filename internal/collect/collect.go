@@ -35,6 +35,8 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/inturn"
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 // A Collector reads one group of metrics.
@@ -82,12 +84,12 @@ type Options struct {
 	Sys     fs.FS                                           // sysfs
 	Root    fs.FS                                           // the root folder, for files of /etc
 	Clock   Clock                                           // time since boot
-	Stat    func(mountPoint string) (Usage, error)          // statfs
+	Stat    func(mountPoint string) (mount.Usage, error)    // statfs
 	Sockets func(ctx context.Context) (SocketStates, error) // sock_diag
 	HTTP    *http.Client                                    // asks the cloud's metadata services
 
-	usage *prober // shared by Filesystem and Facts, so that a stuck mount is known to both
-	watch *Watch  // shared by all counters
+	usage *mount.Prober // shared by Filesystem and Facts, so that a stuck mount is known to both
+	watch *Watch        // shared by all counters
 }
 
 // maxValues bounds what one collector may bring in a round. A host that runs many containers
@@ -112,7 +114,7 @@ type part struct {
 // that are not among LinuxFamilies are passed over (CheckLinux tells them).
 func New(o Options) *Set {
 	o.Proc, o.Sys, o.Root = procOrHost(o.Proc), sysOrHost(o.Sys), rootOrHost(o.Root)
-	o.usage = &prober{stat: o.Stat}
+	o.usage = &mount.Prober{Stat: o.Stat}
 	o.watch = &Watch{Clock: o.Clock, Proc: o.Proc}
 	s := &Set{opts: o}
 	for _, src := range All {
@@ -151,7 +153,7 @@ func (s *Set) Collect(ctx context.Context, limit time.Duration) Round {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	t := turn{answers: make([]*answer, len(s.parts)), start: time.Now()}
-	inTurn(ctx, len(s.parts), func(i int) { t.answer(i, s.parts[i].collect(ctx)) })
+	inturn.Do(ctx, len(s.parts), func(i int) { t.answer(i, s.parts[i].collect(ctx)) })
 	r := Round{Sources: make([]Outcome, 0, len(s.parts)), Values: make([]saba.Value, 0, s.brought+8)}
 	seen := make(map[string]int, s.brought+8) // name → index in r.Values
 	for i, a := range t.close() {

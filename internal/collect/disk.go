@@ -75,7 +75,7 @@ func (d *Disk) mountPoints() (map[string]string, error) {
 	}
 	points := map[string]string{}
 	for _, m := range mounts {
-		points[strings.TrimPrefix(realSource(d.Sys, m), "/dev/")] = m.point
+		points[strings.TrimPrefix(realSource(d.Sys, m), "/dev/")] = m.Point
 	}
 	return points, nil
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 // Facts describe a host, as its agent registers it.
@@ -146,26 +147,26 @@ func blockDeviceFacts(sys fs.FS) (map[string]map[string]string, error) {
 
 // filesystemFacts describes the local file systems as rows of df, those without a device
 // included. Of several with one source ("tmpfs") the last mounted stands for all, as readers of df have it.
-func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *prober) (map[string]FilesystemFacts, error) {
+func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *mount.Prober) (map[string]FilesystemFacts, error) {
 	mounts, err := readMounts(proc)
 	if err != nil {
 		return nil, err
 	}
-	mounts = distinct(mounts, func(m mount) bool { return local(m) && !dockerMapper(m) })
-	usages, errs := usage.all(ctx, mounts)
+	mounts = mount.Distinct(mounts, func(m mount.Mount) bool { return m.Local() && !dockerMapper(m) })
+	usages, errs := usage.All(ctx, mounts)
 	// An agent without privileges may not look into other users' mounts: that is no news each hour.
 	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, fs.ErrPermission) })
 	facts := make(map[string]FilesystemFacts, len(mounts))
 	for i, m := range mounts {
 		u := usages[i]
-		if u == nil || u.used()+u.available() == 0 {
+		if u == nil || u.Used()+u.Writable() == 0 {
 			continue
 		}
 		kb := func(blocks uint64) uint64 { return blocks * u.BlockSize / 1024 }
-		percent := math.Ceil(float64(u.used()) * 100 / float64(u.used()+u.available()))
+		percent := math.Ceil(float64(u.Used()) * 100 / float64(u.Used()+u.Writable()))
 		facts[dfSource(sys, m)] = FilesystemFacts{
-			KBSize: kb(u.Blocks), KBUsed: kb(u.used()), KBAvailable: kb(u.available()),
-			PercentUsed: strconv.FormatFloat(percent, 'f', 0, 64) + "%", Mount: m.point,
+			KBSize: kb(u.Blocks), KBUsed: kb(u.Used()), KBAvailable: kb(u.Writable()),
+			PercentUsed: strconv.FormatFloat(percent, 'f', 0, 64) + "%", Mount: m.Point,
 		}
 	}
 	return facts, errors.Join(errs...)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 // machineSockets is what the kernel of every machine of testdata answers about sockets.
@@ -63,7 +64,7 @@ func everything(t *testing.T) *Set {
 	clock := &fakeClock{now: time.Hour}
 	s := New(Options{
 		Proc: proc, Sys: sys, Clock: clock.read, Linux: LinuxFamilies(), Sockets: usualSockets,
-		Stat: usages(map[string]Usage{"/": {BlockSize: 4096, Blocks: 10, Free: 5, Available: 5, Files: 100, FreeFiles: 75}}),
+		Stat: usages(map[string]mount.Usage{"/": {BlockSize: 4096, Blocks: 10, Free: 5, Available: 5, Files: 100, FreeFiles: 75}}),
 	})
 	s.Collect(t.Context(), time.Minute)
 	clock.now += time.Minute

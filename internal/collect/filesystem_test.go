@@ -13,23 +13,9 @@ import (
 	"testing/fstest"
 	"testing/synctest"
 	"time"
-)
 
-func TestUnescape(t *testing.T) {
-	for in, want := range map[string]string{
-		`/mnt/My\040Disk`: "/mnt/My Disk",
-		`a\011b\012c\134`: "a\tb\nc\\",
-		`\134040`:         `\040`, // once, not again
-		`tail\04`:         `tail\04`,
-		`\400`:            `\400`, // more than a byte
-		`\x41`:            `\x41`,
-		"":                "",
-	} {
-		if got := unescape(in); got != want {
-			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
+	"github.com/saba-monitor/saba/internal/mount"
+)
 
 // mounted returns a mountinfo of lines like "1 0 8:1 / /point type source".
 func mounted(lines ...string) fstest.MapFS {
@@ -67,8 +53,8 @@ func TestWhichMountStandsForADevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, m := range distinct(mounts, onBlockDevice) {
-				got = append(got, m.source+" "+m.point)
+			for _, m := range mount.Distinct(mounts, onBlockDevice) {
+				got = append(got, m.Source+" "+m.Point)
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
@@ -80,7 +66,7 @@ func TestWhichMountStandsForADevice(t *testing.T) {
 // As df -Pkl has it: /dev/sda1 19734388 16868164 1863772 91% /. The size is what is used and
 // what can be, not the blocks in all.
 func TestFilesystem(t *testing.T) {
-	stat := usages(map[string]Usage{
+	stat := usages(map[string]mount.Usage{
 		"/":        {BlockSize: 1024, Blocks: 19734388, Free: 19734388 - 16868164, Available: 1863772},
 		"/full":    {BlockSize: 4096, Blocks: 100, Free: 5, Available: ^uint64(0)}, // below zero
 		"/empty":   {BlockSize: 4096},
@@ -88,7 +74,7 @@ func TestFilesystem(t *testing.T) {
 	})
 	proc := mounted("1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /full ext4 /dev/sda2", "3 1 8:3 / /empty ext4 /dev/sda3",
 		"4 1 7:1 / /snap squashfs /dev/loop1", "5 1 253:0 / /var/log ext4 /dev/mapper/vg-log", "6 1 8:9 / /ign ext4 /dev/sdz1")
-	f := &Filesystem{Proc: proc, Usage: &prober{stat: stat}, Ignore: regexp.MustCompile(`^/dev/sdz`)}
+	f := &Filesystem{Proc: proc, Usage: &mount.Prober{Stat: stat}, Ignore: regexp.MustCompile(`^/dev/sdz`)}
 	for _, tt := range []struct {
 		mountpoint bool
 		want       map[string]float64
@@ -115,13 +101,15 @@ func TestFilesystem(t *testing.T) {
 // A source by UUID is written as the device's own name, /dev/root as it is: both as df does.
 func TestFilesystemSource(t *testing.T) {
 	sys := fstest.MapFS{"dev/block/8:1/uevent": {Data: []byte("DEVNAME=sda1\n")}}
-	stat := func(string) (Usage, error) { return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil }
+	stat := func(string) (mount.Usage, error) {
+		return mount.Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+	}
 	for source, want := range map[string]string{
 		"/dev/disk/by-uuid/0b1c": "filesystem.sda1.size",
 		"/dev/root":              "filesystem.root.size",
 		"/dev/xvda1":             "filesystem.xvda1.size",
 	} {
-		f := &Filesystem{Proc: mounted("1 0 8:1 / / ext4 " + source), Sys: sys, Usage: &prober{stat: stat}}
+		f := &Filesystem{Proc: mounted("1 0 8:1 / / ext4 " + source), Sys: sys, Usage: &mount.Prober{Stat: stat}}
 		v, err := f.Collect(t.Context())
 		if err != nil || len(v) != 2 || v[0].Name != want {
 			t.Errorf("%s: %v, %v; want %s", source, v, err, want)
@@ -135,7 +123,7 @@ func TestAStuckMount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var calls, network atomic.Int32
-		p := &prober{stat: func(point string) (Usage, error) {
+		p := &mount.Prober{Stat: func(point string) (mount.Usage, error) {
 			switch point {
 			case "/dead":
 				calls.Add(1)
@@ -143,7 +131,7 @@ func TestAStuckMount(t *testing.T) {
 			case "/nfs":
 				network.Add(1)
 			}
-			return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+			return mount.Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
 		}}
 		f := &Filesystem{Usage: p, Proc: mounted("1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /dead ext4 /dev/sdb1", "3 1 0:9 / /nfs nfs h:/x")}
 		collect := func() (int, time.Duration, error) {
@@ -151,8 +139,8 @@ func TestAStuckMount(t *testing.T) {
 			v, err := f.Collect(t.Context())
 			return len(v), time.Since(start), err
 		}
-		if n, took, err := collect(); n != 2 || took != statLimit || err == nil || err.Error() != "the file system on /dead did not answer within 3s: left out until it does" {
-			t.Errorf("first: %d values after %v, %v; want 2 after %v and an error that names the mount", n, took, err, statLimit)
+		if n, took, err := collect(); n != 2 || took != mount.Limit || err == nil || err.Error() != "the file system on /dead did not answer within 3s: left out until it does" {
+			t.Errorf("first: %d values after %v, %v; want 2 after %v and an error that names the mount", n, took, err, mount.Limit)
 		}
 		for range 3 {
 			if n, took, err := collect(); n != 2 || took != 0 || err != nil {
@@ -184,29 +172,11 @@ func TestAStuckMount(t *testing.T) {
 	})
 }
 
-// Facts and Collect may ask at the same moment: neither takes the other's call for a stuck one.
-func TestTwoAskAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &prober{stat: func(string) (Usage, error) {
-			time.Sleep(time.Second)
-			return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
-		}}
-		mounts := []mount{{point: "/"}}
-		other := make(chan []*Usage)
-		go func() { u, _ := p.all(t.Context(), mounts); other <- u }()
-		time.Sleep(time.Second / 2)
-		mine, errs := p.all(t.Context(), mounts)
-		if theirs := <-other; errs != nil || mine[0] == nil || theirs[0] == nil {
-			t.Errorf("one got %v, the other %v (%v); want both an answer", mine[0], theirs[0], errs)
-		}
-	})
-}
-
 // The table of mounts is parsed when it has changed, and then it is noticed.
 func TestMountsThatChange(t *testing.T) {
 	proc := mounted("1 0 8:1 / / ext4 /dev/sda1")
-	f := &Filesystem{Proc: proc, Usage: &prober{stat: func(string) (Usage, error) {
-		return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+	f := &Filesystem{Proc: proc, Usage: &mount.Prober{Stat: func(string) (mount.Usage, error) {
+		return mount.Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
 	}}}
 	for _, tt := range []struct {
 		lines []string
@@ -224,31 +194,13 @@ func TestMountsThatChange(t *testing.T) {
 	}
 }
 
-// When the time is up before all are asked, the others are named as what they are: not asked,
-// and so not stuck.
-func TestMountsThatWereNotAsked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		p := &prober{stat: func(point string) (Usage, error) {
-			cancel()
-			<-ctx.Done()
-			return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
-		}}
-		_, errs := p.all(ctx, []mount{{point: "/a"}, {point: "/b"}, {point: "/c"}})
-		synctest.Wait()
-		if len(errs) < 2 || !strings.Contains(errs[len(errs)-1].Error(), "on /c was not asked") || len(p.stuck) != 0 {
-			t.Errorf("errors %v, stuck %v; want /b and /c named as not asked, none stuck", errs, p.stuck)
-		}
-	})
-}
-
 // A file system that refuses to be asked is named, and the others are there.
 func TestOneFileSystemRefuses(t *testing.T) {
-	f := &Filesystem{Proc: mounted("1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /bad ext4 /dev/sda2"), Usage: &prober{stat: func(point string) (Usage, error) {
+	f := &Filesystem{Proc: mounted("1 0 8:1 / / ext4 /dev/sda1", "2 1 8:2 / /bad ext4 /dev/sda2"), Usage: &mount.Prober{Stat: func(point string) (mount.Usage, error) {
 		if point == "/bad" {
-			return Usage{}, &fs.PathError{Op: "statfs", Path: point, Err: errors.New("input/output error")}
+			return mount.Usage{}, &fs.PathError{Op: "statfs", Path: point, Err: errors.New("input/output error")}
 		}
-		return Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
+		return mount.Usage{BlockSize: 1, Blocks: 2, Free: 1, Available: 1}, nil
 	}}}
 	v, err := f.Collect(t.Context())
 	if len(v) != 2 || err == nil || err.Error() != "statfs /bad: input/output error" {

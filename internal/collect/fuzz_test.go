@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 // seed adds one file of every machine.
@@ -118,46 +119,19 @@ func FuzzInterface(f *testing.F) {
 	})
 }
 
-// Whatever is mounted, no mount point and no device counts twice.
+// Whatever is mounted, what is collected of it may be posted.
 func FuzzMountinfo(f *testing.F) {
 	seed(f, "self/mountinfo", func(s string) { f.Add(s) })
 	f.Fuzz(func(t *testing.T, text string) {
-		points, devices := map[string]bool{}, map[string]bool{}
-		for _, m := range distinct(parseMountinfo(text), func(mount) bool { return true }) {
-			if points[m.point] || devices[m.device] {
-				t.Errorf("%+v counts twice", m)
-			}
-			points[m.point], devices[m.device] = true, true
+		stat := func(string) (mount.Usage, error) {
+			return mount.Usage{BlockSize: 4096, Blocks: 3, Free: 2, Available: 1}, nil
 		}
-		stat := func(string) (Usage, error) { return Usage{BlockSize: 4096, Blocks: 3, Free: 2, Available: 1}, nil }
-		fs := &Filesystem{Proc: fstest.MapFS{"self/mountinfo": {Data: []byte(text)}}, Sys: fstest.MapFS{}, Usage: &prober{stat: stat}}
+		fs := &Filesystem{Proc: fstest.MapFS{"self/mountinfo": {Data: []byte(text)}}, Sys: fstest.MapFS{}, Usage: &mount.Prober{Stat: stat}}
 		v, err := fs.Collect(t.Context())
 		if err != nil {
 			t.Error(err)
 		}
 		sound(t, v)
-	})
-}
-
-func FuzzUnescape(f *testing.F) {
-	f.Add(`/mnt/My\040Disk`)
-	f.Fuzz(func(t *testing.T, s string) {
-		// What the kernel escapes comes back.
-		var escaped strings.Builder
-		for i := range len(s) {
-			switch s[i] {
-			case ' ':
-				escaped.WriteString(`\040`)
-			case '\\':
-				escaped.WriteString(`\134`)
-			default:
-				escaped.WriteByte(s[i])
-			}
-		}
-		if got := unescape(escaped.String()); got != s {
-			t.Errorf("unescape(%q) = %q, want %q", escaped.String(), got, s)
-		}
-		unescape(s)
 	})
 }
 

@@ -98,26 +98,6 @@ func hostClock() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// hostStat asks the kernel for the usage of the file system at a path (statfs(2)). It blocks
-// for as long as the file system does.
-func hostStat(path string) (Usage, error) {
-	var st unix.Statfs_t
-	for {
-		err := unix.Statfs(path, &st)
-		if err == nil {
-			break
-		}
-		if err != unix.EINTR {
-			return Usage{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
-		}
-	}
-	u := Usage{BlockSize: uint64(st.Frsize), Blocks: st.Blocks, Free: st.Bfree, Available: st.Bavail, Files: st.Files, FreeFiles: st.Ffree}
-	if u.BlockSize == 0 { // before Linux 2.6.36
-		u.BlockSize = uint64(st.Bsize)
-	}
-	return u, nil
-}
-
 // hostSockets counts TCP sockets in passing states (sock_diag(7)). The kernel answers within
 // the call; a time limit guards against one that does not.
 func hostSockets(ctx context.Context) (SocketStates, error) {

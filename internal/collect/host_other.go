@@ -21,6 +21,5 @@ func (noFS) Open(name string) (fs.File, error) {
 
 func hostFS(string) fs.FS                               { return noFS{} }
 func hostClock() (time.Duration, error)                 { return 0, errNotLinux }
-func hostStat(string) (Usage, error)                    { return Usage{}, errNotLinux }
 func hostSockets(context.Context) (SocketStates, error) { return SocketStates{}, errNotLinux }
 func hostUname() (uname, error)                         { return uname{}, errNotLinux }

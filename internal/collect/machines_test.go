@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/saba-monitor/saba/internal/mount"
 )
 
 var update = flag.Bool("update", false, "write what the collectors say to testdata/*/want.txt")
@@ -50,25 +52,25 @@ type fakeClock struct{ now time.Duration }
 func (c *fakeClock) read() (time.Duration, error) { return c.now, nil }
 
 // usages answers statfs from a table by mount point, in blocks of 4096 bytes; it refuses what is not in it.
-func usages(table map[string]Usage) func(string) (Usage, error) {
-	return func(point string) (Usage, error) {
+func usages(table map[string]mount.Usage) func(string) (mount.Usage, error) {
+	return func(point string) (mount.Usage, error) {
 		u, ok := table[point]
 		if !ok {
-			return Usage{}, &fs.PathError{Op: "statfs", Path: point, Err: fs.ErrPermission}
+			return mount.Usage{}, &fs.PathError{Op: "statfs", Path: point, Err: fs.ErrPermission}
 		}
 		return u, nil
 	}
 }
 
 // machineUsage answers for every machine: by mount point, and for the many disks of one alike.
-func machineUsage(point string) (Usage, error) {
+func machineUsage(point string) (mount.Usage, error) {
 	if strings.HasPrefix(point, "/data/") {
-		return Usage{BlockSize: 4096, Blocks: 1000000, Free: 400000, Available: 400000, Files: 500000, FreeFiles: 450000}, nil
+		return mount.Usage{BlockSize: 4096, Blocks: 1000000, Free: 400000, Available: 400000, Files: 500000, FreeFiles: 450000}, nil
 	}
 	return usages(machineUsages)(point)
 }
 
-var machineUsages = map[string]Usage{
+var machineUsages = map[string]mount.Usage{
 	"/":                 {BlockSize: 4096, Blocks: 5000000, Free: 2000000, Available: 1700000, Files: 1000000, FreeFiles: 900000},
 	"/boot":             {BlockSize: 1024, Blocks: 487652, Free: 400000, Available: 374400},
 	"/boot/firmware":    {BlockSize: 512, Blocks: 1043344, Free: 900000, Available: 900000},

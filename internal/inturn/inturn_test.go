@@ -1,4 +1,4 @@
-package collect
+package inturn
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-func TestInTurn(t *testing.T) {
+func Test(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var order []int
-		inTurn(t.Context(), 5, func(i int) {
+		Do(t.Context(), 5, func(i int) {
 			mu.Lock()
 			defer mu.Unlock()
 			order = append(order, i)
@@ -21,12 +21,12 @@ func TestInTurn(t *testing.T) {
 		if want := []int{0, 1, 2, 3, 4}; !slices.Equal(order, want) {
 			t.Errorf("calls %v, want %v, one after another", order, want)
 		}
-		inTurn(t.Context(), 0, func(int) { t.Error("called, with nothing to do") })
+		Do(t.Context(), 0, func(int) { t.Error("called, with nothing to do") })
 	})
 }
 
 // One that dawdles holds up the others for moments only, and only once.
-func TestInTurnOneDawdles(t *testing.T) {
+func TestOneDawdles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var mu sync.Mutex
@@ -34,7 +34,7 @@ func TestInTurnOneDawdles(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		inTurn(ctx, 4, func(i int) {
+		Do(ctx, 4, func(i int) {
 			mu.Lock()
 			at[i] = time.Since(start)
 			mu.Unlock()
@@ -43,8 +43,8 @@ func TestInTurnOneDawdles(t *testing.T) {
 			}
 		})
 		mu.Lock()
-		if len(at) != 4 || at[3] > 2*patience {
-			t.Errorf("calls began at %v, want all four by %v", at, 2*patience)
+		if len(at) != 4 || at[3] > 2*Patience {
+			t.Errorf("calls began at %v, want all four by %v", at, 2*Patience)
 		}
 		mu.Unlock()
 		if took := time.Since(start); took != 5*time.Second {
@@ -54,13 +54,13 @@ func TestInTurnOneDawdles(t *testing.T) {
 	})
 }
 
-func TestInTurnBeginsNothingAfterTheEnd(t *testing.T) {
+func TestBeginsNothingAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		release := make(chan struct{})
 		calls := make(chan int, 3)
 		go cancel()
-		inTurn(ctx, 3, func(i int) {
+		Do(ctx, 3, func(i int) {
 			calls <- i
 			<-release
 		})

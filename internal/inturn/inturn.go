@@ -1,4 +1,5 @@
-package collect
+// Package inturn makes many short calls, of which any may hang.
+package inturn
 
 import (
 	"context"
@@ -6,16 +7,16 @@ import (
 	"time"
 )
 
-// patience is how long a call may keep those after it waiting.
-const patience = 200 * time.Millisecond
+// Patience is how long a call may keep those after it waiting.
+const Patience = 200 * time.Millisecond
 
-// inTurn calls do(0) to do(n-1), and returns when all have returned or when ctx ends. One
+// Do calls do(0) to do(n-1), and returns when all have returned or when ctx ends. One
 // goroutine makes the calls one after another: reading a host is many short calls, and waking
 // a thread for each costs more than they do. Once a call dawdles, those after it get a
 // goroutine each, so that it holds up nobody.
 //
 // When ctx ends first, calls under way go on without being waited for, and others are not begun.
-func inTurn(ctx context.Context, n int, do func(i int)) {
+func Do(ctx context.Context, n int, do func(i int)) {
 	var begun, returned atomic.Int64
 	done := make(chan struct{})
 	work := func() {
@@ -34,7 +35,7 @@ func inTurn(ctx context.Context, n int, do func(i int)) {
 		return
 	}
 	go work()
-	watch := time.NewTicker(patience)
+	watch := time.NewTicker(Patience)
 	defer watch.Stop()
 	for seen := int64(0); ; {
 		select {
