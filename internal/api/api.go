@@ -76,7 +76,7 @@ type Samples interface {
 	ServiceNames(ctx context.Context, org, service string) ([]string, error)
 }
 
-// Ingest is the way in for points.
+// Ingest is the way in for points. It may change them, and is done with them when it returns.
 type Ingest interface {
 	HostPoints(ctx context.Context, org string, points []saba.Point) (saba.Drops, error)
 	ServicePoints(ctx context.Context, org, service string, points []saba.Point) (saba.Drops, error)
@@ -108,7 +108,7 @@ type server struct {
 	defaultStatus saba.HostStatus
 	mux           *http.ServeMux
 	door          auth.Door
-	parsers       sync.Pool // of *pointParser
+	reuse         *reuse
 	zippers       sync.Pool // of *gzip.Writer
 	memory        memory
 	requests      *prometheus.CounterVec
@@ -124,7 +124,7 @@ func New(o Options) http.Handler {
 		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,
 		mux:           http.NewServeMux(),
-		parsers:       sync.Pool{New: func() any { return newPointParser() }},
+		reuse:         newReuse(),
 		zippers:       sync.Pool{New: newZipper},
 		memory:        newMemory(cmp.Or(o.wait, maxWait)),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
@@ -247,7 +247,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 	if err := route.authorize(principal); err != nil {
 		return label, err
 	}
-	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory}
+	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory, reuse: s.reuse}
 	defer c.release()
 	return label, route.handler(s, w, c)
 }

@@ -15,10 +15,10 @@ import (
 // once more as clients read it, and mean the same.
 func again[T, Out any](t *testing.T, body []byte, read func(c *call) (T, error), show func(T) Out) {
 	t.Helper()
-	s := &server{memory: newMemory(maxWait)}
+	s := &server{memory: newMemory(maxWait), reuse: newReuse()}
 	from := func(b []byte) (T, error) {
 		w := httptest.NewRecorder()
-		c := &call{Request: httptest.NewRequest("POST", "/", strings.NewReader(string(b))), limit: hostBody, w: w, memory: s.memory}
+		c := &call{Request: httptest.NewRequest("POST", "/", strings.NewReader(string(b))), limit: hostBody, w: w, memory: s.memory, reuse: s.reuse}
 		defer c.release()
 		return read(c)
 	}

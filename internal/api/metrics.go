@@ -75,9 +75,11 @@ func (s *server) parsePoints(c *call, hosts bool) (points, error) {
 	if err != nil {
 		return points{}, err
 	}
-	parser := s.parsers.Get().(*pointParser)
-	defer s.parsers.Put(parser)
-	return parser.parse(body, hosts)
+	parser := s.reuse.parsers.Get().(*pointParser)
+	defer s.reuse.parsers.Put(parser)
+	p, err := parser.parse(body, hosts, c.scratch.points[:0])
+	c.scratch.points = p.good
+	return p, err
 }
 
 type namesAnswer struct {

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,9 +36,9 @@ func newPointParser() *pointParser {
 
 // parse reads a body; hosts says whether points carry hostId (service metrics do not). null
 // and [] are empty. The error matches saba.ErrInvalid and names the place: the body is not
-// JSON, or not an array. Nothing of body is retained.
-func (pp *pointParser) parse(body []byte, hosts bool) (points, error) {
-	if p, ok := pp.fast(body, hosts); ok {
+// JSON, or not an array. Nothing of body is retained. The points are in room if it has the room.
+func (pp *pointParser) parse(body []byte, hosts bool, room []saba.Point) (points, error) {
+	if p, ok := pp.fast(body, hosts, room); ok {
 		return p, nil
 	}
 	return parsePointsSlowly(body, hosts)
@@ -55,7 +56,7 @@ const (
 const bytesPerPoint = 64
 
 // fast reads body if all of it has the usual shape.
-func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
+func (pp *pointParser) fast(body []byte, hosts bool, room []saba.Point) (points, bool) {
 	want := memberName | memberTime | memberValue
 	if hosts {
 		want |= memberHost
@@ -68,7 +69,7 @@ func (pp *pointParser) fast(body []byte, hosts bool) (points, bool) {
 	if i < len(body) && body[i] == ']' {
 		return points{}, blanks(body, i+1) == len(body)
 	}
-	good := make([]saba.Point, 0, len(body)/bytesPerPoint+1)
+	good := slices.Grow(room[:0], len(body)/bytesPerPoint+1)
 	host := ""
 	var mold mold
 	for {

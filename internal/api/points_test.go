@@ -53,7 +53,7 @@ func TestOneBadElementCostsOnlyItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := "[" + good + "," + tt.element + ",\n " + good + "]\n"
-			got, err := newPointParser().parse([]byte(body), true)
+			got, err := newPointParser().parse([]byte(body), true, nil)
 			if err != nil {
 				t.Fatalf("parse(%s): %v", body, err)
 			}
@@ -82,7 +82,7 @@ func TestABodyThatIsNoArrayOfPointsIsRefusedWithItsPlace(t *testing.T) {
 		`[1.]`:               "line 1, column 4",
 		"\xff":               "line 1, column 1",
 	} {
-		_, err := newPointParser().parse([]byte(body), true)
+		_, err := newPointParser().parse([]byte(body), true, nil)
 		if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("parse(%q): %v, want an invalid body that says %q", body, err, want)
 		}
@@ -91,7 +91,7 @@ func TestABodyThatIsNoArrayOfPointsIsRefusedWithItsPlace(t *testing.T) {
 
 func TestNothingCollectedIsNothingWrong(t *testing.T) {
 	for _, body := range []string{"null", "[]", " [ ]\n", "null\n"} {
-		if p, err := newPointParser().parse([]byte(body), true); err != nil || len(p.good) != 0 || p.refused != 0 {
+		if p, err := newPointParser().parse([]byte(body), true, nil); err != nil || len(p.good) != 0 || p.refused != 0 {
 			t.Errorf("parse(%q) = %v, %v; want nothing", body, p, err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestNothingCollectedIsNothingWrong(t *testing.T) {
 
 func TestServicePointsNeedNoHost(t *testing.T) {
 	for _, body := range []string{`[{"name":"m","time":60,"value":1}]`, `[{"name":"m","hostId":7,"time":60,"value":1}]`} {
-		p, err := newPointParser().parse([]byte(body), false)
+		p, err := newPointParser().parse([]byte(body), false, nil)
 		if err != nil || len(p.good) != 1 || p.good[0] != point("", "m", 60, 1) {
 			t.Errorf("parse(%s) = %v, %v; want one point of nobody", body, p, err)
 		}
@@ -111,7 +111,7 @@ func TestAgentsGetTheFastPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, ok := newPointParser().fast(b, true); !ok || len(p.good) == 0 {
+	if p, ok := newPointParser().fast(b, true, nil); !ok || len(p.good) == 0 {
 		t.Errorf("the recorded batch of an agent was left to the slow path (%v, %d points)", ok, len(p.good))
 	}
 }
@@ -139,7 +139,7 @@ func FuzzPointsFastEqualsSlow(f *testing.F) {
 	parser := newPointParser()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, hosts := range []bool{true, false} {
-			fast, ok := parser.fast(body, hosts)
+			fast, ok := parser.fast(body, hosts, nil)
 			if !ok {
 				if _, err := parsePointsSlowly(body, hosts); err != nil && !errors.Is(err, saba.ErrInvalid) {
 					t.Errorf("parsePointsSlowly(%q): %v does not match ErrInvalid", body, err)
@@ -197,7 +197,7 @@ func BenchmarkParsePoints(b *testing.B) {
 			body, parser := batch(1, 150, unusual), newPointParser()
 			b.ReportAllocs()
 			for b.Loop() {
-				if p, err := parser.parse(body, true); err != nil || len(p.good) != 150 {
+				if p, err := parser.parse(body, true, nil); err != nil || len(p.good) != 150 {
 					b.Fatal(err, len(p.good))
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
@@ -26,16 +27,56 @@ type call struct {
 
 	memory        memory // what its body takes its share of
 	body, decoded share
+	reuse         *reuse
+	scratch       *scratch // nil while the body was not read
 }
 
 // release gives back what the body took. Nothing of it may be in use any more.
 func (c *call) release() {
 	c.body.release()
 	c.decoded.release()
+	if c.scratch != nil {
+		c.reuse.giveBack(c.scratch)
+	}
 }
 
-// read returns the request body, inflated if it came compressed. The errors match ErrTooLarge
-// and ErrInvalid; errEncoding says that the compression is not one we know, errBusy that there
+// reuse is memory that requests use one after the other: without it, most of the garbage of a server at work would be that of
+// reading the minutes of agents.
+type reuse struct {
+	scratches sync.Pool // of *scratch
+	parsers   sync.Pool // of *pointParser
+	unzippers sync.Pool // of *gzip.Reader
+}
+
+func newReuse() *reuse {
+	return &reuse{
+		scratches: sync.Pool{New: func() any { return &scratch{} }},
+		parsers:   sync.Pool{New: func() any { return newPointParser() }},
+		unzippers: sync.Pool{New: func() any { return &gzip.Reader{} }},
+	}
+}
+
+// A scratch is what a request fills and nobody needs when it is answered.
+type scratch struct {
+	body   []byte
+	points []saba.Point
+}
+
+// scratchPoints is how many points a scratch keeps room for; its body keeps freeBody bytes.
+const scratchPoints = 1000
+
+func (r *reuse) giveBack(s *scratch) {
+	if cap(s.body) > freeBody+1 {
+		s.body = nil
+	}
+	if cap(s.points) > scratchPoints {
+		s.points = nil
+	}
+	r.scratches.Put(s)
+}
+
+// read returns the request body, inflated if it came compressed; it may be used until the call is answered. The errors
+// match ErrTooLarge and ErrInvalid; errEncoding says that the compression is not one we know, errBusy that there
 // was no room for it in time.
 func (c *call) read() ([]byte, error) {
 	c.w.Header().Set("Accept-Encoding", "gzip") // in requests: RFC 7694, section 3
@@ -48,8 +89,9 @@ func (c *call) read() ([]byte, error) {
 	switch encoding := strings.ToLower(strings.TrimSpace(c.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		zipped, err := gzip.NewReader(r)
-		if err != nil {
+		zipped := c.reuse.unzippers.Get().(*gzip.Reader)
+		defer c.reuse.unzippers.Put(zipped)
+		if err := zipped.Reset(r); err != nil {
 			return nil, c.bodyError(err)
 		}
 		// The limit is on what comes out: a small body may inflate to a thousand times its size.
@@ -61,7 +103,12 @@ func (c *call) read() ([]byte, error) {
 	if length >= 0 {
 		first = min(length, freeBody)
 	}
-	buf := make([]byte, 0, first+1) // one more, where the end shows
+	c.scratch = c.reuse.scratches.Get().(*scratch)
+	buf := c.scratch.body[:0]
+	if int64(cap(buf)) <= first {
+		buf = make([]byte, 0, first+1) // one more, where the end shows
+	}
+	defer func() { c.scratch.body = buf }()
 	for {
 		if len(buf) == cap(buf) {
 			larger, err := c.room(int64(len(buf)), length)

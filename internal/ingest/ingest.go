@@ -28,8 +28,8 @@ type Hosts interface {
 
 // Samples is what package ingest asks of the storage engine.
 type Samples interface {
-	// Append stores points and returns when they are safe. It drops what it cannot store
-	// and says why; an error means that nothing of the batch can be promised.
+	// Append stores points and returns when they are safe; it keeps none of the slice. It drops what it
+	// cannot store and says why; an error means that nothing of the batch can be promised.
 	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
 }
 
@@ -75,8 +75,8 @@ func New(o Options) *Writer {
 	return w
 }
 
-// HostPoints stores host metrics of org: points carry Host, Name, Time and Value, and belong
-// to the Writer from here on. It returns when they are safe, with the points that were not
+// HostPoints stores host metrics of org: points carry Host, Name, Time and Value, and are the Writer's
+// to change until it returns. It returns when they are safe, with the points that were not
 // stored counted by reason: the host is unknown or retired, or the point itself is wrong.
 // The error is about the engines alone; then nothing of the batch can be promised.
 func (w *Writer) HostPoints(ctx context.Context, org string, points []saba.Point) (saba.Drops, error) {
@@ -174,19 +174,18 @@ func (b *batch) store(ctx context.Context, owner func(*saba.Point) (saba.DropRea
 	return b.write(ctx, w.samples, kept)
 }
 
-// write stores points and returns what was dropped of the whole batch. The engine may take kept over.
+// write stores points and returns what was dropped of the whole batch.
 func (b *batch) write(ctx context.Context, samples Samples, kept []saba.Point) (saba.Drops, error) {
 	if len(kept) == 0 {
 		return b.drops, nil
 	}
-	first := kept[0] // the engine may take the slice over
 	refused, err := samples.Append(ctx, b.now, kept)
 	if err != nil {
 		return b.drops, fmt.Errorf("store points: %w", err)
 	}
 	for reason, n := range refused {
 		if n > 0 {
-			b.drop(reason, first)
+			b.drop(reason, kept[0])
 			b.drops[reason] += n - 1
 		}
 	}

@@ -45,7 +45,7 @@ func NewLabelled(w *Writer, series Series, limit int) *Labelled {
 func (l *Labelled) Limit() int { return l.limit }
 
 // Points stores points: each carries Host or Service, Name as the storage engine writes it, Time
-// and Value, and belongs to l from here on. A service must exist. Nothing is derived from them.
+// and Value, and they are l's to change until it returns. A service must exist. Nothing is derived from them.
 // It is otherwise like Writer.HostPoints.
 func (l *Labelled) Points(ctx context.Context, org string, points []saba.Point) (drops saba.Drops, err error) {
 	w := l.writer

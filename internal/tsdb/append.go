@@ -19,6 +19,9 @@ import (
 // maxGroup bounds the points of one commit, so that nobody waits long for those of others.
 const maxGroup = 1 << 16
 
+// maxPlan is how large a plan may be that is kept for the next group.
+const maxPlan = 1 << 12
+
 // A request is one call of Append on its way through the appender.
 type request struct {
 	now    time.Time
@@ -177,7 +180,13 @@ func unavailable(err error) error {
 
 // store appends the points of all requests, commits, and syncs. It sets their drops.
 func (db *DB) store(group []*request) error {
-	b := batch{db: db}
+	b := batch{db: db, plan: db.plan[:0]}
+	defer func() {
+		clear(b.plan[:cap(b.plan)]) // the points are the callers' again
+		if db.plan = b.plan; cap(b.plan) > maxPlan {
+			db.plan = nil
+		}
+	}()
 	err := func() error {
 		for _, r := range group {
 			if err := b.add(r); err != nil {

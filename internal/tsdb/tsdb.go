@@ -51,6 +51,7 @@ type DB struct {
 
 	// These belong to the appender goroutine.
 	commits uint32    // begun so far
+	plan    []planned // empty: memory for the next one
 	failed  error     // why the engine must be opened again before the next append
 	retryAt time.Time // not before then
 	prunes  time.Time // when newest was last pruned
