@@ -7,6 +7,7 @@ import (
 	"github.com/saba-monitor/saba/plugins/gostats"
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/multicore"
+	"github.com/saba-monitor/saba/plugins/mysql"
 	"github.com/saba-monitor/saba/plugins/nginx"
 	procfd "github.com/saba-monitor/saba/plugins/proc-fd"
 	"github.com/saba-monitor/saba/plugins/procs"
@@ -22,6 +23,7 @@ func All() []plugin.Plugin {
 		gostats.Plugin,
 		json.Plugin,
 		multicore.Plugin,
+		mysql.Plugin,
 		nginx.Plugin,
 		procfd.Plugin,
 		procs.Plugin,

@@ -1,5 +1,6 @@
 // Package mysql asks MySQL and MariaDB servers for plugins and checks. It stands apart from
-// package target, so that only those that ask such a server link its driver.
+// package target, so that only those that ask such a server link its driver. Read mysql.go
+// first; replica.go asks a replica how it is.
 package mysql
 
 import (
@@ -8,7 +9,6 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +17,6 @@ import (
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
-
-	"github.com/saba-monitor/saba/plugin/target"
 )
 
 // maxAnswers bounds what a server may send on one connection, in bytes.
@@ -29,22 +27,9 @@ type Server struct {
 	Host, Port string
 	Socket     string // in place of Host and Port
 	User       string
-	Password   target.Secret
 	TLS        bool
 	SkipVerify bool   // do not verify the server's certificate
 	RootCert   string // file of the certificates that it is verified with; "" means the system's
-}
-
-// AddFlags adds the flags of one server to fs: where it is, who asks, TLS.
-func (s *Server) AddFlags(fs *flag.FlagSet) {
-	fs.StringVar(&s.Host, "host", "localhost", "`host` of the server")
-	fs.StringVar(&s.Port, "port", "3306", "`port` of the server")
-	fs.StringVar(&s.Socket, "socket", "", "unix `socket` of the server, in place of host and port")
-	fs.StringVar(&s.User, "username", "root", "`user` to log in as")
-	s.Password.AddFlags(fs, "password", "MYSQL_PASSWORD")
-	fs.BoolVar(&s.TLS, "tls", false, "speak TLS")
-	fs.StringVar(&s.RootCert, "tls-root-cert", "", "`file` of certificates (PEM) that the server's is verified with, in place of the system's")
-	fs.BoolVar(&s.SkipVerify, "tls-skip-verify", false, "do not verify the server's certificate")
 }
 
 // Name names the server without secrets: "MySQL at localhost:3306".
@@ -58,15 +43,11 @@ func (s *Server) address() string {
 }
 
 // Connect logs in. The error does not name the server.
-func (s *Server) Connect(ctx context.Context) (*Conn, error) {
+func (s *Server) Connect(ctx context.Context, password string) (*Conn, error) {
 	config := driver.NewConfig()
-	config.User, config.Net, config.Addr = s.User, "tcp", s.address()
+	config.User, config.Passwd, config.Net, config.Addr = s.User, password, "tcp", s.address()
 	if s.Socket != "" {
 		config.Net = "unix"
-	}
-	var err error
-	if config.Passwd, err = s.Password.Read(); err != nil {
-		return nil, err
 	}
 	if s.TLS {
 		config.TLS = &tls.Config{ServerName: s.Host, InsecureSkipVerify: s.SkipVerify}
@@ -238,4 +219,10 @@ func (c *Conn) Rows(ctx context.Context, most int, statement string, args ...any
 		return nil, nil, plain(ctx, err)
 	}
 	return columns, rows, nil
+}
+
+// Refused says whether err is that of a statement for which the user lacks a privilege.
+func Refused(err error) bool {
+	e, ok := errors.AsType[*driver.MySQLError](err)
+	return ok && e.Number == 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
 }

@@ -1,63 +1,45 @@
-package mysql
+package mysql_test
 
 import (
-	"flag"
-	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/saba-monitor/saba/plugin/target/mysql"
 	"github.com/saba-monitor/saba/plugin/target/mysqltest"
 )
-
-func TestParseURL(t *testing.T) {
-	u, err := url.Parse("trilogy://me:pa%40ss@h/jobs?ssl_mode=verify_identity")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := ParseURL(u)
-	if err != nil || d.config.Passwd != "pa@ss" || d.config.TLSConfig != "true" || d.config.DBName != "jobs" || d.String() != "MySQL at h:3306" {
-		t.Errorf("the URL was read as %+v, %v", d.config, err)
-	}
-}
-
-// server returns what flags say.
-func server(t *testing.T, args ...string) *Server {
-	t.Helper()
-	s := &Server{}
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	s.AddFlags(fs)
-	if err := fs.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func TestConnect(t *testing.T) {
 	cert, key := mysqltest.Certificate(t, "127.0.0.1")
 	db := mysqltest.Start(t, "--ssl-cert="+cert, "--ssl-key="+key)
 	db.Exec("CREATE USER safe@'127.0.0.1' IDENTIFIED BY 'topsecret' REQUIRE SSL")
-	tcp := []string{"-host", "127.0.0.1", "-port", db.Port}
-	safe := append(tcp, "-username", "safe", "-password", "topsecret")
 	other, _ := mysqltest.Certificate(t, "127.0.0.1")
+	safe := mysql.Server{Host: "127.0.0.1", Port: db.Port, User: "safe"}
+	with := func(change func(*mysql.Server)) mysql.Server {
+		s := safe
+		change(&s)
+		return s
+	}
 	for name, tt := range map[string]struct {
-		args []string
-		want string // a part of the error; "" is none
+		server   mysql.Server
+		password string
+		want     string // a part of the error; "" is none
 	}{
-		"without a password":          {tcp, ""},
-		"through a socket":            {[]string{"-socket", db.Socket}, ""},
-		"a wrong password":            {append(tcp, "-password", "wrongsecret"), "Access denied"},
-		"a user who is not there":     {append(tcp, "-username", "nobody", "-password", "topsecret"), "Access denied"},
-		"TLS is missing":              {safe, "Access denied"},
-		"TLS":                         {append(safe, "-tls", "-tls-root-cert", cert), ""},
-		"TLS of nobody in particular": {append(safe, "-tls", "-tls-skip-verify"), ""},
-		"TLS of the wrong one":        {append(safe, "-tls", "-tls-root-cert", other), "name its authority with tls-root-cert"},
-		"TLS of the system":           {append(safe, "-tls"), "name its authority with tls-root-cert"},
-		"a certificate that is none":  {append(safe, "-tls", "-tls-root-cert", key), "holds no certificate"},
-		"one that is not there":       {append(safe, "-tls", "-tls-root-cert", key+"x"), "no such file"},
-		"nobody at the port":          {[]string{"-host", "127.0.0.1", "-port", "1"}, "connection refused"},
+		"without a password":          {mysql.Server{Host: "127.0.0.1", Port: db.Port, User: "root"}, "", ""},
+		"through a socket":            {mysql.Server{Socket: db.Socket, User: "root"}, "", ""},
+		"a wrong password":            {with(func(s *mysql.Server) { s.TLS, s.RootCert = true, cert }), "wrongsecret", "Access denied"},
+		"a user who is not there":     {with(func(s *mysql.Server) { s.User = "nobody" }), "topsecret", "Access denied"},
+		"TLS is missing":              {safe, "topsecret", "Access denied"},
+		"TLS":                         {with(func(s *mysql.Server) { s.TLS, s.RootCert = true, cert }), "topsecret", ""},
+		"TLS of nobody in particular": {with(func(s *mysql.Server) { s.TLS, s.SkipVerify = true, true }), "topsecret", ""},
+		"TLS of the wrong one":        {with(func(s *mysql.Server) { s.TLS, s.RootCert = true, other }), "topsecret", "name its authority with tls-root-cert"},
+		"TLS under a wrong name":      {with(func(s *mysql.Server) { s.TLS, s.RootCert, s.Host = true, cert, "localhost" }), "topsecret", "name its authority with tls-root-cert"},
+		"TLS of the system":           {with(func(s *mysql.Server) { s.TLS = true }), "topsecret", "name its authority with tls-root-cert"},
+		"a certificate that is none":  {with(func(s *mysql.Server) { s.TLS, s.RootCert = true, key }), "topsecret", "holds no certificate"},
+		"one that is not there":       {with(func(s *mysql.Server) { s.TLS, s.RootCert = true, key+"x" }), "topsecret", "no such file"},
+		"nobody at the port":          {mysql.Server{Host: "127.0.0.1", Port: "1"}, "topsecret", "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := server(t, tt.args...).Connect(t.Context())
+			conn, err := tt.server.Connect(t.Context(), tt.password)
 			if err == nil {
 				defer conn.Close()
 			}
@@ -70,7 +52,7 @@ func TestConnect(t *testing.T) {
 
 func TestRows(t *testing.T) {
 	db := mysqltest.Start(t)
-	conn, err := server(t, "-socket", db.Socket).Connect(t.Context())
+	conn, err := (&mysql.Server{Socket: db.Socket, User: "root"}).Connect(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"database/sql"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -18,10 +17,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	driver "github.com/go-sql-driver/mysql"
+	"github.com/saba-monitor/saba/plugin/target/mysql"
 )
 
 // A Server is a real mariadbd with a data folder of its own. The user root has no password and
@@ -33,7 +33,6 @@ type Server struct {
 
 	t    testing.TB
 	args []string
-	root *sql.DB
 	cmd  *exec.Cmd
 	read chan struct{} // closed when the log has ended
 }
@@ -58,14 +57,6 @@ func Start(t testing.TB, args ...string) *Server {
 		"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"), args...)
 	s.run()
 	t.Cleanup(s.Stop)
-	config := driver.NewConfig()
-	config.User, config.Net, config.Addr = "root", "unix", s.Socket
-	connector, err := driver.NewConnector(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.root = sql.OpenDB(connector)
-	t.Cleanup(func() { _ = s.root.Close() })
 	return s
 }
 
@@ -125,26 +116,32 @@ func (s *Server) Restart() {
 	s.run()
 }
 
-// Exec runs statements as root on one connection.
-func (s *Server) Exec(statements ...string) {
+// Pause stops the server in the middle of what it does, until the test ends: connections are
+// accepted and nothing is said.
+func (s *Server) Pause() {
 	s.t.Helper()
-	conn := s.Hold(statements...)
-	if err := conn.Close(); err != nil {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// Hold opens a connection of its own as root, on which a transaction may stay open, and runs
-// statements on it. It ends with the test.
-func (s *Server) Hold(statements ...string) *sql.Conn {
+// Exec runs statements as root on a connection that ends then.
+func (s *Server) Exec(statements ...string) {
 	s.t.Helper()
-	conn, err := s.root.Conn(s.t.Context())
+	s.Hold(statements...).Close()
+}
+
+// Hold opens a connection as root, on which a transaction or lock may stay open, and runs
+// statements on it. It ends with the test, if not before.
+func (s *Server) Hold(statements ...string) *mysql.Conn {
+	s.t.Helper()
+	conn, err := (&mysql.Server{Socket: s.Socket, User: "root"}).Connect(s.t.Context(), "")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = conn.Close() })
+	s.t.Cleanup(conn.Close)
 	for _, statement := range statements {
-		if _, err := conn.ExecContext(s.t.Context(), statement); err != nil {
+		if err := conn.Exec(s.t.Context(), statement); err != nil {
 			s.t.Fatalf("%s: %v", statement, err)
 		}
 	}
