@@ -5,6 +5,7 @@ import (
 	"github.com/saba-monitor/saba/plugin"
 	delayedjob "github.com/saba-monitor/saba/plugins/delayed_job"
 	"github.com/saba-monitor/saba/plugins/gostats"
+	"github.com/saba-monitor/saba/plugins/inode"
 	"github.com/saba-monitor/saba/plugins/json"
 	"github.com/saba-monitor/saba/plugins/multicore"
 	"github.com/saba-monitor/saba/plugins/mysql"
@@ -21,6 +22,7 @@ func All() []plugin.Plugin {
 	return []plugin.Plugin{
 		delayedjob.Plugin,
 		gostats.Plugin,
+		inode.Plugin,
 		json.Plugin,
 		multicore.Plugin,
 		mysql.Plugin,
