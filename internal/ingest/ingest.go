@@ -21,8 +21,8 @@ import (
 
 // Hosts is what package ingest asks about those who own series.
 type Hosts interface {
-	// Host returns a host, retired or not, or an error matching saba.ErrNotFound.
-	Host(ctx context.Context, org, id string) (saba.Host, error)
+	// HostRetired says whether a host is retired, or returns an error matching saba.ErrNotFound.
+	HostRetired(ctx context.Context, org, id string) (bool, error)
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 }
 
@@ -82,23 +82,26 @@ func New(o Options) *Writer {
 func (w *Writer) HostPoints(ctx context.Context, org string, points []saba.Point) (saba.Drops, error) {
 	b := batch{writer: w, now: w.now(), org: org, points: points}
 	owners := map[string]saba.DropReason{} // host id to why its points are dropped, "" for a live host
-	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) {
-		reason, known := owners[p.Host]
-		if known {
-			return reason, nil
-		}
-		host, err := w.hosts.Host(ctx, org, p.Host)
-		switch {
-		case errors.Is(err, saba.ErrNotFound):
-			reason = saba.DropUnknownHost
-		case err != nil:
-			return "", fmt.Errorf("look up the host of a point: %w", err)
-		case host.Retired():
-			reason = saba.DropRetiredHost
-		}
-		owners[p.Host] = reason
+	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) { return w.hostDrop(ctx, owners, org, p.Host) })
+}
+
+// hostDrop says why points of a host may not be stored; "" when they may. owners remembers the answers.
+func (w *Writer) hostDrop(ctx context.Context, owners map[string]saba.DropReason, org, host string) (saba.DropReason, error) {
+	reason, known := owners[host]
+	if known {
 		return reason, nil
-	})
+	}
+	retired, err := w.hosts.HostRetired(ctx, org, host)
+	switch {
+	case errors.Is(err, saba.ErrNotFound):
+		reason = saba.DropUnknownHost
+	case err != nil:
+		return "", fmt.Errorf("look up the host of a point: %w", err)
+	case retired:
+		reason = saba.DropRetiredHost
+	}
+	owners[host] = reason
+	return reason, nil
 }
 
 // ServicePoints stores metrics of one service of org: points carry Name, Time and Value. It is

@@ -33,19 +33,17 @@ type fakes struct {
 	drops    saba.Drops
 }
 
-func (f *fakes) Host(_ context.Context, org, id string) (saba.Host, error) {
+func (f *fakes) HostRetired(_ context.Context, org, id string) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lookups++
 	switch {
 	case f.hostErr != nil:
-		return saba.Host{}, f.hostErr
+		return false, f.hostErr
 	case org != "org1" || id != "live" && id != "gone":
-		return saba.Host{}, saba.Errorf(saba.ErrNotFound, "no host %q", id)
-	case id == "gone":
-		return saba.Host{ID: id, RetiredAt: 1}, nil
+		return false, saba.Errorf(saba.ErrNotFound, "no host %q", id)
 	}
-	return saba.Host{ID: id}, nil
+	return id == "gone", nil
 }
 
 func (f *fakes) Services(context.Context, string) ([]saba.Service, error) {

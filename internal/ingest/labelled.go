@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/saba-monitor/saba"
 )
@@ -69,9 +67,11 @@ func (l *Labelled) Points(ctx context.Context, org string, points []saba.Point) 
 	kept := points[:0]
 	for _, p := range points {
 		p.Org = org
-		reason, err := w.hostDrop(ctx, owners, &p)
-		if err != nil {
-			return b.drops, err
+		var reason saba.DropReason
+		if p.Host != "" {
+			if reason, err = w.hostDrop(ctx, owners, org, p.Host); err != nil {
+				return b.drops, err
+			}
 		}
 		if reason == "" {
 			reason, _ = p.Acceptable(b.now)
@@ -99,28 +99,6 @@ func (l *Labelled) Points(ctx context.Context, org string, points []saba.Point) 
 		kept = append(kept, p)
 	}
 	return b.write(ctx, w.samples, kept)
-}
-
-// hostDrop says why a point of a host may not be stored; "" when it may. owners remembers the answers.
-func (w *Writer) hostDrop(ctx context.Context, owners map[string]saba.DropReason, p *saba.Point) (saba.DropReason, error) {
-	if p.Host == "" {
-		return "", nil
-	}
-	reason, known := owners[p.Host]
-	if known {
-		return reason, nil
-	}
-	host, err := w.hosts.Host(ctx, p.Org, p.Host)
-	switch {
-	case errors.Is(err, saba.ErrNotFound):
-		reason = saba.DropUnknownHost
-	case err != nil:
-		return "", fmt.Errorf("look up the host of a point: %w", err)
-	case host.Retired():
-		reason = saba.DropRetiredHost
-	}
-	owners[p.Host] = reason
-	return reason, nil
 }
 
 // Count counts n points that never became a saba.Point, for a reason that their sender was told.

@@ -129,6 +129,15 @@ func list[T any](ctx context.Context, tx *sql.Tx, scan func(row scanner) (T, err
 // scanner is *sql.Row or *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }
 
+// brief returns the context for reading one row by its key, which ends within microseconds: to watch for the end of ctx, by
+// a goroutine of database/sql and one of the driver, costs as much as the lookup.
+func brief(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
+func scanInt(row scanner) (n int64, err error) {
+	err = row.Scan(&n)
+	return n, err
+}
+
 func scanString(row scanner) (s string, err error) {
 	err = row.Scan(&s)
 	return s, err

@@ -21,6 +21,7 @@ type Records interface {
 
 	CreateHost(ctx context.Context, h saba.Host, checks []saba.CheckDeclaration, newID func() (string, error)) error
 	Host(ctx context.Context, org, id string) (saba.Host, error)
+	HostRetired(ctx context.Context, org, id string) (bool, error)
 	Hosts(ctx context.Context, org string, f saba.HostFilter) ([]saba.Host, error)
 	HostByCustomIdentifier(ctx context.Context, org, ident string, fold bool) (saba.Host, error)
 	UpdateHost(ctx context.Context, org, id string, u saba.HostUpdate, newID func() (string, error)) error
@@ -593,8 +594,16 @@ func testRetireAllOrNone(r records) {
 	r.host("h2")
 	r.is(r.db.RetireHosts(r.ctx, org1, []string{"h1", "none"}, noon), saba.ErrNotFound, `"none"`)
 	r.same("retired at", r.readHost("h1").RetiredAt, int64(0))
+	retired := func(want bool) {
+		r.Helper()
+		got, err := r.db.HostRetired(r.ctx, org1, "h1")
+		r.ok(err)
+		r.same("retired", got, want)
+	}
+	retired(false)
 	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1", "h2"}, noon+5))
 	r.same("retired at", r.readHost("h1").RetiredAt, noon+5)
+	retired(true)
 	r.same("live hosts", r.hostIDs(saba.HostFilter{}), []string(nil))
 }
 
@@ -1187,6 +1196,7 @@ func testForeign(r records) {
 	ctx, host := r.ctx, saba.MetadataOwner{Org: org2, Host: "h1"}
 	for name, call := range map[string]func() error{
 		"read a host":               func() error { _, err := r.db.Host(ctx, org2, "h1"); return err },
+		"ask whether it is retired": func() error { _, err := r.db.HostRetired(ctx, org2, "h1"); return err },
 		"find a host by identifier": func() error { _, err := r.db.HostByCustomIdentifier(ctx, org2, "one", true); return err },
 		"update a host":             func() error { return r.db.UpdateHost(ctx, org2, "h1", update(nil), r.newID) },
 		"set a status":              func() error { return r.db.SetHostStatus(ctx, org2, []string{"h1"}, saba.Poweroff) },
