@@ -84,7 +84,7 @@ var arrows = map[string][]string{
 // testArrows says what a package's tests may import besides: real parts, never upwards.
 var testArrows = map[string][]string{
 	"check":                  {"check/checktest"},
-	"checks":                 {"check/checktest"},
+	"checks":                 {"check/checktest", "internal/pages"},
 	"checks/http":            {"check/checktest"},
 	"checks/load":            {"check/checktest"},
 	"checks/procs":           {"check/checktest"},
