@@ -5,6 +5,7 @@ import (
 	"github.com/saba-monitor/saba/check"
 	"github.com/saba-monitor/saba/checks/http"
 	"github.com/saba-monitor/saba/checks/load"
+	"github.com/saba-monitor/saba/checks/mysql"
 	"github.com/saba-monitor/saba/checks/procs"
 	"github.com/saba-monitor/saba/checks/tcp"
 	"github.com/saba-monitor/saba/checks/uptime"
@@ -15,6 +16,7 @@ func All() []check.Check {
 	return []check.Check{
 		http.Check,
 		load.Check,
+		mysql.Check,
 		procs.Check,
 		tcp.Check,
 		uptime.Check,

@@ -222,7 +222,16 @@ func (c *Conn) Rows(ctx context.Context, most int, statement string, args ...any
 }
 
 // Refused says whether err is that of a statement for which the user lacks a privilege.
-func Refused(err error) bool {
+func Refused(err error) bool { return number(err) == 1227 } // ER_SPECIFIC_ACCESS_DENIED_ERROR
+
+// Full says whether err is that of a login for which the server has no connection left.
+func Full(err error) bool { return number(err) == 1040 } // ER_CON_COUNT_ERROR
+
+// number returns by which number a server calls an error; 0 if it is none of a server.
+func number(err error) uint16 {
 	e, ok := errors.AsType[*driver.MySQLError](err)
-	return ok && e.Number == 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
+	if !ok {
+		return 0
+	}
+	return e.Number
 }

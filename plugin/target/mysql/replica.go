@@ -13,6 +13,7 @@ const maxSources = 1000
 type Source struct {
 	Name string // of MySQL's channel or MariaDB's connection; "" is the one that needs no name
 	Host string
+	Port string
 	IO   string // the thread that fetches: Yes, No, Connecting, Preparing
 	SQL  string // the thread that applies: Yes, No
 	Lag  string // in whole seconds; "" when the replica does not know
@@ -61,6 +62,7 @@ func readSource(columns, row []string) Source {
 		to, ok := map[string]*string{
 			"Channel_Name": &s.Name, "Connection_name": &s.Name,
 			"Source_Host": &s.Host, "Master_Host": &s.Host,
+			"Source_Port": &s.Port, "Master_Port": &s.Port,
 			"Replica_IO_Running": &s.IO, "Slave_IO_Running": &s.IO,
 			"Replica_SQL_Running": &s.SQL, "Slave_SQL_Running": &s.SQL,
 			"Seconds_Behind_Source": &s.Lag, "Seconds_Behind_Master": &s.Lag,
