@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -129,6 +130,9 @@ func (db *DB) Alerts(ctx context.Context, org string, p saba.AlertPage) (alerts 
 		}
 		if p.From != "" {
 			from, err := readAlert(ctx, tx, org, p.From)
+			if err != nil && !errors.Is(err, saba.ErrNotFound) {
+				return err
+			}
 			if err != nil {
 				return saba.Invalidf("nextId", "must be what the page before gave: there is no alert %q", p.From)
 			}

@@ -9,9 +9,13 @@ import (
 	"path/filepath"
 )
 
-// Copy writes the database at path, as it is at one moment, to the new file to. inUse says that a process may have it open, this
-// one or another; nobody waits for the copy.
-func Copy(ctx context.Context, path, to string, inUse bool) error {
+// Copy writes a database, as it is at one moment, to the new SQLite file to, whatever engine it is on. inUse says that a process may
+// have it open, this one or another; nobody waits for the copy.
+func Copy(ctx context.Context, target, to string, inUse bool) error {
+	if isPostgres(target) {
+		return copyPostgres(ctx, target, to)
+	}
+	path := target
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("database %s: %w", path, err)
@@ -33,9 +37,13 @@ func Copy(ctx context.Context, path, to string, inUse bool) error {
 	return nil
 }
 
-// Examine is a Check that takes its time: it also compares each index with its table. inUse says that a process may have the
-// database open. A missing or empty file passes, and is not filled.
-func Examine(ctx context.Context, path string, inUse bool) (filled bool, err error) {
+// Examine is a Check that takes its time: of a file it also compares each index with its table, of a PostgreSQL database it reads every
+// row. inUse says that a process may have the database open. A missing or empty one passes, and is not filled.
+func Examine(ctx context.Context, target string, inUse bool) (filled bool, err error) {
+	if isPostgres(target) {
+		return examinePostgres(ctx, target)
+	}
+	path := target
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return false, fmt.Errorf("database %s: %w", path, err)

@@ -61,7 +61,7 @@ func TestMigrationStepIsWhole(t *testing.T) {
 	known := len(scripts)
 	step := func(script string) error {
 		return db.change(t.Context(), "migrate", func(tx *sql.Tx) error {
-			_, err := migrateStep(t.Context(), tx, append(scripts[:known:known], script))
+			_, err := migrateStep(t.Context(), tx, db.dialect, append(scripts[:known:known], script))
 			return err
 		})
 	}

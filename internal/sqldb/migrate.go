@@ -33,43 +33,41 @@ func migrations() ([]string, error) {
 
 // migrate brings the schema up to date, each step in a transaction of its own, so that a crash
 // leaves a version and never something between two.
-func (db *DB) migrate(ctx context.Context) error {
+func migrate(ctx context.Context, writer *sql.DB, d dialect) error {
 	scripts, err := migrations()
 	if err != nil {
 		return err
 	}
 	for {
 		var version int
-		err := db.change(ctx, "bring the schema up to date", func(tx *sql.Tx) (err error) {
-			version, err = migrateStep(ctx, tx, scripts)
+		err := transact(ctx, writer, d.change, func(tx *sql.Tx) (err error) {
+			version, err = migrateStep(ctx, tx, d, scripts)
 			return err
 		})
 		if err != nil || version == len(scripts) {
-			return err
+			return failed(ctx, "bring the schema up to date", err)
 		}
 	}
 }
 
 // migrateStep takes the schema one version up, or nowhere when it is up to date, and returns
 // the version that it then has.
-func migrateStep(ctx context.Context, tx *sql.Tx, scripts []string) (version int, err error) {
+func migrateStep(ctx context.Context, tx *sql.Tx, d dialect, scripts []string) (version int, err error) {
 	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS migrations (version BIGINT NOT NULL PRIMARY KEY)`); err != nil {
 		return 0, err
 	}
-	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migrations`).Scan(&version); err != nil {
-		return 0, err
+	if version, err = schemaVersion(ctx, tx, len(scripts)); err != nil || version == len(scripts) {
+		return version, err
 	}
-	if version > len(scripts) {
-		return 0, tooNew(version, len(scripts))
+	script := scripts[version]
+	if d.script != nil {
+		script = d.script(script)
 	}
-	if version == len(scripts) {
-		return version, nil
-	}
-	if _, err := tx.ExecContext(ctx, scripts[version]); err != nil {
+	if _, err := tx.ExecContext(ctx, script); err != nil {
 		return 0, fmt.Errorf("make version %d: %w", version+1, err)
 	}
 	if version == 0 {
-		if err := markOurs(ctx, tx); err != nil {
+		if _, err := tx.ExecContext(ctx, d.mark); err != nil {
 			return 0, err
 		}
 	}
@@ -78,6 +76,21 @@ func migrateStep(ctx context.Context, tx *sql.Tx, scripts []string) (version int
 	return version, err
 }
 
-func tooNew(version, known int) error {
-	return saba.Errorf(saba.ErrInvalid, "it was written by a newer saba (its schema has version %d, this program knows %d): start that newer saba, or restore a backup made before the upgrade", version, known)
+// knownVersion returns the version of the schema; one that this program does not know is an error matching saba.ErrInvalid.
+func knownVersion(ctx context.Context, tx *sql.Tx) (version int, err error) {
+	scripts, err := migrations()
+	if err != nil {
+		return 0, err
+	}
+	return schemaVersion(ctx, tx, len(scripts))
+}
+
+func schemaVersion(ctx context.Context, tx *sql.Tx, known int) (version int, err error) {
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migrations`).Scan(&version); err != nil {
+		return 0, err
+	}
+	if version <= known {
+		return version, nil
+	}
+	return 0, saba.Errorf(saba.ErrInvalid, "it was written by a newer saba (its schema has version %d, this program knows %d): start that newer saba, or restore a backup made before the upgrade", version, known)
 }

@@ -3,10 +3,12 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/plugin/target/postgrestest"
 )
 
 // oldDatabase makes a database with the schema of an earlier version, fills it with statements, and closes it.
@@ -17,14 +19,14 @@ func oldDatabase(t *testing.T, version int, statements ...string) (path string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := &DB{writer: writer, reader: reader}
+	db := &DB{writer: writer, reader: reader, dialect: sqliteDialect}
 	scripts, err := migrations()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range version {
 		if err := db.change(t.Context(), "migrate", func(tx *sql.Tx) error {
-			_, err := migrateStep(t.Context(), tx, scripts[:version])
+			_, err := migrateStep(t.Context(), tx, db.dialect, scripts[:version])
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -41,8 +43,41 @@ func oldDatabase(t *testing.T, version int, statements ...string) (path string) 
 	return path
 }
 
-func TestDataOfTheFirstReleaseIsKept(t *testing.T) {
-	path := oldDatabase(t, 1,
+// releases are databases as earlier releases left them, by the version of their schema from 1, and what must be left of each.
+var releases = []struct {
+	make  func(t *testing.T) (path string)
+	keeps func(t *testing.T, target string)
+}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}}
+
+func TestDataOfEarlierReleasesAreKept(t *testing.T) {
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(releases) != len(scripts)-1 {
+		t.Errorf("there are databases of %d releases, want one of each version of the schema but the newest: %d", len(releases), len(scripts)-1)
+	}
+	for i, r := range releases {
+		t.Run(fmt.Sprint("version ", i+1), func(t *testing.T) { r.keeps(t, r.make(t)) })
+	}
+}
+
+func postgresKeepsEarlierReleases(t *testing.T, server *postgrestest.Server) {
+	for i, r := range releases {
+		url := server.Database(fmt.Sprint("release", i+1))
+		if err := Fill(t.Context(), url, r.make(t)); err != nil {
+			t.Fatal(err)
+		}
+		if v := server.Connect(url).Ask(`SELECT max(version) FROM migrations`); v[0][0] != fmt.Sprint(i+1) {
+			t.Fatalf("the database has version %s, want %d: the test would show nothing", v[0][0], i+1)
+		}
+		r.keeps(t, url)
+	}
+}
+
+func firstRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 1,
 		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', ''), ('org2', 'second', '')`,
 		`INSERT INTO services (org, name, memo) VALUES ('org1', 'shop', 'm')`,
 		`INSERT INTO roles (org, service, name, memo) VALUES ('org1', 'shop', 'web', '')`,
@@ -54,7 +89,10 @@ func TestDataOfTheFirstReleaseIsKept(t *testing.T) {
 		`INSERT INTO users (id, org, email, email_fold, password_hash, created_at) VALUES ('u1', 'org1', 'Me@example.com', 'me@example.com', 'x', 9)`,
 		`INSERT INTO api_keys (id, org, name, hash, can_read, can_write, created_at, used_at) VALUES ('k', 'org1', 'k', 'hash', 1, 1, 1, 0)`,
 	)
-	db, err := Open(t.Context(), path)
+}
+
+func keepsTheFirstRelease(t *testing.T, target string) {
+	db, err := Open(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,14 +132,18 @@ func TestDataOfTheFirstReleaseIsKept(t *testing.T) {
 	}
 }
 
-func TestDataOfTheSecondReleaseIsKept(t *testing.T) {
-	path := oldDatabase(t, 2,
+func secondRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 2,
 		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
 		`INSERT INTO services (org, name, memo) VALUES ('org1', 'shop', 'm')`,
 		`INSERT INTO graph_defs (org, name, display_name, unit, metrics) VALUES ('org1', 'custom.#', '', 'float', '[]')`,
 		`INSERT INTO invitations (org, email, email_fold, authority, expires_at) VALUES ('org1', 'a@example.com', 'a@example.com', 'viewer', 9), ('org1', 'b@example.com', 'b@example.com', 'viewer', 9)`,
 	)
-	db, err := Open(t.Context(), path)
+}
+
+func keepsTheSecondRelease(t *testing.T, target string) {
+	db, err := Open(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
 	}

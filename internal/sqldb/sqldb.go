@@ -3,10 +3,13 @@
 // and every SQL statement of saba, imports no other part of it, and is used through small
 // interfaces that its readers declare.
 //
-// There is one file per noun. sqlite.go holds what is particular to SQLite; all other
-// statements keep to the SQL that PostgreSQL shares: ? for an argument (numbered when the
-// engine wants numbers), ON CONFLICT, partial indexes, no engine functions. What callers may
-// rely on is written as a test, in package storetest. Start with Open.
+// There is one file per noun. sqlite.go and postgres.go hold what is particular to each engine; all
+// other statements keep to the SQL that both share: ? for an argument (numbered on the way to
+// PostgreSQL), ON CONFLICT, partial indexes, no engine functions. What callers may rely on is
+// written as a test, in package storetest. Start with Open.
+//
+// A database is named by its target: the path of an SQLite file, or the URL of a PostgreSQL
+// database. A URL may hold a password, so errors show it as Name does.
 //
 // Data of one organization is invisible to another: a foreign id is not found. A missing record
 // is an error matching saba.ErrNotFound, a taken name saba.ErrConflict, an operation that the
@@ -17,10 +20,12 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
 )
@@ -28,34 +33,55 @@ import (
 // A DB is an open database. Its methods may be called by any number of goroutines. A method
 // that changes something returns when the change is on disk; whoever reads after that sees it.
 type DB struct {
-	// One connection writes, so that writers queue here, where the queue obeys contexts, and
-	// never meet each other's locks. Readers see the last commit and wait for nobody.
-	writer *sql.DB
-	reader *sql.DB
+	// One connection writes, so that writers queue here, where the queue obeys contexts, and never
+	// meet each other's locks: with four, PostgreSQL breaks most transactions off, and no more are done in
+	// the same time. Readers see the last commit and wait for nobody.
+	writer  *sql.DB
+	reader  *sql.DB
+	dialect dialect
+	lock    *lock // keeps other servers away from a PostgreSQL database; nil for a file
 }
 
-// Open opens the database file at path, creates it when it is missing, and brings its schema
-// up to date. A file that is damaged, foreign or newer than this program is refused in one
-// sentence and left as it is.
-func Open(ctx context.Context, path string) (*DB, error) {
-	writer, reader, err := openSQLite(ctx, path)
+// A dialect is what an engine has to be told in words of its own. Its zero value is plain SQL.
+type dialect struct {
+	change, view *sql.TxOptions             // how transactions begin; nil for the engine's own way
+	script       func(script string) string // puts a migration into the engine's words; nil if it is already
+	mark         string                     // the statement by which a new database is known as saba's
+}
+
+// Open opens a database and brings its schema up to date; a file is created when it is missing, a
+// PostgreSQL database has to be there. What is damaged, foreign or newer than this program is refused in one
+// sentence and left as it is. A PostgreSQL database that does not answer, or that another server
+// holds, is an error matching saba.ErrUnavailable.
+func Open(ctx context.Context, target string) (*DB, error) {
+	if isPostgres(target) {
+		return openPostgres(ctx, target)
+	}
+	writer, reader, err := openSQLite(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{writer: writer, reader: reader}
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), db.Close())
+	db := &DB{writer: writer, reader: reader, dialect: sqliteDialect}
+	if err := migrate(ctx, writer, db.dialect); err != nil {
+		return nil, errors.Join(fmt.Errorf("database %s: %w", target, err), db.Close())
 	}
 	return db, nil
 }
 
-// Check says whether there is anything in the database file at path, and returns the error that Open
-// would return for a file that is damaged, foreign or newer than this program. It writes nothing
+// Check says whether there is anything in a database, and returns the error that Open would return for one
+// that is damaged, foreign, newer than this program, or does not answer. It writes nothing
 // and makes no file, so that whoever opens more than a database can look at all of it first.
-func Check(ctx context.Context, path string) (filled bool, err error) {
-	abs, err := filepath.Abs(path)
+func Check(ctx context.Context, target string) (filled bool, err error) {
+	if isPostgres(target) {
+		config, err := parseURL(target)
+		if err != nil {
+			return false, err
+		}
+		return checkPostgres(ctx, config)
+	}
+	abs, err := filepath.Abs(target)
 	if err != nil {
-		return false, fmt.Errorf("database %s: %w", path, err)
+		return false, fmt.Errorf("database %s: %w", target, err)
 	}
 	if blank, err := lookAt(abs); err != nil || blank {
 		return false, err
@@ -67,30 +93,43 @@ func Check(ctx context.Context, path string) (filled bool, err error) {
 // Close waits for calls under way and closes the database.
 func (db *DB) Close() error {
 	// The last connection to close folds the write-ahead log into the file; a reader could not.
-	return errors.Join(db.reader.Close(), db.writer.Close())
+	err := errors.Join(db.reader.Close(), db.writer.Close())
+	if db.lock != nil {
+		err = errors.Join(err, db.lock.close())
+	}
+	return err
 }
 
 // view runs fn in a transaction that sees one state of the database. op names what fails
 // ("read host \"x\"") for errors that have no words of their own.
 func (db *DB) view(ctx context.Context, op string, fn func(tx *sql.Tx) error) error {
-	return transact(ctx, db.reader, op, fn)
+	return failed(ctx, op, transact(ctx, db.reader, db.dialect.view, fn))
 }
 
-// change runs fn in a transaction and commits it, all or nothing.
+// maxRuns bounds how often a change is made anew because another program got in its way.
+const maxRuns = 10
+
+// change runs fn in a transaction and commits it, all or nothing. Where another program changes the same records at
+// the same time, fn may run several times: what it leaves outside of tx counts from its last run.
 func (db *DB) change(ctx context.Context, op string, fn func(tx *sql.Tx) error) error {
-	return transact(ctx, db.writer, op, fn)
+	for run := 1; ; run++ {
+		err := transact(ctx, db.writer, db.dialect.change, fn)
+		if run == maxRuns || !mustRunAgain(err) {
+			return failed(ctx, op, err)
+		}
+	}
 }
 
-func transact(ctx context.Context, pool *sql.DB, op string, fn func(tx *sql.Tx) error) error {
-	tx, err := pool.BeginTx(ctx, nil)
+func transact(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := pool.BeginTx(ctx, opts)
 	if err != nil {
-		return failed(ctx, op, err)
+		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
 	if err := fn(tx); err != nil {
-		return failed(ctx, op, err)
+		return err
 	}
-	return failed(ctx, op, tx.Commit())
+	return tx.Commit()
 }
 
 // failed gives err the operation's name, unless it is a sentence for a person already.
@@ -177,6 +216,19 @@ func anys[S ~string](values []S) []any {
 		args[i] = string(v)
 	}
 	return args
+}
+
+// checkArgument is what both engines' connections do with an argument of a statement. A text is kept without NUL and
+// bytes that are not UTF-8, which PostgreSQL does not take: U+FFFD stands for them, as package json has it. To refuse
+// them would let one bad text of a batch harm its neighbours.
+func checkArgument(v *driver.NamedValue) (err error) {
+	if v.Value, err = driver.DefaultParameterConverter.ConvertValue(v.Value); err != nil {
+		return err
+	}
+	if s, ok := v.Value.(string); ok && (strings.Contains(s, "\x00") || !utf8.ValidString(s)) {
+		v.Value = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+	}
+	return nil
 }
 
 // bit is how a flag is kept: not every engine has the same booleans.

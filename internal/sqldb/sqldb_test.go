@@ -11,6 +11,12 @@ import (
 	"github.com/saba-monitor/saba/internal/storetest"
 )
 
+// secondOrg makes a second organization, which no method does yet.
+var secondOrg = []string{
+	`INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`,
+	`INSERT INTO notification_groups (id, org, is_default, doc) VALUES ('org2', 'org2', 1, '{"id":"org2","default":true,"name":"Default","notificationLevel":"all"}')`,
+}
+
 func TestContract(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.db")
 	db, err := sqldb.Open(t.Context(), empty)
@@ -23,8 +29,7 @@ func TestContract(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	raw(t, empty, `INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`, // no method makes a second one yet
-		`INSERT INTO notification_groups (id, org, is_default, doc) VALUES ('org2', 'org2', 1, '{"id":"org2","default":true,"name":"Default","notificationLevel":"all"}')`)
+	raw(t, empty, secondOrg...)
 	storetest.TestObjects(t, func(t *testing.T) storetest.ObjectRecords { return open(t, copyOf(t, empty)) })
 	storetest.TestRecords(t, func(t *testing.T) storetest.Records { return open(t, copyOf(t, empty)) })
 }

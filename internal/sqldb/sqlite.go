@@ -22,6 +22,8 @@ import (
 // program is recognized (https://www.sqlite.org/fileformat2.html, offset 68).
 const applicationID = 0x73616261
 
+var sqliteDialect = dialect{mark: fmt.Sprintf(`PRAGMA application_id = %d`, applicationID)}
+
 const (
 	// maxReaders bounds the memory of page caches; reads take microseconds, so few suffice.
 	maxReaders = 4
@@ -224,16 +226,8 @@ func checkFile(ctx context.Context, pool *sql.DB) (filled bool, err error) {
 	if id != applicationID || versions == 0 {
 		return false, &notOurs{}
 	}
-	scripts, err := migrations()
-	if err != nil {
+	if _, err := knownVersion(ctx, tx); err != nil {
 		return false, err
-	}
-	var version int
-	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM migrations`).Scan(&version); err != nil {
-		return false, err
-	}
-	if version > len(scripts) {
-		return false, tooNew(version, len(scripts))
 	}
 	orphans, err := list(ctx, tx, func(row scanner) (string, error) {
 		var table, parent string
@@ -250,12 +244,6 @@ func checkFile(ctx context.Context, pool *sql.DB) (filled bool, err error) {
 	return true, nil
 }
 
-// markOurs writes applicationID into the header, within tx.
-func markOurs(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
-	return err
-}
-
 // primaryCode returns SQLite's primary result code of err, or -1 if it has none.
 func primaryCode(err error) int {
 	var e *sqlite.Error
@@ -268,11 +256,15 @@ func primaryCode(err error) int {
 // isTaken says whether err is the refusal of a second row with the same unique value.
 func isTaken(err error) bool {
 	var e *sqlite.Error
-	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) ||
+		postgresCode(err) == "23505" // unique_violation
 }
 
-// explain gives errors of the engine that an operator can do something about their words.
+// explain gives errors of an engine that an operator can do something about their words.
 func explain(err error) error {
+	if e := explainPostgres(err); e != nil {
+		return e
+	}
 	switch primaryCode(err) {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%w: the disk is full: %w", saba.ErrUnavailable, err)

@@ -102,6 +102,8 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	return &rows{Rows: r, conn: c, query: query, stmt: s}, nil
 }
 
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error { return checkArgument(v) }
+
 func (c *conn) Close() error {
 	var errs []error
 	for _, s := range c.idle {

@@ -118,6 +118,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"a role keeps all that it has under another name", testRenameRole},
 		{"a retirement can be undone for 30 days", testRevive},
 		{"graphs of a service are hidden from a time on", testHiddenGraphs},
+		{"of changes of one record at once none is lost", testChangesAtOnce},
 		{"what belongs to one organization cannot be read, changed or named by another", testForeignObjects},
 	} {
 		t.Run(fact.name, func(t *testing.T) {

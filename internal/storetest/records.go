@@ -143,6 +143,11 @@ func TestRecords(t *testing.T, open func(t *testing.T) Records) {
 		{"e-mail addresses are compared without regard to case", testUserByEmail},
 		{"a session is found until it expires or ends", testSessions},
 
+		{"of hosts that want one custom identifier at once one gets it, and the others learn whose it is", testIdentifierAtOnce},
+		{"a service that many make at once is made once", testServiceAtOnce},
+		{"readers beside writers see whole changes", testReadersAtOnce},
+		{"characters that an engine may not take harm nothing beside them", testOddCharacters},
+
 		{"what belongs to one organization is not there for another", testForeign},
 		{"a cancelled context changes nothing and says so", testCancelled},
 	} {
