@@ -21,7 +21,8 @@ var arrows = map[string][]string{
 	"check":                  {"internal/statefile"},
 	"check/checktest":        {"check"},
 	"check/target":           {"check"},
-	"checks":                 {"check", "checks/http", "checks/load", "checks/mysql", "checks/procs", "checks/tcp", "checks/uptime"},
+	"checks":                 {"check", "checks/disk", "checks/http", "checks/load", "checks/mysql", "checks/procs", "checks/tcp", "checks/uptime"},
+	"checks/disk":            {"check", "internal/mount"},
 	"checks/http":            {"check", "check/target", "internal/proxy"},
 	"checks/load":            {"check"},
 	"checks/mysql":           {"check", "plugin/target/mysql"},
@@ -86,6 +87,7 @@ var arrows = map[string][]string{
 var testArrows = map[string][]string{
 	"check":                  {"check/checktest"},
 	"checks":                 {"check/checktest", "internal/pages"},
+	"checks/disk":            {"check/checktest"},
 	"checks/http":            {"check/checktest"},
 	"checks/load":            {"check/checktest"},
 	"checks/mysql":           {"check/checktest", "plugin/target/mysqltest"},

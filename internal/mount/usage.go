@@ -53,9 +53,9 @@ type probe struct {
 	late  bool // the limit has passed
 }
 
-// All returns the usage of each mount, nil where there is none. The errors name the mounts
-// that failed, and those that did not answer in time; the latter are named once, and not
-// asked again until their call has returned.
+// All returns the usage of each mount, nil where there is none, and why there is none. A mount
+// that did not answer in time has an error once; after that it has neither usage nor error,
+// and is not asked again, until its call has returned.
 func (p *Prober) All(ctx context.Context, mounts []Mount) ([]*Usage, []error) {
 	limit := Limit
 	if deadline, ok := ctx.Deadline(); ok {
@@ -79,18 +79,18 @@ func (p *Prober) All(ctx context.Context, mounts []Mount) ([]*Usage, []error) {
 		p.finish(point, c, u, err)
 	})
 	usages := make([]*Usage, len(mounts))
-	var errs []error
+	errs := make([]error, len(mounts))
 	for i, c := range probes {
 		if c == nil {
 			continue
 		}
 		switch c := p.giveUp(mounts[i].Point, c); {
 		case c.late && c.begun:
-			errs = append(errs, fmt.Errorf("the file system on %s did not answer within %v: left out until it does", mounts[i].Point, limit.Round(time.Millisecond)))
+			errs[i] = fmt.Errorf("the file system on %s did not answer within %v: left out until it does", mounts[i].Point, limit.Round(time.Millisecond))
 		case c.late:
-			errs = append(errs, fmt.Errorf("the file system on %s was not asked: others took the whole of %v", mounts[i].Point, limit.Round(time.Millisecond)))
+			errs[i] = fmt.Errorf("the file system on %s was not asked: others took the whole of %v", mounts[i].Point, limit.Round(time.Millisecond))
 		case c.err != nil:
-			errs = append(errs, c.err)
+			errs[i] = c.err
 		default:
 			usages[i] = &c.usage
 		}
