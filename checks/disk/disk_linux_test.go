@@ -30,6 +30,7 @@ var usages = map[string]mount.Usage{
 	"/snap/one": {BlockSize: mb, Blocks: 10},
 	"/layer":    {BlockSize: mb, Blocks: 1100, Free: 500, Available: 400},
 	"/empty":    {BlockSize: mb},
+	"/files":    {BlockSize: mb, Blocks: 1000, Free: 900, Available: 900, Files: 1000, FreeFiles: 10},
 	"/below":    {BlockSize: mb, Blocks: 100, Free: 5, Available: ^uint64(0)},
 }
 
@@ -128,6 +129,7 @@ func TestOddFileSystems(t *testing.T) {
 		"another user's mount":     {"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / /home/one/mnt rw - fuse.x x rw\n", "-c 1%", "Disk OK: " + root},
 		"the layers are the root":  {"1 0 0:9 / / rw - overlay overlay rw\n", "-c 1%", "Disk OK: " + root},
 		"one that is covered":      {"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /data rw - ext4 /dev/sdb1 rw\n3 1 8:3 / /data rw - ext4 /dev/sdc1 rw\n", "-c 1% -p /dev/sdb1", "Disk UNKNOWN: no file system is mounted on /dev/sdb1"},
+		"few inodes come first":    {"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /files rw - ext4 /dev/sdb1 rw\n", "-K 1", "Disk OK: /files 90.0% free (900 of 1000 MB), 1.0% of its inodes\n" + root + ", 90.0% of its inodes"},
 		"nothing":                  {"", "-c 1%", "Disk UNKNOWN: no file system is chosen by these flags"},
 		"a point with blanks":      {"1 0 8:1 / /My\\040Disk rw - ext4 /dev/sda1 rw\n", "-c 1% -p /My", "Disk UNKNOWN: no file system is mounted on /My"},
 	} {
