@@ -13,6 +13,12 @@ const (
 	Viewer       Authority = "viewer"
 )
 
+// MayWrite says whether whoever has a may change hosts and what people set up.
+func (a Authority) MayWrite() bool { return a == Owner || a == Manager || a == Collaborator }
+
+// MayManage says whether whoever has a may decide who uses saba: make API keys, invite people.
+func (a Authority) MayManage() bool { return a == Owner || a == Manager }
+
 // A Member is a person as the others of the organization see them.
 type Member struct {
 	ID         string

@@ -33,18 +33,20 @@ const (
 	Nobody    Permission = iota
 	Anyone               // no key, no session: the login page, static files
 	Read                 // a key with the read flag, or any signed-in user
-	Write                // a key with the write flag; a signed-in user
-	ReadWrite            // a key with both flags; a signed-in user
+	Write                // a key with the write flag; a signed-in user who may change something
+	ReadWrite            // a key with both flags; a signed-in user who may change something
+	Manage               // a signed-in user who may decide who uses saba; no key
 )
 
 // A Principal is who a request comes from: an API key, or a signed-in user. The zero value
 // is nobody in particular.
 type Principal struct {
-	Org   string // the organization whose data it sees; "" for nobody
-	Key   string // id of the API key, or ""
-	User  string // id of the user, or ""
-	Read  bool
-	Write bool
+	Org    string // the organization whose data it sees; "" for nobody
+	Key    string // id of the API key, or ""
+	User   string // id of the user, or ""
+	Read   bool
+	Write  bool
+	Manage bool // never of a key
 }
 
 // Authorize decides whether p may do what needs permission want. The error matches
@@ -58,10 +60,16 @@ func (p Principal) Authorize(want Permission) error {
 		return Errorf(ErrUnauthorized, "authentication failed: send a valid API key in the X-Api-Key header")
 	}
 	switch {
-	case want == Read && p.Read, want == Write && p.Write, want == ReadWrite && p.Read && p.Write:
+	case want == Read && p.Read, want == Write && p.Write, want == ReadWrite && p.Read && p.Write, want == Manage && p.Manage:
 		return nil
 	case want == Nobody:
 		return Errorf(ErrForbidden, "this route is not open to anybody")
+	case p.User != "" && want == Manage:
+		return Errorf(ErrForbidden, "your account may not do this: ask the owner or a manager of the organization")
+	case p.User != "":
+		return Errorf(ErrForbidden, "your account may only look: ask the owner or a manager of the organization for more")
+	case want == Manage:
+		return Errorf(ErrForbidden, "an API key may not do this: sign in to the console")
 	case want != Read && !p.Write:
 		return Errorf(ErrForbidden, "this API key may only read: writing needs a key with the write flag")
 	}
@@ -74,7 +82,8 @@ type User struct {
 	Org          string
 	Email        string // as typed; compared without regard to case
 	PasswordHash string // argon2id in the PHC string format
-	CreatedAt    int64  // Unix seconds
+	Authority    Authority
+	CreatedAt    int64 // Unix seconds
 }
 
 // A Session is a signed-in browser.

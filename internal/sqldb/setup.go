@@ -34,13 +34,14 @@ func setupPending(ctx context.Context, tx *sql.Tx, hash string) (org string, err
 }
 
 // CompleteSetup creates the first account and forgets the token, or does neither. The account
-// belongs to the organization of the token, whatever u.Org says. The error matches
+// owns the organization of the token, whatever u.Org and u.Authority say. The error matches
 // saba.ErrNotFound as in SetupPending.
 func (db *DB) CompleteSetup(ctx context.Context, hash string, u saba.User) error {
 	return db.change(ctx, "create the first account", func(tx *sql.Tx) (err error) {
 		if u.Org, err = setupPending(ctx, tx, hash); err != nil {
 			return err
 		}
+		u.Authority = saba.Owner
 		if err := createUser(ctx, tx, u); err != nil {
 			return err
 		}

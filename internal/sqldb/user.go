@@ -8,10 +8,10 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-const userColumns = `id, org, email, password_hash, created_at`
+const userColumns = `id, org, email, password_hash, created_at, authority`
 
 func scanUser(row scanner) (u saba.User, err error) {
-	err = row.Scan(&u.ID, &u.Org, &u.Email, &u.PasswordHash, &u.CreatedAt)
+	err = row.Scan(&u.ID, &u.Org, &u.Email, &u.PasswordHash, &u.CreatedAt, &u.Authority)
 	return u, err
 }
 
@@ -37,8 +37,8 @@ func (db *DB) UserByEmail(ctx context.Context, email string) (saba.User, error) 
 }
 
 func createUser(ctx context.Context, tx *sql.Tx, u saba.User) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO users (`+userColumns+`, email_fold) VALUES (`+marks(6)+`)`,
-		u.ID, u.Org, u.Email, u.PasswordHash, u.CreatedAt, strings.ToLower(u.Email))
+	_, err := tx.ExecContext(ctx, `INSERT INTO users (`+userColumns+`, email_fold) VALUES (`+marks(7)+`)`,
+		u.ID, u.Org, u.Email, u.PasswordHash, u.CreatedAt, string(u.Authority), strings.ToLower(u.Email))
 	if isTaken(err) {
 		return saba.Errorf(saba.ErrConflict, "there is an account for %q already", u.Email)
 	}

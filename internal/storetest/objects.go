@@ -64,6 +64,9 @@ type ObjectRecords interface {
 	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
 	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
 	RevokeInvitation(ctx context.Context, org, email string, now int64) error
+	LinkInvitation(ctx context.Context, org, email, hash string, now int64) error
+	InvitationByHash(ctx context.Context, hash string, now int64) (string, saba.Invitation, error)
+	AcceptInvitation(ctx context.Context, hash string, u saba.User, now int64) error
 	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
 	SetNetworks(ctx context.Context, org string, s saba.Surface, cidrs []string) error
 
@@ -111,6 +114,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"a check with an open alert outlives its declaration", testCheckWithAlert},
 		{"the owner stays, other members can be deleted", testMembers},
 		{"an address is invited once, until it is revoked or late", testInvitations},
+		{"an invitation's newest link makes one account", testAcceptInvitation},
 		{"networks are kept for each part of saba", testNetworks},
 		{"the secret of an AWS integration is never read again", testAWS},
 		{"a service keeps all that it has under another name", testRenameService},
@@ -740,6 +744,49 @@ func testInvitations(r objects) {
 	r.ok(r.db.SetSetupToken(r.ctx, org1, "token"))
 	r.ok(r.db.CompleteSetup(r.ctx, "token", saba.User{ID: "u1", Email: "me@example.com"}))
 	r.is(r.db.Invite(r.ctx, org1, saba.Invitation{Email: "ME@example.com", ExpiresAt: noon + 1}, noon), saba.ErrConflict, "account")
+}
+
+func testAcceptInvitation(r objects) {
+	i := saba.Invitation{Email: "Guest@example.com", Authority: saba.Viewer, ExpiresAt: noon + 100}
+	r.ok(r.db.Invite(r.ctx, org1, i, noon))
+	r.is(r.db.LinkInvitation(r.ctx, org1, "other@example.com", "h", noon), saba.ErrNotFound, "other@example.com")
+	r.is(r.db.LinkInvitation(r.ctx, org2, i.Email, "h", noon), saba.ErrNotFound)
+	r.is(r.db.LinkInvitation(r.ctx, org1, i.Email, "h", noon+100), saba.ErrNotFound)
+	_, _, err := r.db.InvitationByHash(r.ctx, "", noon) // it has no link
+	r.is(err, saba.ErrNotFound)
+	r.ok(r.db.LinkInvitation(r.ctx, org1, "guest@example.COM", "first", noon))
+	r.ok(r.db.LinkInvitation(r.ctx, org1, i.Email, "second", noon))
+	u := saba.User{ID: "u1", Org: org2, Email: "else@example.com", Authority: saba.Owner, PasswordHash: "p", CreatedAt: noon}
+	for _, hash := range []string{"", "first", "none"} {
+		r.is(r.db.AcceptInvitation(r.ctx, hash, u, noon), saba.ErrNotFound, "not valid")
+	}
+	org, got, err := r.db.InvitationByHash(r.ctx, "second", noon+99)
+	r.ok(err)
+	r.same("the organization", org, org1)
+	r.same("the invitation", got, i)
+	_, _, err = r.db.InvitationByHash(r.ctx, "second", noon+100)
+	r.is(err, saba.ErrNotFound)
+	r.is(r.db.AcceptInvitation(r.ctx, "second", u, noon+100), saba.ErrNotFound)
+	r.ok(r.db.AcceptInvitation(r.ctx, "second", u, noon+99))
+	r.is(r.db.AcceptInvitation(r.ctx, "second", u, noon+99), saba.ErrNotFound)
+	u.Org, u.Email, u.Authority = org1, i.Email, saba.Viewer
+	made, err := r.db.UserByEmail(r.ctx, "guest@example.com")
+	r.ok(err)
+	r.same("the account", made, u)
+	left, err := r.db.Invitations(r.ctx, org1, noon)
+	r.ok(err)
+	r.same("invitations left", left, []saba.Invitation(nil))
+
+	// Somebody got an account with the address meanwhile.
+	late := saba.Invitation{Email: "late@example.com", Authority: saba.Manager, ExpiresAt: noon + 100}
+	r.ok(r.db.Invite(r.ctx, org2, late, noon))
+	r.ok(r.db.Invite(r.ctx, org1, late, noon))
+	r.ok(r.db.LinkInvitation(r.ctx, org1, late.Email, "one", noon))
+	r.ok(r.db.LinkInvitation(r.ctx, org2, late.Email, "two", noon))
+	r.ok(r.db.AcceptInvitation(r.ctx, "two", saba.User{ID: "u2"}, noon))
+	r.is(r.db.AcceptInvitation(r.ctx, "one", saba.User{ID: "u3"}, noon), saba.ErrConflict, "late@example.com")
+	_, _, err = r.db.InvitationByHash(r.ctx, "one", noon)
+	r.ok(err) // still there: nothing was done
 }
 
 func testNetworks(r objects) {

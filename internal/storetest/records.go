@@ -1086,7 +1086,7 @@ func testTouchKey(r records) {
 }
 
 func user(id, email string) saba.User {
-	return saba.User{ID: id, Org: org1, Email: email, PasswordHash: "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", CreatedAt: noon}
+	return saba.User{ID: id, Org: org1, Email: email, PasswordHash: "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Authority: saba.Owner, CreatedAt: noon}
 }
 
 func testSetup(r records) {
@@ -1102,7 +1102,7 @@ func testSetup(r records) {
 	r.is(r.db.CompleteSetup(r.ctx, saba.HashSecret("guess"), user("u1", "a@example.com")), saba.ErrNotFound)
 
 	stray := user("u1", "Ann@Example.com")
-	stray.Org = org2
+	stray.Org, stray.Authority = org2, saba.Viewer
 	r.ok(r.db.CompleteSetup(r.ctx, hash, stray))
 	want := user("u1", "Ann@Example.com") // the token says which organization
 	users, err := r.db.Users(r.ctx, org1)

@@ -82,6 +82,8 @@ func TestLook(t *testing.T) {
 	main := g.town()
 	b := newTab(t, g)
 	host := "/hosts/" + main.ID
+	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
+	g.signedInAs(saba.Viewer)
 	pages := []struct{ name, path string }{
 		{"hosts", "/hosts"},
 		{"hosts-filtered", "/hosts?q=nothing+has+this+name"},
@@ -92,6 +94,8 @@ func TestLook(t *testing.T) {
 		{"service", "/services/shop?range=12h"},
 		{"keys", "/keys"},
 		{"new", "/hosts/new"},
+		{"members", "/members"},
+		{"join", "/join/" + invited},
 		{"retire", host + "/retire"},
 		{"lost", "/nowhere"},
 	}
@@ -111,6 +115,16 @@ func TestLook(t *testing.T) {
 				}
 				b.shoot(name)
 			}
+			// What saba has to say of itself stands on every page, the longest text as well.
+			trouble := "The disk of /var/lib/saba is nearly full: 312 MiB are free. With less than 128 MiB free no samples are stored. Make room, give saba a larger disk, or let it keep less with --retention-size."
+			g.trouble.Store(&trouble)
+			b.Open("/services")
+			name := fmt.Sprintf("trouble-%d-%s", width, scheme)
+			if scroll := js[int64](b, `document.documentElement.scrollWidth`); scroll > width {
+				t.Errorf("%s: the page is %d pixels wide", name, scroll)
+			}
+			b.shoot(name)
+			g.trouble.Store(nil)
 		}
 	}
 }

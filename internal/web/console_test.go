@@ -30,7 +30,7 @@ func concrete(pattern string, h saba.Host) string {
 func TestEveryRouteAsksWhoYouAre(t *testing.T) {
 	g := newRig(t, time.Now)
 	h := g.host(saba.Host{Name: "web-1", Roles: []saba.RoleName{{Service: "shop", Role: "web"}}})
-	open := []string{"/setup/{token}", "/login", "/static/{hash}/{file...}", "/favicon.ico", "/healthz"}
+	open := []string{"/setup/{token}", "/join/{token}", "/login", "/static/{hash}/{file...}", "/favicon.ico", "/healthz"}
 	do := func(c *http.Client, rt route) *http.Response {
 		t.Helper()
 		method := rt.method
@@ -57,7 +57,7 @@ func TestEveryRouteAsksWhoYouAre(t *testing.T) {
 			if rt.want != saba.Anyone {
 				t.Errorf("%s asks for %v, want it open", name, rt.want)
 			}
-		case rt.want != saba.Read && rt.want != saba.ReadWrite:
+		case rt.want != saba.Read && rt.want != saba.ReadWrite && rt.want != saba.Manage:
 			t.Errorf("%s asks for permission %d: only %v may be open", name, rt.want, open)
 		case rt.kind == page:
 			if resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(resp.Header.Get("Location"), "/login") {

@@ -22,17 +22,20 @@ var pageFiles embed.FS
 
 // A layout is what every page has around its own content.
 type layout struct {
-	Title   string
-	Lit     string // which entry of the navigation is lit: "hosts", "services", "keys", "new"
-	Email   string // of who is signed in; "" shows neither navigation nor account
-	Scripts bool   // load the charts' scripts
-	Refresh int    // seconds after which the page loads itself again; 0 for never
-	Bare    bool   // no header and footer: the page stands in a frame
+	Title    string
+	Lit      string   // which entry of the navigation is lit: "hosts", "services", "keys", "new"
+	Email    string   // of who is signed in; "" shows neither navigation nor account
+	Writes   bool     // whoever is signed in may change something
+	Manages  bool     // and decide who uses saba
+	Troubles []string // what is wrong with saba itself, for those who manage it
+	Scripts  bool     // load the charts' scripts
+	Refresh  int      // seconds after which the page loads itself again; 0 for never
+	Bare     bool     // no header and footer: the page stands in a frame
 }
 
 // layoutFor returns the layout of a page for v.
 func layoutFor(v visitor, lit, title string) layout {
-	return layout{Title: title, Lit: lit, Email: v.user.Email}
+	return layout{Title: title, Lit: lit, Email: v.user.Email, Writes: v.Write, Manages: v.Manage, Troubles: v.troubles}
 }
 
 // loadPages parses every page with the layout and the shared parts around it.

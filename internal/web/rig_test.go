@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type rig struct {
 	org     saba.Org
 	now     func() time.Time
 	server  *httptest.Server
+	trouble atomic.Pointer[string] // what is wrong with saba
 }
 
 const (
@@ -59,7 +61,15 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 	if err := g.records.SetSetupToken(ctx, g.org.ID, saba.HashSecret(testToken)); err != nil {
 		t.Fatal(err)
 	}
-	g.server = httptest.NewServer(New(Options{Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version}))
+	troubles := func() []string {
+		if p := g.trouble.Load(); p != nil {
+			return []string{*p}
+		}
+		return nil
+	}
+	g.server = httptest.NewServer(New(Options{
+		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles,
+	}))
 	t.Cleanup(func() {
 		g.server.Close()
 		if err := g.samples.Close(); err != nil {
@@ -93,19 +103,22 @@ func (g *rig) client() *http.Client {
 	return &http.Client{Jar: jar}
 }
 
-// signedIn returns a client with a session, without the cost of a password.
-func (g *rig) signedIn() *http.Client {
+// signedIn returns a client with a session of the owner, without the cost of a password.
+func (g *rig) signedIn() *http.Client { g.t.Helper(); return g.with(g.session()) }
+
+// with returns a client with a session.
+func (g *rig) with(session string) *http.Client {
 	g.t.Helper()
 	c := g.client()
 	u, err := url.Parse(g.server.URL)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	c.Jar.SetCookies(u, []*http.Cookie{{Name: sessionCookie, Value: g.session(), Path: "/"}})
+	c.Jar.SetCookies(u, []*http.Cookie{{Name: sessionCookie, Value: session, Path: "/"}})
 	return c
 }
 
-// session makes an account, if there is none, and a session of it, and returns its token.
+// session makes the owner's account, if there is none, and a session of it, and returns its token.
 func (g *rig) session() string {
 	g.t.Helper()
 	ctx := context.Background()
@@ -116,12 +129,43 @@ func (g *rig) session() string {
 			g.t.Fatal(err)
 		}
 	}
+	return g.sessionOf(u)
+}
+
+// signedInAs returns a client with a session of a new account.
+func (g *rig) signedInAs(a saba.Authority) *http.Client {
+	g.t.Helper()
+	token := g.invitation(string(a)+"@example.test", a)
+	u := saba.User{ID: g.id(), Org: g.org.ID, PasswordHash: nobodysHash, CreatedAt: g.now().Unix()}
+	if err := g.records.AcceptInvitation(context.Background(), saba.HashSecret(token), u, u.CreatedAt); err != nil {
+		g.t.Fatal(err)
+	}
+	return g.with(g.sessionOf(u))
+}
+
+// invitation invites somebody and returns the token of the link.
+func (g *rig) invitation(email string, a saba.Authority) string {
+	g.t.Helper()
+	ctx, now := context.Background(), g.now().Unix()
+	if err := g.records.Invite(ctx, g.org.ID, saba.Invitation{Email: email, Authority: a, ExpiresAt: now + saba.InvitationLife}, now); err != nil {
+		g.t.Fatal(err)
+	}
+	token := "token-of-" + email
+	if err := g.records.LinkInvitation(ctx, g.org.ID, email, saba.HashSecret(token), now); err != nil {
+		g.t.Fatal(err)
+	}
+	return token
+}
+
+// sessionOf makes a session of an account of the rig's organization, and returns its token.
+func (g *rig) sessionOf(u saba.User) string {
+	g.t.Helper()
 	token, err := saba.NewSecret(rand.Reader)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	s := saba.Session{Hash: saba.HashSecret(token), User: u.ID, Org: g.org.ID, CreatedAt: g.now().Unix(), ExpiresAt: g.now().Add(sessionLife).Unix()}
-	if err := g.records.CreateSession(ctx, s); err != nil {
+	if err := g.records.CreateSession(context.Background(), s); err != nil {
 		g.t.Fatal(err)
 	}
 	return token

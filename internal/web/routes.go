@@ -29,8 +29,9 @@ const (
 // A visitor is who a request comes from. The zero value is a stranger.
 type visitor struct {
 	saba.Principal
-	user    saba.User
-	session saba.Session
+	user     saba.User
+	session  saba.Session
+	troubles []string // that a visitor who may do something about them is shown on every page
 }
 
 // routes lists every address of the console with the permission that it asks. What is open to
@@ -38,6 +39,8 @@ type visitor struct {
 var routes = []route{
 	{"GET", "/setup/{token}", saba.Anyone, page, (*console).setupShow},
 	{"POST", "/setup/{token}", saba.Anyone, page, (*console).setupDo},
+	{"GET", "/join/{token}", saba.Anyone, page, (*console).joinShow},
+	{"POST", "/join/{token}", saba.Anyone, page, (*console).joinDo},
 	{"GET", "/login", saba.Anyone, page, (*console).loginShow},
 	{"POST", "/login", saba.Anyone, page, (*console).loginDo},
 	{"GET", "/static/{hash}/{file...}", saba.Anyone, data, (*console).asset},
@@ -48,9 +51,9 @@ var routes = []route{
 	{"POST", "/logout", saba.Read, page, (*console).logout},
 
 	{"GET", "/hosts", saba.Read, page, (*console).hostList},
-	{"GET", "/hosts/new", saba.ReadWrite, page, (*console).hostNew},
-	{"POST", "/hosts/new", saba.ReadWrite, page, (*console).hostNewDo},
-	{"GET", "/hosts/new/wait/{key}", saba.Read, page, (*console).hostNewWait},
+	{"GET", "/hosts/new", saba.Manage, page, (*console).hostNew},
+	{"POST", "/hosts/new", saba.Manage, page, (*console).hostNewDo},
+	{"GET", "/hosts/new/wait/{key}", saba.Manage, page, (*console).hostNewWait},
 	{"GET", "/hosts/{id}", saba.Read, page, (*console).hostShow},
 	{"GET", "/hosts/{id}/graphs.json", saba.Read, data, (*console).hostGraphs},
 	{"GET", "/hosts/{id}/graphs/{graph}", saba.Read, page, (*console).hostGraph},
@@ -63,10 +66,15 @@ var routes = []route{
 	{"GET", "/services/{service}/graphs.json", saba.Read, data, (*console).serviceGraphs},
 	{"GET", "/services/{service}/graphs/{graph}", saba.Read, page, (*console).serviceGraph},
 
-	{"GET", "/keys", saba.ReadWrite, page, (*console).keyList},
-	{"POST", "/keys", saba.ReadWrite, page, (*console).keyCreate},
-	{"GET", "/keys/{id}/revoke", saba.ReadWrite, page, (*console).keyRevoke},
-	{"POST", "/keys/{id}/revoke", saba.ReadWrite, page, (*console).keyRevokeDo},
+	{"GET", "/keys", saba.Manage, page, (*console).keyList},
+	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
+	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},
+	{"POST", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevokeDo},
+
+	{"GET", "/members", saba.Manage, page, (*console).memberList},
+	{"POST", "/members", saba.Manage, page, (*console).memberInvite},
+	{"POST", "/members/link", saba.Manage, page, (*console).memberLink},
+	{"POST", "/members/revoke", saba.Manage, page, (*console).memberRevoke},
 
 	// Whatever else is asked for: strangers learn nothing, visitors get a page that says so.
 	{"", "/", saba.Read, page, (*console).lost},
@@ -150,6 +158,14 @@ func (c *console) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		err = saba.Errorf(saba.ErrForbidden, "this form was sent from another site: open the page here and send it again")
 	} else if v, err = c.authenticate(r); err == nil {
 		err = v.Authorize(rt.want)
+	}
+	if err == nil && rt.want != saba.Anyone {
+		if err = c.admit(r.Context(), r, v.Org); err != nil {
+			v = visitor{} // no menu either
+		}
+	}
+	if v.Manage && rt.kind == page && c.Troubles != nil {
+		v.troubles = c.Troubles()
 	}
 	if err == nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -42,7 +42,8 @@ func (c *console) authenticate(r *http.Request) (visitor, error) {
 	if err != nil {
 		return visitor{}, err
 	}
-	return visitor{Principal: saba.Principal{Org: s.Org, User: u.ID, Read: true, Write: true}, user: u, session: s}, nil
+	p := saba.Principal{Org: s.Org, User: u.ID, Read: true, Write: u.Authority.MayWrite(), Manage: u.Authority.MayManage()}
+	return visitor{Principal: p, user: u, session: s}, nil
 }
 
 // signIn makes a new session for u and hands its token to the browser.
@@ -177,10 +178,18 @@ func (c *console) loginDo(w http.ResponseWriter, r *http.Request, _ visitor) err
 		c.Log.Warn("a login failed", "from", address(r))
 		return again(http.StatusUnauthorized, "No account has this email address and password.")
 	}
+	return c.enter(w, r, u, c.next(next))
+}
+
+// enter signs u in, if that may be done from where r comes, and leads to a page.
+func (c *console) enter(w http.ResponseWriter, r *http.Request, u saba.User, to string) error {
+	if err := c.admit(r.Context(), r, u.Org); err != nil {
+		return err
+	}
 	if err := c.signIn(w, r, u); err != nil {
 		return err
 	}
-	http.Redirect(w, r, c.next(next), http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }
 
@@ -211,13 +220,16 @@ func (c *console) logout(w http.ResponseWriter, r *http.Request, v visitor) erro
 	return nil
 }
 
-// deadLink is page/deadlink.html: a set-up link that does nothing (any more).
-type deadLink struct{ layout }
+// deadLink is page/deadlink.html: a link that does nothing (any more).
+type deadLink struct {
+	layout
+	Invitation bool // it looks like that of an invitation; else like a set-up link
+}
 
 func (c *console) setupShow(w http.ResponseWriter, r *http.Request, v visitor) error {
 	_, err := c.Store.SetupPending(r.Context(), saba.HashSecret(r.PathValue("token")))
 	if errors.Is(err, saba.ErrNotFound) {
-		return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout{Title: "Set-up link"}})
+		return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout: layout{Title: "Set-up link"}})
 	}
 	if err != nil {
 		return err
@@ -232,7 +244,7 @@ func (c *console) setupDo(w http.ResponseWriter, r *http.Request, v visitor) err
 	token := saba.HashSecret(r.PathValue("token"))
 	org, err := c.Store.SetupPending(r.Context(), token)
 	if errors.Is(err, saba.ErrNotFound) {
-		return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout{Title: "Set-up link"}})
+		return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout: layout{Title: "Set-up link"}})
 	}
 	if err != nil {
 		return err
@@ -257,16 +269,12 @@ func (c *console) setupDo(w http.ResponseWriter, r *http.Request, v visitor) err
 	}
 	if err := c.Store.CompleteSetup(r.Context(), token, u); err != nil {
 		if errors.Is(err, saba.ErrNotFound) { // somebody was faster
-			return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout{Title: "Set-up link"}})
+			return c.render(w, r, http.StatusNotFound, "deadlink", deadLink{layout: layout{Title: "Set-up link"}})
 		}
 		return err
 	}
 	c.Log.Info("the first account was made", "email", email)
-	if err := c.signIn(w, r, u); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/hosts", http.StatusSeeOther)
-	return nil
+	return c.enter(w, r, u, "/hosts")
 }
 
 const maxEmail = 254 // RFC 5321 §4.5.3.1.3, without the angle brackets

@@ -30,6 +30,7 @@ type Store interface {
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
 	GraphDefs(ctx context.Context, org string) ([]saba.GraphDef, error)
+	Org(ctx context.Context, id string) (saba.Org, error)
 	HiddenServiceGraphs(ctx context.Context, org, service string) (map[string]int64, error)
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
 	MetadataNamespaces(ctx context.Context, o saba.MetadataOwner) ([]string, error)
@@ -45,6 +46,14 @@ type Store interface {
 	CreateSession(ctx context.Context, s saba.Session) error
 	SessionByHash(ctx context.Context, hash string, now int64) (saba.Session, error)
 	DeleteSession(ctx context.Context, hash string) error
+	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
+	Members(ctx context.Context, org string) ([]saba.Member, error)
+	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
+	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
+	RevokeInvitation(ctx context.Context, org, email string, now int64) error
+	LinkInvitation(ctx context.Context, org, email, hash string, now int64) error
+	InvitationByHash(ctx context.Context, hash string, now int64) (org string, i saba.Invitation, err error)
+	AcceptInvitation(ctx context.Context, hash string, u saba.User, now int64) error
 }
 
 // Samples is what the console asks of the storage engine.
@@ -58,7 +67,7 @@ type Samples interface {
 	ServiceNames(ctx context.Context, org, service string) ([]string, error)
 }
 
-// Options are the parts that the console is made of. All but BaseURL are required.
+// Options are the parts that the console is made of. All but BaseURL and Troubles are required.
 type Options struct {
 	Store   Store
 	Samples Samples
@@ -67,6 +76,8 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 	BaseURL string // what agents are told to post to; "" derives it from the request
+	// Troubles returns what is wrong with saba itself at the moment, each in sentences that say what to do. It is asked for every page.
+	Troubles func() []string
 }
 
 // A console is the handler behind New.
