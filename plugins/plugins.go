@@ -10,6 +10,7 @@ import (
 	"github.com/saba-monitor/saba/plugins/multicore"
 	"github.com/saba-monitor/saba/plugins/mysql"
 	"github.com/saba-monitor/saba/plugins/nginx"
+	"github.com/saba-monitor/saba/plugins/postgres"
 	procfd "github.com/saba-monitor/saba/plugins/proc-fd"
 	"github.com/saba-monitor/saba/plugins/procs"
 	"github.com/saba-monitor/saba/plugins/redis"
@@ -27,6 +28,7 @@ func All() []plugin.Plugin {
 		multicore.Plugin,
 		mysql.Plugin,
 		nginx.Plugin,
+		postgres.Plugin,
 		procfd.Plugin,
 		procs.Plugin,
 		redis.Plugin,

@@ -117,7 +117,7 @@ func (s *Server) Name() string {
 
 // Ask sends queries in one round trip, each in a transaction of its own, on the connection of
 // the turn before if it still works, and returns an answer for each. The error is about the
-// server as a whole; it does not name it.
+// server as a whole and does not name it; then there are the answers that came before it.
 func (s *Server) Ask(ctx context.Context, queries ...Query) ([]Answer, error) {
 	if s.conn != nil && !s.conn.IsClosed() {
 		answers, err := ask(ctx, s.conn, queries)
@@ -196,7 +196,7 @@ func answered(err error) (Error, bool) {
 func oneLine(s string) string { return fmt.Sprintf("%.300s", strings.Join(strings.Fields(s), " ")) }
 
 // ask sends queries in one round trip.
-func ask(ctx context.Context, conn *pgconn.PgConn, queries []Query) (answers []Answer, err error) {
+func ask(ctx context.Context, conn *pgconn.PgConn, queries []Query) ([]Answer, error) {
 	pipeline := conn.StartPipeline(ctx)
 	defer func() { _ = pipeline.Close() }() // which repeats the error there was
 	for _, q := range queries {
@@ -210,6 +210,7 @@ func ask(ctx context.Context, conn *pgconn.PgConn, queries []Query) (answers []A
 	if err := pipeline.Flush(); err != nil {
 		return nil, err
 	}
+	var answers []Answer
 	left := maxAnswers
 	for range queries {
 		var a Answer
@@ -227,7 +228,7 @@ func ask(ctx context.Context, conn *pgconn.PgConn, queries []Query) (answers []A
 					}
 					if left -= 64; left < 0 { // a row that is empty costs memory too
 						_ = conn.Close(ctx)
-						return nil, fmt.Errorf("it answers with more than %d MiB", maxAnswers>>20)
+						return answers, fmt.Errorf("it answers with more than %d MiB", maxAnswers>>20)
 					}
 					a.Rows = append(a.Rows, row)
 				}
@@ -241,10 +242,10 @@ func ask(ctx context.Context, conn *pgconn.PgConn, queries []Query) (answers []A
 			}
 			no, ok := answered(err)
 			if ok && conn.IsClosed() { // it said farewell
-				return nil, no
+				return answers, no
 			}
 			if !ok {
-				return nil, errors.New(oneLine(err.Error()))
+				return answers, errors.New(oneLine(err.Error()))
 			}
 			a = Answer{Err: no}
 		}

@@ -129,8 +129,8 @@ func TestPostgres(t *testing.T) {
 		p := here(func(*postgres.Server) {})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		if answers, err := p.Ask(ctx, query("SELECT 1"), query("SELECT pg_sleep(100)")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Ask = %v, %v, want the end of the time", answers, err)
+		if answers, err := p.Ask(ctx, query("SELECT 1"), query("SELECT pg_sleep(100)")); !errors.Is(err, context.DeadlineExceeded) || len(answers) != 1 || answers[0].Rows[0][0] != "1" {
+			t.Errorf("Ask = %v, %v, want the first answer and the end of the time", answers, err)
 		}
 		p.Close(t.Context())
 		for deadline := time.Now().Add(20 * time.Second); ; {

@@ -186,7 +186,7 @@ func (s *Server) run(name string, args ...string) {
 // Begin starts the server again after End, on the same port, and waits until it takes connections.
 func (s *Server) Begin() {
 	s.t.Helper()
-	args := []string{"-D", s.Dir + "/data", "-p", s.Port, "-k", s.Dir, "-h", "127.0.0.1", "-F"}
+	args := []string{"-D", s.Dir + "/data", "-p", s.Port, "-k", s.Dir, "-h", "127.0.0.1", "-F", "-c", "password_encryption=scram-sha-256"}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
@@ -298,6 +298,17 @@ func (c *Conn) Ask(statements string) [][]string {
 	}
 	return rows
 }
+
+// Fail sends a statement that the server refuses.
+func (c *Conn) Fail(statement string) {
+	c.t.Helper()
+	if _, err := c.conn.Exec(c.t.Context(), statement).ReadAll(); err == nil {
+		c.t.Fatalf("%s did not fail", statement)
+	}
+}
+
+// Start sends a statement and does not wait for its answer. The connection is of no more use.
+func (c *Conn) Start(statement string) { c.conn.Exec(c.t.Context(), statement) }
 
 // Close ends the connection.
 func (c *Conn) Close() { _ = c.conn.Close(c.t.Context()) }
