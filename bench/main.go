@@ -44,6 +44,7 @@ type plan struct {
 	base        string // address of the saba server
 	targetPort  string // what the bundled plugins ask
 	redisPort   string // "" without Redis
+	nginxPort   string // "" without nginx
 }
 
 func run(minutes int, bin, only string, keep bool) (err error) {
@@ -86,6 +87,17 @@ func run(minutes int, bin, only string, keep bool) (err error) {
 		fmt.Println("without Redis:", err)
 	} else {
 		defer redis.stop()
+		if err := p.fillRedis(); err != nil {
+			return err
+		}
+	}
+	if nginx, err := p.startNginx(); err != nil {
+		fmt.Println("without nginx:", err)
+	} else {
+		defer nginx.stop()
+	}
+	if err := p.processes(out); err != nil {
+		return err
 	}
 
 	subjects, err := p.subjects(only)
@@ -137,6 +149,7 @@ func run(minutes int, bin, only string, keep bool) (err error) {
 
 	out.title(fmt.Sprintf("CPU time, scaled from %d minutes to an hour; memory and wake-ups", minutes))
 	compare(out, subjects)
+	p.inside(out, subjects)
 	if err := p.calls(out, from, to, minutes); err != nil {
 		return err
 	}
@@ -295,6 +308,11 @@ func (p *plan) subjects(only string) (all []*subject, err error) {
 	agent("agent, bundled plugins", bundled)
 	agent("agent, bundled plugins and a script", bundled+plugin("script", filepath.Join(p.work, "script.sh")))
 	agent("agent, 10000 metrics of a plugin", plugin("wide", wide))
+	for _, b := range p.bundled() {
+		if b.prefix != "" {
+			agent(insideName(b), insideConfig(b))
+		}
+	}
 	if _, err := exec.LookPath("strace"); err == nil {
 		agent(tracedAgent, "", "strace", "-f", "-qq", "-ttt", "-o", filepath.Join(p.work, "trace"))
 	} else {
