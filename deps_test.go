@@ -137,7 +137,7 @@ var modules = map[string]struct {
 	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
 	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
 	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
-	"golang.org/x/sys":                    {[]string{"internal/collect", "internal/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, and fdatasync, which the standard library lacks"},
+	"golang.org/x/sys":                    {[]string{"internal/agent", "internal/collect", "internal/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, timer slack, and fdatasync, which the standard library lacks"},
 	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
 	"github.com/go-sql-driver/mysql":      {[]string{"plugin/target/mysql"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
 	"github.com/jackc/pgx/v5":             {[]string{"internal/sqldb", "plugin/target/postgrestest", "plugin/target/postgres"}, "speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts; outside of internal/sqldb its pgconn alone"},

@@ -175,7 +175,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		p.pipes, theirs[i] = append(p.pipes, r), w
 	}
 	cmd.Stdout, cmd.Stderr = theirs[0], theirs[1]
-	err := cmd.Start()
+	err := punctually(cmd.Start)
 	closeAll(theirs[:])
 	if err != nil {
 		closeAll(p.pipes)

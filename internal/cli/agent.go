@@ -206,6 +206,9 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 	if err := flags.parse(env, args); err != nil {
 		return err
 	}
+	if !*once && env.Slacken != nil {
+		env.Slacken()
+	}
 	c, file, err := flags.config(env)
 	if err != nil {
 		return err

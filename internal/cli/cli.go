@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/agent"
 )
 
 // The exit codes besides 0.
@@ -40,11 +41,13 @@ type System struct {
 	// Hangups returns a channel that receives when the process is told to read its configuration
 	// anew, until ctx ends; nil when it never is.
 	Hangups func(ctx context.Context) <-chan os.Signal
+	// Slacken makes a process that lives on begin anew as one that rests well; nil leaves it as it is.
+	Slacken func()
 }
 
 // OS returns the System of this process.
 func OS(revision string) System {
-	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups}
+	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func() { agent.Slacken(os.Args) }}
 }
 
 // hangups is System.Hangups of a process: SIGHUP no longer ends it.
