@@ -21,7 +21,8 @@ var arrows = map[string][]string{
 	"check":                  {"internal/statefile"},
 	"check/checktest":        {"check"},
 	"check/target":           {"check"},
-	"checks":                 {"check", "checks/disk", "checks/http", "checks/load", "checks/mysql", "checks/procs", "checks/tcp", "checks/uptime"},
+	"checks":                 {"check", "checks/cert", "checks/disk", "checks/http", "checks/load", "checks/mysql", "checks/procs", "checks/tcp", "checks/uptime"},
+	"checks/cert":            {"check", "check/target"},
 	"checks/disk":            {"check", "internal/mount"},
 	"checks/http":            {"check", "check/target", "internal/proxy"},
 	"checks/load":            {"check"},
@@ -88,6 +89,7 @@ var arrows = map[string][]string{
 var testArrows = map[string][]string{
 	"check":                  {"check/checktest"},
 	"checks":                 {"check/checktest", "internal/pages"},
+	"checks/cert":            {"check/checktest", "plugin/target/postgrestest"},
 	"checks/disk":            {"check/checktest"},
 	"checks/http":            {"check/checktest"},
 	"checks/load":            {"check/checktest"},

@@ -3,6 +3,7 @@ package checks
 
 import (
 	"github.com/saba-monitor/saba/check"
+	"github.com/saba-monitor/saba/checks/cert"
 	"github.com/saba-monitor/saba/checks/disk"
 	"github.com/saba-monitor/saba/checks/http"
 	"github.com/saba-monitor/saba/checks/load"
@@ -15,6 +16,7 @@ import (
 // All returns every check, by name.
 func All() []check.Check {
 	return []check.Check{
+		cert.Check,
 		disk.Check,
 		http.Check,
 		load.Check,

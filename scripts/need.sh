@@ -23,6 +23,8 @@ have redis-server redis-server
 have elixir elixir
 have prometheus prometheus
 have sidekiq ruby-sidekiq
+have dovecot "dovecot-imapd dovecot-pop3d dovecot-submissiond"
+[ -x /usr/sbin/slapd ] || missing="$missing slapd"
 have mariadb-install-db mariadb-server
 [ -x /usr/sbin/nginx ] || missing="$missing nginx"
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null | head -n 1)" ] || missing="$missing postgresql"

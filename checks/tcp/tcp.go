@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/saba-monitor/saba/check"
 	"github.com/saba-monitor/saba/check/target"
@@ -277,20 +276,7 @@ func (c *checker) name() string {
 	return fmt.Sprintf("%s port %d", c.host, c.port)
 }
 
-// excerpt returns the first line of what came, as far as it can be shown.
-func excerpt(answer []byte) string {
-	const most = 100
-	line, _, _ := strings.Cut(strings.ToValidUTF8(string(answer[:min(len(answer), 4*most)]), "\uFFFD"), "\n")
-	line = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, line))
-	if r := []rune(line); len(r) > most {
-		line = string(r[:most]) + "…"
-	}
-	return "[" + line + "]"
-}
+// excerpt returns what came, as far as it can be shown.
+func excerpt(answer []byte) string { return "[" + target.Excerpt(string(answer), 100) + "]" }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

@@ -208,13 +208,3 @@ func TestUnescape(t *testing.T) {
 		}
 	}
 }
-
-func FuzzExcerpt(f *testing.F) {
-	f.Add([]byte("220 mail ESMTP\r\n"))
-	f.Add([]byte("\x00\xff\u2028\x1b[0m"))
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		if got := excerpt(answer); len(got) > 410 || strings.ContainsAny(got, "\n\r\x00\x1b") || strings.ToValidUTF8(got, "") != got {
-			t.Errorf("excerpt(%q) = %q", answer, got)
-		}
-	})
-}
