@@ -165,3 +165,8 @@ func (c *Client) SetHostRoles(ctx context.Context, id string, roles []saba.RoleN
 func (c *Client) RetireHost(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodPost, path("hosts", id, "retire"), nil, struct{}{}, nil)
 }
+
+// ReviveHost undoes a retirement of the last 30 days. Only saba has this call.
+func (c *Client) ReviveHost(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodPost, path("hosts", id, "unretire"), nil, nil, nil)
+}

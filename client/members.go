@@ -53,6 +53,24 @@ func (c *Client) Invite(ctx context.Context, email string, a saba.Authority) (sa
 	return saba.Invitation(w), err
 }
 
+type wireNetworks struct {
+	CIDRs []string `json:"cidrs"`
+}
+
+// Networks returns the networks, in CIDR notation, from which a part of the server may be used; none means from everywhere.
+func (c *Client) Networks(ctx context.Context, s saba.Surface) ([]string, error) {
+	w, err := sent[wireNetworks](ctx, c, http.MethodGet, path("settings", "ip-restriction", string(s)), nil)
+	return w.CIDRs, err
+}
+
+// SetNetworks replaces the networks from which a part of the server may be used; none lets it be used from everywhere.
+func (c *Client) SetNetworks(ctx context.Context, s saba.Surface, cidrs []string) error {
+	if cidrs == nil {
+		cidrs = []string{}
+	}
+	return c.do(ctx, http.MethodPost, path("settings", "ip-restriction", string(s)), nil, wireNetworks{cidrs}, nil)
+}
+
 // RevokeInvitation ends an invitation.
 func (c *Client) RevokeInvitation(ctx context.Context, email string) error {
 	return c.do(ctx, http.MethodPost, path("invitations", "revoke"), nil, map[string]string{"email": email}, nil)

@@ -42,6 +42,11 @@ func (c *Client) CreateService(ctx context.Context, s saba.Service) error {
 	return c.do(ctx, http.MethodPost, path("services"), nil, wireService{Name: s.Name, Memo: s.Memo}, nil)
 }
 
+// UpdateService gives a service another name and memo, wherever it is named. Only saba has this call. s.Roles is not looked at.
+func (c *Client) UpdateService(ctx context.Context, name string, s saba.Service) error {
+	return c.do(ctx, http.MethodPut, path("services", name), nil, wireService{Name: s.Name, Memo: s.Memo}, nil)
+}
+
 // DeleteService deletes a service with its roles and metrics, and returns it as it was.
 func (c *Client) DeleteService(ctx context.Context, name string) (saba.Service, error) {
 	var s wireService
@@ -67,6 +72,11 @@ func (c *Client) Roles(ctx context.Context, service string) ([]saba.Role, error)
 // CreateRole creates a role in a service.
 func (c *Client) CreateRole(ctx context.Context, service string, r saba.Role) error {
 	return c.do(ctx, http.MethodPost, path("services", service, "roles"), nil, wireRole(r), nil)
+}
+
+// UpdateRole gives a role another name and memo, wherever it is named. Only saba has this call.
+func (c *Client) UpdateRole(ctx context.Context, service, role string, r saba.Role) error {
+	return c.do(ctx, http.MethodPut, path("services", service, "roles", role), nil, wireRole(r), nil)
 }
 
 // DeleteRole deletes a role and returns it as it was.

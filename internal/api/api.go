@@ -24,6 +24,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/hush"
 )
 
 // Store is what the API asks of the database. A missing record is an error matching
@@ -111,6 +112,7 @@ type server struct {
 	reuse         *reuse
 	zippers       sync.Pool // of *gzip.Writer
 	memory        memory
+	unavailable   hush.Hush // of failures that every request meets
 	requests      *prometheus.CounterVec
 	seconds       *prometheus.HistogramVec
 }
@@ -293,15 +295,23 @@ func (s *server) fail(w *recorder, r *http.Request, label string, err error) int
 		// Counted, and not logged: there would be a line for each of many.
 		w.Header().Set("Retry-After", "30")
 	default:
-		id, idErr := s.newID()
-		if idErr != nil {
-			id = "unknown"
+		n, say := 1, true
+		if code == http.StatusServiceUnavailable {
+			n, say = s.unavailable.Count(s.now())
 		}
-		s.log.Error("an API request failed", "request", id, "route", label, "client", r.RemoteAddr, "error", err)
-		message = "the server could not do this; its log has the reason under request " + id
+		reason := "its log has the reason"
+		if say {
+			id, idErr := s.newID()
+			if idErr != nil {
+				id = "unknown"
+			}
+			s.log.Error("an API request failed", "request", id, "route", label, "client", r.RemoteAddr, "requests", n, "error", err)
+			reason += " under request " + id
+		}
+		message = "the server could not do this; " + reason
 		if code == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "30")
-			message = "the server cannot do this at the moment: try again later (its log has the reason under request " + id + ")"
+			message = "the server cannot do this at the moment: try again later (" + reason + ")"
 		}
 	}
 	if w.status != 0 { // too late for another answer: the client must not take half of one for a whole

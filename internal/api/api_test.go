@@ -372,6 +372,22 @@ func TestOurOwnFailures(t *testing.T) {
 			}
 		})
 	}
+	// A full disk meets every request: it is logged once a minute, with how many it met.
+	r.clock.Add(60)
+	fail = func(context.Context) error { return saba.Errorf(saba.ErrUnavailable, "full") }
+	r.wantError(r.send(http.MethodGet, "/hosts", keyRead, ""), 503, "under request ", "a full disk")
+	fail = func(context.Context) error { return saba.Errorf(saba.ErrUnavailable, "still full") }
+	for range 5 {
+		r.wantError(r.send(http.MethodGet, "/hosts", keyRead, ""), 503, "(its log has the reason)", "a disk that is still full")
+	}
+	if strings.Contains(r.log.String(), "still full") {
+		t.Errorf("the same fault is logged again within a minute:\n%s", r.log)
+	}
+	r.clock.Add(60)
+	r.wantError(r.send(http.MethodGet, "/hosts", keyRead, ""), 503, "under request ", "a full disk a minute later")
+	if got := r.log.String(); strings.Count(got, "still full") != 1 || !strings.Contains(got, "requests=6 ") {
+		t.Errorf("the log does not say once that six requests failed:\n%s", got)
+	}
 	fail = func(context.Context) error { panic("again") }
 	for range 3 {
 		r.send(http.MethodGet, "/hosts", keyRead, "")

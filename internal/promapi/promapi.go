@@ -23,6 +23,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/hush"
 )
 
 // Store is what package promapi asks of the database. A missing record is an error matching saba.ErrNotFound.
@@ -90,6 +91,8 @@ type server struct {
 	reads   gate
 	intakes gate
 	engine  *promql.Engine
+
+	unavailable hush.Hush // of failures that every request meets
 }
 
 // New returns the handler of /api/prom/ and of /v1/metrics.
@@ -246,7 +249,13 @@ func (s *server) fail(w *recorder, r *http.Request, rt route, err error) {
 	case r.Context().Err() != nil: // nobody reads this, or the server is stopping
 		code, name, message = http.StatusServiceUnavailable, "canceled", "the request was broken off: try again"
 	case code == http.StatusInternalServerError, errors.Is(err, saba.ErrUnavailable):
-		s.Log.Error("a request failed", "path", r.URL.Path, "client", r.RemoteAddr, "error", err)
+		n, say := 1, true
+		if errors.Is(err, saba.ErrUnavailable) {
+			n, say = s.unavailable.Count(s.Now())
+		}
+		if say {
+			s.Log.Error("a request failed", "path", r.URL.Path, "client", r.RemoteAddr, "requests", n, "error", err)
+		}
 		message = "the server could not do this: try again later; its log has the reason"
 	}
 	if w.status != 0 { // too late for another answer: the client must not take half of one for a whole
