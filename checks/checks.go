@@ -8,7 +8,9 @@ import (
 	"github.com/saba-monitor/saba/checks/http"
 	"github.com/saba-monitor/saba/checks/load"
 	"github.com/saba-monitor/saba/checks/mysql"
+	"github.com/saba-monitor/saba/checks/postgresql"
 	"github.com/saba-monitor/saba/checks/procs"
+	"github.com/saba-monitor/saba/checks/redis"
 	"github.com/saba-monitor/saba/checks/tcp"
 	"github.com/saba-monitor/saba/checks/uptime"
 )
@@ -21,7 +23,9 @@ func All() []check.Check {
 		http.Check,
 		load.Check,
 		mysql.Check,
+		postgresql.Check,
 		procs.Check,
+		redis.Check,
 		tcp.Check,
 		uptime.Check,
 	}

@@ -17,11 +17,15 @@ import (
 // A Redis asks one Redis server, or the master that Sentinels name, and keeps its connection
 // from turn to turn. It is for one goroutine at a time; the zero value asks localhost:6379.
 type Redis struct {
-	host, port, socket string
-	username           string
-	password           Secret
-	tls, insecure      bool
-	ca                 string // file
+	Host, Port string // "" means localhost and 6379
+	Socket     string // in place of Host and Port
+	Username   string
+	Password   string // "" means that of the flags
+	TLS        bool
+	SkipVerify bool   // do not verify the server's certificate
+	CA         string // file of certificates (PEM) that it is verified with; "" means the system's
+
+	password Secret
 
 	// Of AddURLFlags.
 	url              Secret
@@ -37,14 +41,14 @@ type Redis struct {
 // AddFlags adds the flags of one server to fs: where it is, who asks, TLS. The password may
 // also be in the environment variable passwordEnv.
 func (r *Redis) AddFlags(fs *flag.FlagSet, passwordEnv string) {
-	fs.StringVar(&r.host, "host", "", "`host` of the server (default localhost)")
-	fs.StringVar(&r.port, "port", "", "`port` of the server (default 6379)")
-	fs.StringVar(&r.socket, "socket", "", "unix `socket` of the server, in place of host and port")
-	fs.StringVar(&r.username, "username", "", "`user` to log in as; the default user needs none")
+	fs.StringVar(&r.Host, "host", "", "`host` of the server (default localhost)")
+	fs.StringVar(&r.Port, "port", "", "`port` of the server (default 6379)")
+	fs.StringVar(&r.Socket, "socket", "", "unix `socket` of the server, in place of host and port")
+	fs.StringVar(&r.Username, "username", "", "`user` to log in as; the default user needs none")
 	r.password.AddFlags(fs, "password", passwordEnv)
-	fs.BoolVar(&r.tls, "tls", false, "speak TLS")
-	fs.BoolVar(&r.insecure, "tls-skip-verify", false, "do not verify the server's certificate")
-	fs.StringVar(&r.ca, "tls-ca", "", "`file` of certificates (PEM) that the server's is verified with, in place of the system's")
+	fs.BoolVar(&r.TLS, "tls", false, "speak TLS")
+	fs.BoolVar(&r.SkipVerify, "tls-skip-verify", false, "do not verify the server's certificate")
+	fs.StringVar(&r.CA, "tls-ca", "", "`file` of certificates (PEM) that the server's is verified with, in place of the system's")
 }
 
 // AddURLFlags adds the flags of a server that applications share to fs: its URL, which may also
@@ -61,7 +65,7 @@ func (r *Redis) AddURLFlags(fs *flag.FlagSet, urlEnv string) {
 func (r *Redis) CheckFlags() error {
 	var given []string
 	for _, f := range []struct{ name, value string }{
-		{"-host or -port", r.host + r.port}, {"-socket", r.socket}, {"-sentinels", r.sentinels}, {"-url", r.url.value + r.url.file},
+		{"-host or -port", r.Host + r.Port}, {"-socket", r.Socket}, {"-sentinels", r.sentinels}, {"-url", r.url.value + r.url.file},
 	} {
 		if f.value != "" {
 			given = append(given, f.name)
@@ -151,12 +155,13 @@ func (r *Redis) place() (redisPlace, error) {
 	if err != nil {
 		return redisPlace{}, err
 	}
-	p := redisPlace{network: "tcp", tls: r.tls, username: r.username, password: password, db: r.db}
+	password = orElse(r.Password, password)
+	p := redisPlace{network: "tcp", tls: r.TLS, username: r.Username, password: password, db: r.db}
 	switch {
-	case r.socket != "":
-		p.network, p.address = "unix", r.socket
+	case r.Socket != "":
+		p.network, p.address = "unix", r.Socket
 		return p, nil
-	case r.host+r.port+r.sentinels == "":
+	case r.Host+r.Port+r.sentinels == "":
 		address, err := r.url.Read()
 		if err != nil {
 			return redisPlace{}, err
@@ -165,7 +170,7 @@ func (r *Redis) place() (redisPlace, error) {
 			return p.from(address)
 		}
 	}
-	p.address = net.JoinHostPort(orElse(r.host, "localhost"), orElse(r.port, "6379"))
+	p.address = net.JoinHostPort(orElse(r.Host, "localhost"), orElse(r.Port, "6379"))
 	return p, nil
 }
 
@@ -273,7 +278,7 @@ func (r *Redis) askSentinel(ctx context.Context, sentinel, password string) (str
 	if !strings.Contains(sentinel, ":") {
 		sentinel = net.JoinHostPort(sentinel, "26379")
 	}
-	p := redisPlace{network: "tcp", address: sentinel, tls: r.tls, password: password}
+	p := redisPlace{network: "tcp", address: sentinel, tls: r.TLS, password: password}
 	conn, err := r.dial(ctx, p)
 	if err != nil {
 		return "", err
@@ -323,13 +328,13 @@ func (r *Redis) dial(ctx context.Context, p redisPlace) (*redisConn, error) {
 // secure speaks TLS on a connection, which it closes when that fails.
 func (r *Redis) secure(ctx context.Context, c net.Conn, p redisPlace) (net.Conn, error) {
 	host, _, _ := net.SplitHostPort(p.address)
-	config := &tls.Config{ServerName: orElse(host, "localhost"), InsecureSkipVerify: r.insecure}
-	if r.ca != "" {
-		pem, err := os.ReadFile(r.ca)
+	config := &tls.Config{ServerName: orElse(host, "localhost"), InsecureSkipVerify: r.SkipVerify}
+	if r.CA != "" {
+		pem, err := os.ReadFile(r.CA)
 		if err == nil {
 			config.RootCAs = x509.NewCertPool()
 			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				err = fmt.Errorf("%s holds no certificate (-tls-ca)", r.ca)
+				err = fmt.Errorf("%s holds no certificate (tls-ca)", r.CA)
 			}
 		}
 		if err != nil {
@@ -344,7 +349,7 @@ func (r *Redis) secure(ctx context.Context, c net.Conn, p redisPlace) (net.Conn,
 	}
 	_ = c.Close()
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		err = fmt.Errorf("%w; name its authority with -tls-ca, or trust anybody with -tls-skip-verify", err)
+		err = fmt.Errorf("%w; name its authority with tls-ca, or trust anybody with tls-skip-verify", err)
 	}
 	return nil, err
 }
@@ -360,4 +365,15 @@ func RedisAnswer[T any](answer any) (T, error) {
 		return v, no
 	}
 	return v, errNotRedis
+}
+
+// RedisInfo reads the answer to INFO: lines of name:value.
+func RedisInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok && !strings.HasPrefix(name, "#") {
+			info[name] = value
+		}
+	}
+	return info
 }

@@ -134,8 +134,8 @@ func TestRedisOverTLS(t *testing.T) {
 	}{
 		"with its authority":         {[]string{"-url", "rediss://127.0.0.1:" + port, "-tls-ca", cert}, ""},
 		"unverified":                 {[]string{"-host", "127.0.0.1", "-port", port, "-tls", "-tls-skip-verify"}, ""},
-		"from nobody one knows":      {[]string{"-url", "rediss://127.0.0.1:" + port}, "-tls-ca"},
-		"under another name":         {[]string{"-url", "rediss://localhost:" + port, "-tls-ca", cert}, "-tls-skip-verify"},
+		"from nobody one knows":      {[]string{"-url", "rediss://127.0.0.1:" + port}, "tls-ca"},
+		"under another name":         {[]string{"-url", "rediss://localhost:" + port, "-tls-ca", cert}, "tls-skip-verify"},
 		"a file without certificate": {[]string{"-url", "rediss://127.0.0.1:" + port, "-tls-ca", key}, "holds no certificate"},
 	} {
 		answers, err := newRedis(t, tt.args...).Ask(t.Context(), []string{"PING"})

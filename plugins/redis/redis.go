@@ -121,7 +121,7 @@ func (c *collector) collect(ctx context.Context) ([]saba.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := parseInfo(text)
+	info := target.RedisInfo(text)
 	if c.config != "" {
 		// A server that does not let us ask may have said it in INFO already.
 		if pairs, err := target.RedisAnswer[[]any](answers[1]); err == nil {
@@ -137,22 +137,11 @@ func (c *collector) collect(ctx context.Context) ([]saba.Value, error) {
 			values, _ := valuesOf(info)
 			return values, fmt.Errorf("CLUSTER INFO: %w", err)
 		}
-		for name, value := range parseInfo(text) {
+		for name, value := range target.RedisInfo(text) {
 			info[name] = value
 		}
 	}
 	return valuesOf(info)
-}
-
-// parseInfo reads lines of name:value.
-func parseInfo(text string) map[string]string {
-	info := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok && !strings.HasPrefix(name, "#") {
-			info[name] = value
-		}
-	}
-	return info
 }
 
 // addConfig adds the pairs of name and value of a CONFIG GET that info does not have.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugin/plugintest"
+	"github.com/saba-monitor/saba/plugin/target"
 	"github.com/saba-monitor/saba/plugin/target/redistest"
 )
 
@@ -180,14 +181,14 @@ func TestBadServers(t *testing.T) {
 func FuzzInfo(f *testing.F) {
 	f.Add("redis_version:7.0.15\r\ndb0:keys=5,expires=1\r\nslave0:ip=1,offset=90,lag=3\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := valuesOf(parseInfo(text)); err == nil && len(text) < 100 {
+		if _, err := valuesOf(target.RedisInfo(text)); err == nil && len(text) < 100 {
 			t.Errorf("an INFO of %q has all values", text)
 		}
 	})
 }
 
 func TestValuesOf(t *testing.T) {
-	info := parseInfo("redis_version:7.0.15\r\n# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb11:keys=2,expires=2\r\ndbsize:keys=9\r\n" +
+	info := target.RedisInfo("redis_version:7.0.15\r\n# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb11:keys=2,expires=2\r\ndbsize:keys=9\r\n" +
 		"master_repl_offset:100\r\nslave0:ip=1,offset=90,lag=3\r\nslave1:ip=2\r\nslave2:lag=-1,offset=x\r\nslave_read_only:1\r\nused_memory:nan\r\nmaxmemory:0\r\n")
 	values, err := valuesOf(info)
 	got := map[string]float64{}
