@@ -388,3 +388,23 @@ func TestBadServers(t *testing.T) {
 		t.Errorf("a server that accepts and says nothing: %d values, %v after %v", len(values), err, time.Since(begin))
 	}
 }
+
+func TestProcessState(t *testing.T) {
+	for state, want := range map[string]string{
+		"": "State_none", "Sending data": "State_sending_data", "Copying to tmp table": "State_copying_to_tmp_table", "freeing items": "State_freeing_items",
+		"Table lock": "State_locked", "Waiting for table metadata lock": "State_locked", "waiting for global read lock": "State_locked",
+		"Waiting for table flush": "State_other", "User lock": "State_other", "executing": "State_other",
+	} {
+		if got := processState(state); got != want {
+			t.Errorf("a process in state %q is counted by %s, want %s", state, got, want)
+		}
+	}
+}
+
+func TestAReaderOfAuroraIsNotAskedForInnoDB(t *testing.T) {
+	f := newFigures()
+	f.texts["aurora_version"], f.texts["innodb_read_only"] = "3.04.0", "ON"
+	if err := f.askInnoDB(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
