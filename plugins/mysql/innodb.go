@@ -59,9 +59,6 @@ func readMonitor(text string) (figures map[string]float64, hashes []float64) {
 	for i := 0; i < len(lines); i++ {
 		if dashes(i) && dashes(i+2) && sectionTitle.MatchString(lines[i+1]) {
 			title = lines[i+1]
-			if title == transactions {
-				sessions = []string{} // one that came before was a part of a statement
-			}
 			i += 2
 			continue
 		}
