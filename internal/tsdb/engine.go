@@ -50,6 +50,9 @@ func options(retention time.Duration, maxBytes int64) *tsdb.Options {
 	o.WALCompression = compression.Snappy
 	// A point may be MaxLate old while another one is MaxAhead early, and its time is floored.
 	o.OutOfOrderTimeWindow = (saba.MaxLate + saba.MaxAhead + time.Minute).Milliseconds()
+	// The engine finds a series in one of so many maps. A map of up to eight is the cheapest to look into, and 150,000 series
+	// make four or five in each; the engine's own choice, half of this, saves 3 MiB and takes half as much CPU time again.
+	o.StripeSize = 1 << 15
 	o.OutOfOrderCapMax = 32
 	o.EnableMemorySnapshotOnShutdown = true
 	o.IsolationDisabled = true // there is one appender, and readers may see half a batch
