@@ -1,5 +1,6 @@
 // Command bench prints what the agent costs: CPU time of its whole process tree, memory, system calls and
-// wake-ups, beside its peers of the same minutes, and how soon it begins, catches up and stops.
+// wake-ups, beside its peers of the same minutes, and how soon it begins, catches up and stops. With -server it
+// prints what servers of several sizes cost, beside Prometheus with the same samples (server.go).
 //
 // It starts the binaries that make build has left in bin/ and looks at them from outside, on Linux. Everything
 // runs at once, so that all meet the same noise. README.md says how to read the figures.
@@ -30,8 +31,16 @@ func main() {
 	bin := flag.String("bin", "../bin", "folder of the binaries")
 	only := flag.String("only", "", "measure only the subjects whose names contain this word")
 	keep := flag.Bool("keep", false, "leave the folder with all output behind")
+	server := flag.String("server", "", "measure servers with these numbers of `hosts` in place of agents, such as 100,1000,5000")
+	drawing := flag.String("drawing", "", "draw what -server measured into this `file`, as SVG")
 	flag.Parse()
-	if err := run(*minutes, *bin, *only, *keep); err != nil {
+	var err error
+	if *server != "" {
+		err = serverFigures(*bin, *server, *drawing, *minutes, *keep)
+	} else {
+		err = run(*minutes, *bin, *only, *keep)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
