@@ -178,6 +178,6 @@ func readSessions(figures map[string]float64, lines []string) {
 
 // number reads digits.
 func number(s string) float64 {
-	v, _ := strconv.ParseFloat(s, 64) // too many digits are an infinity, which the SDK refuses
+	v, _ := strconv.ParseFloat(s, 64) // too many digits are an infinity
 	return v
 }

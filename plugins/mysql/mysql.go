@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -104,13 +103,19 @@ func newFigures() *figures {
 	return &figures{numbers: map[string]float64{}, texts: map[string]string{}, lags: map[string]float64{}}
 }
 
-// add takes what is a number. What is known already stays.
+// add takes what is a number.
 func (f *figures) add(name, value string) {
-	v, err := strconv.ParseFloat(value, 64)
-	if _, known := f.numbers[name]; err != nil || math.IsNaN(v) || math.IsInf(v, 0) || known {
-		return
+	if v, err := strconv.ParseFloat(value, 64); err == nil {
+		f.set(name, v)
 	}
-	f.numbers[name] = v
+}
+
+// set takes a number, unless it is so high that it is one below zero: servers take some counts
+// away from each other without waiting, and show what comes of it as what 64 bits hold.
+func (f *figures) set(name string, v float64) {
+	if v >= 0 && v < 1<<63 { // which no NaN is
+		f.numbers[name] = v
+	}
 }
 
 // maxFigures bounds the rows of SHOW GLOBAL STATUS.
@@ -179,13 +184,13 @@ func (f *figures) askInnoDB(ctx context.Context, conn *mysql.Conn) error {
 	}
 	monitor, hashes := readMonitor(rows[0][2])
 	for name, v := range monitor {
-		f.numbers[name] = v
+		f.set(name, v)
 	}
 	if k := len(hashes); k > 0 && f.compat {
 		hashes = hashes[k-1:]
 	}
 	for _, cells := range hashes {
-		f.numbers["hash_index_cells_total"] += cells
+		f.set("hash_index_cells_total", f.numbers["hash_index_cells_total"]+cells)
 	}
 	return nil
 }

@@ -408,3 +408,13 @@ func TestAReaderOfAuroraIsNotAskedForInnoDB(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFigures(t *testing.T) {
+	f := newFigures()
+	for value, want := range map[string]bool{"0": true, "12.5": true, "9007199254740993": true, "18446744073709551615": false, "OFF": false, "": false, "NaN": false, "inf": false, "-inf": false, "-1": false, "1e999": false} {
+		f.add(value, value)
+		if _, ok := f.numbers[value]; ok != want {
+			t.Errorf("a figure of %q is known: %v, want %v", value, ok, want)
+		}
+	}
+}
