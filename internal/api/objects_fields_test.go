@@ -99,6 +99,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/monitors", external, "expectedStatusCode", `99`, "expectedStatusCode must be from 100 to 599"},
 		{"/monitors", external, "skipCertificateVerification", `"no"`, "skipCertificateVerification must be true or false"},
 		{"/monitors", external, "headers", `[{"name":"A B","value":""}]`, "headers[0].name must be the name of an HTTP header"},
+		{"/monitors", external, "headers", `[{"name":"` + strings.Repeat("A", 256) + `","value":""}]`, "headers[0].name must be the name of an HTTP header"},
 		{"/monitors", external, "headers", `[{"name":"A","value":"a\r\nB: c"}]`, "headers[0].value must not hold the control character"},
 		{"/monitors", external, "headers", `{"A":"b"}`, "headers must be an array"},
 		{"/monitors", external, "dualstack", `"ipv5"`, "dualstack must be one of"},
