@@ -70,7 +70,7 @@ func (db *DB) Host(ctx context.Context, org, id string) (h saba.Host, err error)
 
 // HostRetired says whether a host is retired. Every batch of points asks, so it costs a sixth of what Host does.
 func (db *DB) HostRetired(ctx context.Context, org, id string) (bool, error) {
-	at, err := one(db.reader.QueryRowContext(brief(ctx), `SELECT retired_at FROM hosts WHERE org = ? AND id = ?`, org, id), scanInt, "no host %q", id)
+	at, err := one(db.reader.QueryRowContext(db.brief(ctx), `SELECT retired_at FROM hosts WHERE org = ? AND id = ?`, org, id), scanInt, "no host %q", id)
 	return at != 0, failed(ctx, "read a host", err)
 }
 

@@ -55,7 +55,7 @@ func (db *DB) CreateKey(ctx context.Context, k saba.Key) error {
 // what says which one.
 func (db *DB) KeyByHash(ctx context.Context, hash string) (saba.Key, error) {
 	// One statement for both, since every request runs it.
-	k, err := one(db.reader.QueryRowContext(brief(ctx), `SELECT `+keyColumns+`, coalesce((SELECT cidrs FROM ip_restrictions r
+	k, err := one(db.reader.QueryRowContext(db.brief(ctx), `SELECT `+keyColumns+`, coalesce((SELECT cidrs FROM ip_restrictions r
 		WHERE r.org = api_keys.org AND r.surface = 'api'), '') FROM api_keys WHERE hash = ?`, hash), scanKeyNetworks, "no such API key")
 	return k, failed(ctx, "look up an API key", err)
 }

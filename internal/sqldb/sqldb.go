@@ -47,6 +47,7 @@ type dialect struct {
 	change, view *sql.TxOptions             // how transactions begin; nil for the engine's own way
 	script       func(script string) string // puts a migration into the engine's words; nil if it is already
 	mark         string                     // the statement by which a new database is known as saba's
+	near         bool                       // in this process: one row is read within microseconds
 }
 
 // Open opens a database and brings its schema up to date; a file is created when it is missing, a
@@ -168,9 +169,14 @@ func list[T any](ctx context.Context, tx *sql.Tx, scan func(row scanner) (T, err
 // scanner is *sql.Row or *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }
 
-// brief returns the context for reading one row by its key, which ends within microseconds: to watch for the end of ctx, by
-// a goroutine of database/sql and one of the driver, costs as much as the lookup.
-func brief(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+// brief returns the context for reading one row by its key. Where that ends within microseconds, nobody watches for the end
+// of ctx: a goroutine of database/sql and one of the driver cost as much as the lookup.
+func (db *DB) brief(ctx context.Context) context.Context {
+	if db.dialect.near {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
 
 func scanInt(row scanner) (n int64, err error) {
 	err = row.Scan(&n)

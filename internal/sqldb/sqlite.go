@@ -22,7 +22,7 @@ import (
 // program is recognized (https://www.sqlite.org/fileformat2.html, offset 68).
 const applicationID = 0x73616261
 
-var sqliteDialect = dialect{mark: fmt.Sprintf(`PRAGMA application_id = %d`, applicationID)}
+var sqliteDialect = dialect{near: true, mark: fmt.Sprintf(`PRAGMA application_id = %d`, applicationID)}
 
 const (
 	// maxReaders bounds the memory of page caches; reads take microseconds, so few suffice.
