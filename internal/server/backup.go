@@ -25,7 +25,7 @@ import (
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
 
-// A backup is a tar, compressed by gzip: the database as one file without a log, the files of a snapshot of the
+// A backup is a tar, compressed by gzip: the database as one SQLite file without a log, wherever it was, the files of a snapshot of the
 // samples, who this machine's own agent is, and at its end a manifest with the checksum of each. Without
 // the manifest it is not whole. The files stand where they stand in a data folder.
 const (
@@ -68,14 +68,15 @@ func (m Manifest) Size() int64 {
 }
 
 // Backup writes a backup of the data folder to w: by the server that runs on it, or, when none does, by itself.
-// live says which. Errors are sentences for the person who asked.
-func Backup(ctx context.Context, data string, now func() time.Time, w io.Writer) (live bool, err error) {
+// live says which. database is the URL of a PostgreSQL database, which a running server knows by itself; "" for the file in
+// the folder. Errors are sentences for the person who asked.
+func Backup(ctx context.Context, data, database string, now func() time.Time, w io.Writer) (live bool, err error) {
 	// Here and not in the server, whose time is better spent. What is in the blocks is dense already.
 	zipped, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
 		return false, err
 	}
-	if live, err = backup(ctx, data, now, zipped); err != nil {
+	if live, err = backup(ctx, data, database, now, zipped); err != nil {
 		return live, err
 	}
 	if err := zipped.Close(); err != nil {
@@ -85,14 +86,19 @@ func Backup(ctx context.Context, data string, now func() time.Time, w io.Writer)
 }
 
 // backup is Backup without the compression.
-func backup(ctx context.Context, data string, now func() time.Time, w io.Writer) (live bool, err error) {
-	if _, err := os.Stat(filepath.Join(data, databaseName)); errors.Is(err, fs.ErrNotExist) {
-		return false, saba.Errorf(saba.ErrNotFound, "%s is no data folder of saba's: it holds no %s; name the folder with --data", data, databaseName)
+func backup(ctx context.Context, data, database string, now func() time.Time, w io.Writer) (live bool, err error) {
+	// The samples are there wherever the database is.
+	if _, err := os.Stat(filepath.Join(data, samplesName)); errors.Is(err, fs.ErrNotExist) {
+		return false, saba.Errorf(saba.ErrNotFound, "%s is no data folder of saba's: it holds no %s; name the folder with --data", data, samplesName)
 	} else if err != nil {
 		return false, fmt.Errorf("look into the data folder: %w", err)
 	}
 	if live, err := askForBackup(ctx, data, w); live || err != nil {
 		return live, err
+	}
+	target, err := databaseOf(data, database)
+	if err != nil {
+		return false, err
 	}
 	unlock, err := lockFolder(data)
 	if err != nil {
@@ -105,7 +111,7 @@ func backup(ctx context.Context, data string, now func() time.Time, w io.Writer)
 		return false, err
 	}
 	defer func() { err = errors.Join(err, samples.Close()) }()
-	return false, writeBackup(ctx, data, false, taken, samples, w)
+	return false, writeBackup(ctx, data, target, false, taken, samples, w)
 }
 
 // backup writes a backup of the running server's data to w.
@@ -117,10 +123,14 @@ func (s *Server) backup(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, samples.Close()) }()
-	return writeBackup(ctx, s.opts.Data, true, taken, samples, w)
+	target, err := databaseOf(s.opts.Data, s.opts.Database)
+	if err != nil {
+		return err
+	}
+	return writeBackup(ctx, s.opts.Data, target, true, taken, samples, w)
 }
 
-func writeBackup(ctx context.Context, data string, inUse bool, taken time.Time, samples *tsdb.Snapshot, w io.Writer) (err error) {
+func writeBackup(ctx context.Context, data, target string, inUse bool, taken time.Time, samples *tsdb.Snapshot, w io.Writer) (err error) {
 	temporary := filepath.Join(data, backupFolder)
 	if err := os.RemoveAll(temporary); err != nil {
 		return fmt.Errorf("remove what an earlier backup left: %w", err)
@@ -130,7 +140,7 @@ func writeBackup(ctx context.Context, data string, inUse bool, taken time.Time, 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
 	database := filepath.Join(temporary, databaseName)
-	if err := sqldb.Copy(ctx, filepath.Join(data, databaseName), database, inUse); err != nil {
+	if err := sqldb.Copy(ctx, target, database, inUse); err != nil {
 		return err
 	}
 	a := archive{tar: tar.NewWriter(w), manifest: Manifest{Format: backupFormat, Saba: saba.Version, Taken: taken.UTC().Truncate(time.Second)}}
@@ -327,12 +337,19 @@ func (s *summing) Read(b []byte) (int, error) {
 type justReader struct{ io.Reader }
 
 // Restore puts the content of a backup into the data folder, which is made when it is missing and has to be
-// empty: the error matches saba.ErrConflict when it is not. Unless it returns nil, nothing is restored. A
+// empty: the error matches saba.ErrConflict when it is not. database is the URL of a PostgreSQL database, which has to be
+// empty too, and gets all but the samples; "" for a file in the folder. It does not matter which of
+// both the backup was taken from. Unless Restore returns nil, nothing is restored. A
 // restore that was killed leaves a folder that no server starts on, and that can be restored to again.
-func Restore(ctx context.Context, r io.Reader, data string) (_ Manifest, err error) {
+func Restore(ctx context.Context, r io.Reader, data, database string) (_ Manifest, err error) {
 	leftovers, err := mustBeEmpty(data)
 	if err != nil {
 		return Manifest{}, err
+	}
+	if database != "" {
+		if err := mustBeBlank(ctx, database); err != nil {
+			return Manifest{}, err
+		}
 	}
 	_, statErr := os.Stat(data)
 	unlock, err := lockFolder(data)
@@ -373,7 +390,8 @@ func Restore(ctx context.Context, r io.Reader, data string) (_ Manifest, err err
 	if err := syncFolders(temporary); err != nil {
 		return m, fmt.Errorf("restore into %s: %w", data, err)
 	}
-	// The database last: no server starts on samples without one, so there is nothing between nothing and all.
+	// The database last: no server starts on samples without one, so there is nothing between nothing and all. A
+	// PostgreSQL database is filled in one transaction.
 	names, err := os.ReadDir(temporary)
 	if err != nil {
 		return m, fmt.Errorf("restore into %s: %w", data, err)
@@ -386,16 +404,37 @@ func Restore(ctx context.Context, r io.Reader, data string) (_ Manifest, err err
 	})
 	var moved []string
 	for _, n := range names {
-		to := filepath.Join(data, n.Name())
-		if err := os.Rename(filepath.Join(temporary, n.Name()), to); err != nil {
+		from, to := filepath.Join(temporary, n.Name()), filepath.Join(data, n.Name())
+		if n.Name() == databaseName && database != "" {
+			to = filepath.Join(data, databaseNote)
+			err = errors.Join(syncFolder(data), noteDatabase(data, database))
+			if err == nil {
+				err = sqldb.Fill(ctx, database, from)
+			}
+		} else {
+			err = os.Rename(from, to)
+		}
+		moved = append(moved, to)
+		if err != nil {
 			for _, path := range moved {
 				err = errors.Join(err, os.RemoveAll(path))
 			}
 			return m, fmt.Errorf("restore into %s: %w", data, err)
 		}
-		moved = append(moved, to)
 	}
-	return m, errors.Join(os.Remove(temporary), syncFolder(data))
+	return m, errors.Join(os.RemoveAll(temporary), syncFolder(data))
+}
+
+// mustBeBlank returns an error if there is anything in a PostgreSQL database.
+func mustBeBlank(ctx context.Context, url string) error {
+	if err := sqldb.CheckURL(url); err != nil {
+		return err
+	}
+	filled, err := sqldb.Check(ctx, url)
+	if filled {
+		return saba.Errorf(saba.ErrConflict, "the database %s is not empty: nothing was changed; make a new one for what is to be restored", sqldb.Name(url))
+	}
+	return err
 }
 
 // mustBeEmpty returns an error if a data folder holds anything but what a lock or a file system leaves, and
@@ -414,7 +453,7 @@ func mustBeEmpty(data string) (leftovers []string, err error) {
 	for _, f := range files {
 		switch name := f.Name(); {
 		case name == "lock", name == "lost+found":
-		case killed && (name == restoreFolder || name == samplesName || name == agentFolder):
+		case killed && (name == restoreFolder || name == samplesName || name == agentFolder || name == databaseNote):
 			leftovers = append(leftovers, name)
 		default:
 			return nil, saba.Errorf(saba.ErrConflict, "%s is not empty (it holds %s): nothing was changed; restore into a new folder, or move what is there away", data, name)

@@ -40,9 +40,9 @@ func (r Report) Harmed() bool {
 }
 
 // Examine reads all of the data folder: the database, and every point of the samples. It repairs nothing unless told to, which saba
-// must be stopped for; then it sets damaged parts of the samples aside, and deletes nothing. The
-// error is for what could not be examined.
-func Examine(ctx context.Context, data string, repair bool) (_ Report, err error) {
+// must be stopped for; then it sets damaged parts of the samples aside, and deletes nothing. url is that of a PostgreSQL
+// database; "" for the file in the folder. The error is for what could not be examined.
+func Examine(ctx context.Context, data, url string, repair bool) (_ Report, err error) {
 	var r Report
 	if info, err := os.Stat(data); errors.Is(err, fs.ErrNotExist) {
 		return r, saba.Errorf(saba.ErrNotFound, "there is no data folder %s: name it with --data", data)
@@ -50,6 +50,10 @@ func Examine(ctx context.Context, data string, repair bool) (_ Report, err error
 		return r, fmt.Errorf("look into the data folder: %w", err)
 	} else if !info.IsDir() {
 		return r, saba.Errorf(saba.ErrInvalid, "%s is not a folder: name the data folder with --data", data)
+	}
+	database, err := databaseOf(data, url)
+	if err != nil {
+		return r, err
 	}
 	if r.Live, err = answers(ctx, data); err != nil {
 		return r, err
@@ -64,7 +68,7 @@ func Examine(ctx context.Context, data string, repair bool) (_ Report, err error
 		}
 		defer func() { err = errors.Join(err, unlock()) }()
 	}
-	database, samples := filepath.Join(data, databaseName), filepath.Join(data, samplesName)
+	samples := filepath.Join(data, samplesName)
 	if repair {
 		if r.Repaired, err = tsdb.Repair(ctx, samples); err != nil {
 			return r, err
@@ -93,16 +97,27 @@ func (r *Report) records(ctx context.Context, database, samples string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("examine the database: %w", ctx.Err())
 	}
-	if err != nil {
-		r.add(Finding{Path: database, What: oneLine(err), Harm: true, Do: "Restore the data folder from a backup"})
+	if errors.Is(err, saba.ErrUnavailable) {
+		r.add(Finding{Path: sqldb.Name(database), What: oneLine(err), Harm: true, Do: "Look after PostgreSQL, and the way to it"})
 		return nil
+	}
+	if err != nil {
+		r.add(Finding{Path: sqldb.Name(database), What: oneLine(err), Harm: true, Do: "Restore the data folder from a backup"})
+		return nil
+	}
+	off, err := sqldb.Unsafe(ctx, database)
+	if err != nil {
+		return fmt.Errorf("examine the database: %w", err)
+	}
+	for _, setting := range off {
+		r.add(Finding{Path: sqldb.Name(database), What: setting + " is off in PostgreSQL, so a power cut can lose what was acknowledged, or all of it", Do: "Turn it on"})
 	}
 	held, err := tsdb.Holds(samples)
 	switch {
 	case err != nil:
 		r.add(Finding{Path: samples, What: oneLine(err), Harm: true, Do: "Restore the data folder from a backup"})
 	case held && !filled:
-		r.add(Finding{Path: database, What: "it is missing or empty while there are samples, and saba does not start like that", Harm: true,
+		r.add(Finding{Path: sqldb.Name(database), What: "it is missing or empty while there are samples, and saba does not start like that", Harm: true,
 			Do: "Restore the data folder from a backup, or move " + samples + " away as well to begin anew"})
 	}
 	return nil

@@ -71,7 +71,7 @@ func TestExamineSaysWhatAStartWouldSay(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := files(t, o.Data)
-			r, err := Examine(t.Context(), o.Data, false)
+			r, err := Examine(t.Context(), o.Data, "", false)
 			if err != nil || r.Live || r.Harmed() != (tt.what != "") || !strings.Contains(fmt.Sprint(r.Findings), tt.what) {
 				t.Fatalf("Examine() = %+v, %v; want a finding with %q", r, err, tt.what)
 			}
@@ -98,7 +98,7 @@ func TestExamineSaysWhatAStartWouldSay(t *testing.T) {
 			if !tt.repair {
 				return
 			}
-			r, err = Examine(t.Context(), o.Data, true)
+			r, err = Examine(t.Context(), o.Data, "", true)
 			if err != nil || len(r.Repaired) == 0 || !strings.Contains(fmt.Sprint(r.Findings), "set aside") {
 				t.Errorf("Examine(repair) = %+v, %v; want it to say what it moved", r, err)
 			}
@@ -111,13 +111,13 @@ func TestExamineWhileSabaRuns(t *testing.T) {
 	o := filled(t)
 	s := open(t, o)
 	defer serveControl(t, s)()
-	if r, err := Examine(t.Context(), o.Data, false); err != nil || !r.Live || r.Harmed() {
+	if r, err := Examine(t.Context(), o.Data, "", false); err != nil || !r.Live || r.Harmed() {
 		t.Errorf("Examine() = %+v, %v; want it to see that saba runs, and no harm", r, err)
 	}
-	if _, err := Examine(t.Context(), o.Data, true); !errors.Is(err, saba.ErrConflict) {
+	if _, err := Examine(t.Context(), o.Data, "", true); !errors.Is(err, saba.ErrConflict) {
 		t.Errorf("Examine(repair) while saba runs = %v, want a conflict", err)
 	}
-	if _, err := Examine(t.Context(), filepath.Join(o.Data, "missing"), false); !errors.Is(err, saba.ErrNotFound) {
+	if _, err := Examine(t.Context(), filepath.Join(o.Data, "missing"), "", false); !errors.Is(err, saba.ErrNotFound) {
 		t.Errorf("Examine of a missing folder = %v", err)
 	}
 }

@@ -3,8 +3,9 @@
 // one address until it is told to stop. Start with Open.
 //
 // The data folder holds saba.db (everything but samples, SQLite), samples/ (prometheus/tsdb)
-// and lock, which the running process holds. A folder that is in use, cannot be written or
-// is damaged is refused in one sentence, and nothing in it is changed.
+// and lock, which the running process holds. What saba.db holds may be in a PostgreSQL database instead.
+// A folder that is in use, cannot be written or is damaged is refused in one sentence, and
+// nothing in it is changed.
 package server
 
 import (
@@ -45,6 +46,8 @@ const stopTimeout = 10 * time.Second
 type Options struct {
 	Listen string // host:port; port 0 takes a free one
 	Data   string // the data folder, made when it is missing
+	// Database is the URL of the PostgreSQL database that keeps everything but samples; "" for a file in the data folder.
+	Database string
 	// MaxBytes bounds what samples take on disk; the oldest go first. 0 for no limit.
 	MaxBytes int64
 	APIKey   string // a read/write key that must exist; "" makes one at the first start
@@ -59,6 +62,8 @@ type Server struct {
 	SetupToken string
 	// NewKey is the API key that this first start made; "" on later ones, or when Options.APIKey gave one.
 	NewKey string
+	// Database names the PostgreSQL database, without user and password; "" when there is none.
+	Database string
 
 	opts     Options
 	listener net.Listener
@@ -92,7 +97,16 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 
 	// All of the folder is looked at before any of it is opened: to open one engine changes its
 	// files, and the other one may still refuse.
-	database, samples := filepath.Join(o.Data, "saba.db"), filepath.Join(o.Data, "samples")
+	database, err := databaseOf(o.Data, o.Database)
+	if err != nil {
+		return nil, err
+	}
+	if o.Database != "" {
+		if err := awaitDatabase(ctx, database, databasePatience, o.Log); err != nil {
+			return nil, err
+		}
+	}
+	samples := filepath.Join(o.Data, samplesName)
 	if err := lookAt(ctx, database, samples); err != nil {
 		return nil, err
 	}
@@ -107,6 +121,13 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.records.Close)
+	if o.Database != "" {
+		s.Database = sqldb.Name(database)
+		// A restore that was killed after its last step may have left its folder.
+		if err := errors.Join(noteDatabase(o.Data, database), os.RemoveAll(filepath.Join(o.Data, restoreFolder))); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -130,7 +151,7 @@ func lookAt(ctx context.Context, database, samples string) error {
 		return err
 	}
 	if held && !filled {
-		return fmt.Errorf("the database %s is missing or empty while %s holds samples: nothing was changed; restore the database from a backup, or move %s away as well to begin anew", database, samples, samples)
+		return fmt.Errorf("the database %s is missing or empty while %s holds samples: nothing was changed; restore the database from a backup, or move %s away as well to begin anew", sqldb.Name(database), samples, samples)
 	}
 	return nil
 }

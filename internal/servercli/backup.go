@@ -25,11 +25,17 @@ var backupCmd = cli.Command{
 	Run: func(ctx context.Context, env *cli.Env, args []string) error {
 		fs := env.Flags("FILE")
 		data := dataFlag(fs)
+		var records databaseFlags
+		records.addTo(fs)
 		file, err := operand(env, fs, args, "FILE", "the archive to write")
 		if err != nil {
 			return err
 		}
-		m, live, err := backup(ctx, *data, file)
+		database, err := records.url(env)
+		if err != nil {
+			return err
+		}
+		m, live, err := backup(ctx, *data, database, file)
 		if err != nil {
 			return err
 		}
@@ -44,7 +50,7 @@ var backupCmd = cli.Command{
 }
 
 // backup writes the archive beside file, reads it back, and only then gives it its name.
-func backup(ctx context.Context, data, file string) (m server.Manifest, live bool, err error) {
+func backup(ctx context.Context, data, database, file string) (m server.Manifest, live bool, err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp-") // for its owner alone: it holds hashes of passwords
 	if err != nil {
 		return m, false, fmt.Errorf("the backup cannot be written: %w", err)
@@ -56,7 +62,7 @@ func backup(ctx context.Context, data, file string) (m server.Manifest, live boo
 	}()
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if live, err = server.Backup(ctx, data, time.Now, w); err != nil {
+	if live, err = server.Backup(ctx, data, database, time.Now, w); err != nil {
 		return m, live, err
 	}
 	if err := errors.Join(w.Flush(), f.Sync()); err != nil {

@@ -16,6 +16,8 @@ var doctorCmd = cli.Command{
 	Run: func(ctx context.Context, env *cli.Env, args []string) error {
 		fs := env.Flags("")
 		data := dataFlag(fs)
+		var records databaseFlags
+		records.addTo(fs)
 		repair := fs.Bool("repair", false, "set damaged parts of the samples aside, so that saba starts; nothing is deleted, and saba must be stopped")
 		if err := env.Parse(fs, args); err != nil {
 			return err
@@ -23,7 +25,11 @@ var doctorCmd = cli.Command{
 		if err := cli.NoOperands(fs); err != nil {
 			return err
 		}
-		r, err := server.Examine(ctx, *data, *repair)
+		database, err := records.url(env)
+		if err != nil {
+			return err
+		}
+		r, err := server.Examine(ctx, *data, database, *repair)
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,13 @@ var restoreCmd = cli.Command{
 	Run: func(ctx context.Context, env *cli.Env, args []string) (err error) {
 		fs := env.Flags("FILE")
 		data := fs.String("data", "./saba-data", "the `folder` to restore into: new, or empty")
+		var records databaseFlags
+		records.addTo(fs)
 		file, err := operand(env, fs, args, "FILE", "the archive that saba backup wrote")
+		if err != nil {
+			return err
+		}
+		database, err := records.url(env)
 		if err != nil {
 			return err
 		}
@@ -26,12 +32,16 @@ var restoreCmd = cli.Command{
 			return fmt.Errorf("the backup cannot be read: %w", err)
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		m, err := server.Restore(ctx, f, *data)
+		m, err := server.Restore(ctx, f, *data, database)
 		if err != nil {
 			return fmt.Errorf("%s was not restored: %w", file, err)
 		}
-		_, err = fmt.Fprintf(env.Stdout, "%s holds what saba %s had at %s: %d files, %s, every checksum as it was written. Start it with --data %s\n",
-			*data, m.Saba, m.Taken.Format(time.RFC3339), len(m.Files), size(m.Size()), *data)
+		rest := ""
+		if database != "" {
+			rest = fmt.Sprintf("; all but the samples is in %s, so start it with that database too", server.DatabaseName(database))
+		}
+		_, err = fmt.Fprintf(env.Stdout, "%s holds what saba %s had at %s: %d files, %s, every checksum as it was written. Start it with --data %s%s\n",
+			*data, m.Saba, m.Taken.Format(time.RFC3339), len(m.Files), size(m.Size()), *data, rest)
 		return err
 	},
 }

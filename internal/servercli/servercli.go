@@ -24,6 +24,7 @@ func Commands() []cli.Command { return append([]cli.Command{upCmd, serverCmd}, D
 type serverFlags struct {
 	listen  string
 	data    string
+	records databaseFlags
 	most    byteSize
 	verbose bool
 }
@@ -33,6 +34,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs := env.Flags("")
 	fs.StringVar(&f.listen, "listen", server.DefaultListen, "the `host:port` to serve on")
 	fs.StringVar(&f.data, "data", "./saba-data", "the `folder` that keeps everything; made when it is missing")
+	f.records.addTo(fs)
 	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
@@ -53,13 +55,17 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	if f.data == "" {
 		return nil, nil, saba.Errorf(saba.ErrInvalid, "--data takes the name of a folder, not an empty one")
 	}
+	database, err := f.records.url(env)
+	if err != nil {
+		return nil, nil, err
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
 	}
 	log := env.Logger(level)
 	s, err := server.Open(ctx, server.Options{
-		Listen: f.listen, Data: f.data, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
+		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
 		Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
@@ -75,6 +81,9 @@ func announce(w io.Writer, s *server.Server, data string) error {
 	}
 	if s.NewKey != "" {
 		fmt.Fprintf(&b, "  API key   %s   (shown once; more on the console's page \"API keys\")\n", s.NewKey)
+	}
+	if s.Database != "" {
+		fmt.Fprintf(&b, "  Database  %s\n", s.Database)
 	}
 	fmt.Fprintf(&b, "  Data      %s\n\nCtrl-C stops it; everything collected is kept.\n\n", data)
 	_, err := io.WriteString(w, b.String())

@@ -60,6 +60,15 @@ func isPostgres(target string) bool {
 	return strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://")
 }
 
+// CheckURL returns an error matching saba.ErrInvalid if url cannot be that of a PostgreSQL database.
+func CheckURL(url string) error {
+	if !isPostgres(url) { // not shown: who knows what was put there by mistake
+		return saba.Errorf(saba.ErrInvalid, "the URL of the database must begin with postgres://")
+	}
+	_, err := parseURL(url)
+	return err
+}
+
 // Name returns target as it may be shown: a URL without user, password and options.
 func Name(target string) string {
 	if !isPostgres(target) {
@@ -287,7 +296,8 @@ func (p postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
 type postgresConn struct {
 	*stdlib.Conn
 	limit time.Duration
-	until time.Time // when the transaction under way has to be done; zero without one
+	inTx  bool
+	until time.Time // when the transaction under way has to be done, if there is a limit
 }
 
 // within returns a context that ends with the limit.
@@ -295,7 +305,7 @@ func (c *postgresConn) within(ctx context.Context) (context.Context, context.Can
 	switch {
 	case c.limit == 0:
 		return ctx, func() {}
-	case !c.until.IsZero():
+	case c.inTx:
 		return context.WithDeadline(ctx, c.until)
 	}
 	return context.WithTimeout(ctx, c.limit)
@@ -305,9 +315,11 @@ func (c *postgresConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driv
 	ctx, cancel := c.within(ctx)
 	tx, err := c.Conn.BeginTx(ctx, opts)
 	if err != nil {
+		err = c.stale(ctx, err)
 		cancel()
 		return nil, err
 	}
+	c.inTx = true
 	c.until, _ = ctx.Deadline()
 	return boundedTx{tx, c, cancel}, nil
 }
@@ -322,10 +334,22 @@ func (c *postgresConn) QueryContext(ctx context.Context, query string, args []dr
 	ctx, cancel := c.within(ctx)
 	rows, err := c.Conn.QueryContext(ctx, numbered(query), args)
 	if err != nil {
+		if !c.inTx { // statements without a transaction only read
+			err = c.stale(ctx, err)
+		}
 		cancel()
 		return nil, err
 	}
 	return boundedRows{rows, cancel}, nil
+}
+
+// stale returns driver.ErrBadConn in the place of err if the connection turned out to be dead, as those of a PostgreSQL that
+// was started anew are: then package sql takes another one. It is for what harms nothing when it is done twice.
+func (c *postgresConn) stale(ctx context.Context, err error) error {
+	if ctx.Err() == nil && c.Conn.Conn().IsClosed() {
+		return driver.ErrBadConn
+	}
+	return err
 }
 
 func (c *postgresConn) CheckNamedValue(v *driver.NamedValue) error { return checkArgument(v) }
@@ -347,7 +371,7 @@ func (t boundedTx) Rollback() error {
 }
 
 func (t boundedTx) end() {
-	t.conn.until = time.Time{}
+	t.conn.inTx = false
 	t.done()
 }
 

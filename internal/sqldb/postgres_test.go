@@ -24,6 +24,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("one server at a time", func(t *testing.T) { postgresIsLocked(t, server) })
 	t.Run("another program writes too", func(t *testing.T) { postgresAndAnotherProgram(t, server) })
 	t.Run("a crash", func(t *testing.T) { postgresCrashes(t, server) })
+	t.Run("a standby takes over", func(t *testing.T) { postgresFailsOver(t, server) }) // the last one: the server ends
 }
 
 func postgresContract(t *testing.T, server *postgrestest.Server) {
@@ -252,5 +253,29 @@ func postgresAndAnotherProgram(t *testing.T, server *postgrestest.Server) {
 	})
 	if !errors.Is(err, saba.ErrUnavailable) {
 		t.Errorf("another program that does not stop: %v, want an error matching %q", err, saba.ErrUnavailable)
+	}
+}
+
+// The URL names two hosts. When the primary dies and the standby is promoted, saba goes on there.
+func postgresFailsOver(t *testing.T, server *postgrestest.Server) {
+	server.Database("moving")
+	standby := server.Replica()
+	db := open(t, "postgres://postgres@127.0.0.1:"+server.Port+",127.0.0.1:"+standby.Port+"/moving?target_session_attrs=read-write")
+	if _, err := db.EnsureOrg(t.Context(), saba.Org{ID: "org1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.CreateService(t.Context(), "org1", saba.Service{Name: "before"}); err != nil {
+		t.Fatal(err)
+	}
+	server.End(syscall.SIGINT) // which sends the rest to the standby first
+	if err := db.CreateService(t.Context(), "org1", saba.Service{Name: "between"}); !errors.Is(err, saba.ErrUnavailable) {
+		t.Errorf("before the standby is promoted: %v, want an error matching %q", err, saba.ErrUnavailable)
+	}
+	standby.Ask(`SELECT pg_promote()`)
+	if err := db.CreateService(t.Context(), "org1", saba.Service{Name: "later"}); err != nil {
+		t.Error(err)
+	}
+	if s, err := db.Services(t.Context(), "org1"); err != nil || len(s) != 2 {
+		t.Errorf("services are %+v, error %v; want both", s, err)
 	}
 }

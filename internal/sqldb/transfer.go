@@ -193,3 +193,21 @@ func readTable(ctx context.Context, tx *sql.Tx, table string) (err error) {
 	}
 	return rows.Err()
 }
+
+// Unsafe returns the settings of a PostgreSQL database that let it lose what it has acknowledged; none for a file, whose
+// settings are saba's own.
+func Unsafe(ctx context.Context, target string) (settings []string, err error) {
+	if !isPostgres(target) {
+		return nil, nil
+	}
+	config, err := parseURL(target)
+	if err != nil {
+		return nil, err
+	}
+	err = viewPostgres(ctx, config, statementTimeout, func(tx *sql.Tx) error {
+		settings, err = list(ctx, tx, scanString, `SELECT name FROM pg_settings
+			WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name`)
+		return err
+	})
+	return settings, err
+}
