@@ -425,6 +425,20 @@ func TestAKeeperGoesOnWhereTheRunBeforeStopped(t *testing.T) {
 	step("after it", up, 2, "")
 }
 
+// What takes two readings is there when it is explained, and leaves no trace.
+func TestAKeeperIsExplainedFromTwoReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{fake: fake{next: []saba.Value{{Name: "uptime", Value: 2}}}}
+		p := cache(nil)
+		p.Graphs = p.Graphs[2:] // without a counter
+		p.New = func(*flag.FlagSet) Collector { return d }
+		code, stdout, stderr := run(t, p, map[string]string{"MACKEREL_PLUGIN_WORKDIR": "/nowhere"}, "-explain")
+		if code != 0 || d.asked != 2 || stdout != "Cache (float)\n  cache.uptime  2  Uptime\n" || stderr != "" {
+			t.Errorf("Run = %d, asked %d times\n%s%s", code, d.asked, stdout, stderr)
+		}
+	})
+}
+
 // A verse is a fake that prints in a form of its own.
 type verse struct {
 	fake

@@ -27,7 +27,7 @@ const (
 	exitUsage  = 2 // an argument
 )
 
-// explainGap is the time between the two collections of -explain, so that counters have a rate.
+// explainGap is the time between the two collections of -explain, so that counters and the like have a rate.
 const explainGap = 2 * time.Second
 
 // A System is what a plugin may touch of its process.
@@ -231,14 +231,14 @@ func (in *instance) printOwn(ctx context.Context, timeout time.Duration, w io.Wr
 // some scripts do not know.
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-// printExplanation collects, twice if there are counters, and prints what it means.
+// printExplanation collects, twice if one turn says something about the next, and prints what it means.
 func (in *instance) printExplanation(ctx context.Context, w io.Writer) error {
 	readings, now, err := in.collect(ctx)
 	if err != nil && len(readings) == 0 {
 		return err
 	}
 	t := in.settle(readings, err, nil, now)
-	if in.counts() {
+	if in.remembers() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
