@@ -13,10 +13,12 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +170,16 @@ func TestARealNginx(t *testing.T) {
 func TestABadAnswerIsNoValue(t *testing.T) {
 	port, tlsPort := startNginx(t)
 	base := "http://127.0.0.1:" + port
+	// What nginx does not do by itself: half a page, and then nothing, or silence until we hang up.
+	half := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(real)))
+		_, _ = io.WriteString(w, real[:60])
+		if r.URL.Path == "/silence" {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	defer half.Close()
 	for name, tt := range map[string]struct {
 		url  string
 		want string
@@ -178,6 +190,8 @@ func TestABadAnswerIsNoValue(t *testing.T) {
 		"a secret that is wrong":     {base + "/agents_only?token=topsecret", "it answers 401"},
 		"it takes its time":          {base + "/slow", "deadline exceeded"},
 		"100 MB":                     {base + "/huge", "more than 4194304 bytes"},
+		"half a page":                {half.URL + "/half", "breaks off"},
+		"half a page and silence":    {half.URL + "/silence", "deadline exceeded"},
 		"a certificate for another":  {"https://localhost:" + tlsPort + "/nginx_status", "localhost"},
 		"from nobody one knows":      {"https://127.0.0.1:" + tlsPort + "/nginx_status", "certificate"},
 		"TLS where there is none":    {"https://127.0.0.1:" + port + "/nginx_status", "HTTP response to HTTPS client"},
