@@ -171,9 +171,11 @@ func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 		if err == nil {
 			err = r.read(q, answers[i].Rows)
 		}
-		if no, ok := errors.AsType[postgres.Error](err); ok && no.Denied() {
+		no, _ := errors.AsType[postgres.Error](err)
+		switch {
+		case no.Denied():
 			r.hidden = append(r.hidden, q.what)
-		} else if err != nil {
+		case err != nil && !no.Unsupported(): // which would be said each minute, and nobody can help it
 			errs = append(errs, fmt.Errorf("ask %s for %s: %w", c.server.Name(), q.what, err))
 		}
 	}

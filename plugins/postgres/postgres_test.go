@@ -265,6 +265,13 @@ func testRights(t *testing.T, s *postgrestest.Server) {
 			t.Errorf("%s is there: %v, want %v", name, ok, there)
 		}
 	}
+	s.Ask(`CREATE SCHEMA fake; CREATE FUNCTION fake.pg_current_wal_lsn() RETURNS pg_lsn LANGUAGE plpgsql AS $$BEGIN RAISE 'not here' USING ERRCODE = '0A000'; END$$;
+		CREATE FUNCTION fake.mxid_age(xid) RETURNS int LANGUAGE sql AS 'SELECT 1/0'; GRANT USAGE ON SCHEMA fake TO PUBLIC; CREATE USER service PASSWORD 'topsecret' IN ROLE pg_monitor;
+		ALTER USER service SET search_path = fake, pg_catalog`)
+	all, err = embed(t, append(guest, "-user", "service")...).Values(t.Context())
+	if want := "for the age of transaction IDs: division by zero (SQLSTATE 22012)"; err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "not here") || len(all) < 15 {
+		t.Errorf("where something is not there, and something fails: %d values, %v, want %s", len(all), err, want)
+	}
 	s.Ask(`REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC`)
 	if _, err := embed(t, append(guest, "-compat")...).Values(t.Context()); err == nil || !strings.Contains(err.Error(), "does not see the position in the WAL, ") {
 		t.Errorf("who may not call a function: %v", err)

@@ -59,6 +59,10 @@ func (e Error) Error() string { return e.Message + " (SQLSTATE " + e.Code + ")" 
 // Denied says whether a right is missing.
 func (e Error) Denied() bool { return e.Code == "42501" }
 
+// Unsupported says whether the server does without what is asked for, as services do that are
+// PostgreSQL but for their storage.
+func (e Error) Unsupported() bool { return e.Code == "0A000" }
+
 // The bounds of what a server may answer.
 const (
 	maxMessage = 1 << 20  // bytes of one row

@@ -77,6 +77,9 @@ func TestPostgres(t *testing.T) {
 		if pid() == second {
 			t.Error("a dead connection answers after the restart")
 		}
+		if _, err := p.Ask(t.Context(), query("SELECT pg_terminate_backend(pg_backend_pid())"), query("SELECT 1")); err == nil || err.Error() != "terminating connection due to administrator command (SQLSTATE 57P01)" {
+			t.Errorf("a server that says farewell: %v", err)
+		}
 	})
 	t.Run("who may not in", func(t *testing.T) {
 		for want, p := range map[string]*postgres.Server{
