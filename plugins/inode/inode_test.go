@@ -24,29 +24,33 @@ func TestThisHost(t *testing.T) {
 	if err != nil && len(out) == 0 {
 		t.Fatal(err)
 	}
-	got := plugintest.Collect(t, Plugin, nil)
-	found := 0
+	type count struct{ total, used float64 }
+	theirs := map[string]count{}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line)
 		device, ok := strings.CutPrefix(f[0], "/dev/")
 		total, err := strconv.ParseFloat(f[1], 64)
-		if !ok || err != nil || total == 0 {
-			continue
+		if used, _ := strconv.ParseFloat(f[2], 64); ok && err == nil && total > 0 {
+			theirs[strings.ReplaceAll(device, "/", "_")] = count{total, used}
 		}
-		name := strings.ReplaceAll(device, "/", "_")
-		if got["count."+name+".total"] != total {
+	}
+	var missing []string
+	if len(theirs) == 0 { // in some containers
+		missing = []string{"count.#.used", "count.#.free", "count.#.total", "percentage.#.used"}
+	}
+	found := 0
+	got := plugintest.Collect(t, Plugin, nil, missing...)
+	for name, c := range theirs {
+		used, free := got["count."+name+".used"], got["count."+name+".free"]
+		if got["count."+name+".total"] != c.total {
 			continue // an image that is made full
 		}
 		found++
-		used, free := got["count."+name+".used"], got["count."+name+".free"]
-		if theirs, _ := strconv.ParseFloat(f[2], 64); used < theirs/2 || used > 2*theirs || used+free != total {
-			t.Errorf("%s has %v used and %v free of %v inodes; df has %v used", name, used, free, total, theirs)
-		}
-		if share := got["percentage."+name+".used"]; share != 100*used/total {
-			t.Errorf("%s is used by %v%%", name, share)
+		if used < c.used/2 || used > 2*c.used || used+free != c.total || got["percentage."+name+".used"] != 100*used/c.total {
+			t.Errorf("%s has %v used and %v free inodes, %v%%; df has %v used of %v", name, used, free, got["percentage."+name+".used"], c.used, c.total)
 		}
 	}
-	if want := len(got) / 4; found != want || found == 0 {
+	if want := len(got) / 4; found != want {
 		t.Errorf("df has %d of the %d file systems with inodes:\n%s", found, want, out)
 	}
 }
