@@ -16,8 +16,10 @@ import (
 	"sync"
 )
 
-// maxBody bounds an answer in bytes.
-const maxBody = 4 << 20
+const (
+	maxBody      = 4 << 20 // bytes of an answer
+	maxRedirects = 10
+)
 
 // An HTTP asks over HTTP, and keeps its connection from turn to turn. It is used through a
 // pointer; UserAgent must be set.
@@ -80,7 +82,17 @@ func (h *HTTP) start() {
 			return (&net.Dialer{}).DialContext(ctx, "unix", h.Socket)
 		}
 	}
-	h.client = &http.Client{Transport: t}
+	h.client = &http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		if len(via) >= maxRedirects {
+			return fmt.Errorf("it redirects more than %d times", maxRedirects)
+		}
+		if !strings.EqualFold(r.URL.Host, via[0].URL.Host) {
+			for name := range h.Header { // they may be secrets, which are for the first host alone
+				r.Header.Del(name)
+			}
+		}
+		return nil
+	}}
 }
 
 // Name names what address asks, without its secrets.

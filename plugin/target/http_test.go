@@ -44,6 +44,29 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// A header may be a password: a host that we are only sent to does not get it.
+func TestARedirectTakesNoSecretElsewhere(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Key")) }
+	other := httptest.NewServer(http.HandlerFunc(echo))
+	defer other.Close()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/echo", http.StatusFound) })
+	mux.HandleFunc("/there", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
+	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
+	mux.HandleFunc("/echo", echo)
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	h := &HTTP{UserAgent: "test", Header: http.Header{"X-Key": {"topsecret"}}}
+	for path, want := range map[string]string{"/here": "topsecret", "/there": ""} {
+		if body, err := h.Get(t.Context(), server.URL+path); err != nil || string(body) != want {
+			t.Errorf("%s: X-Key arrived as %q, %v, want %q", path, body, err, want)
+		}
+	}
+	if _, err := h.Get(t.Context(), server.URL+"/round"); err == nil || !strings.HasSuffix(err.Error(), "/round: it redirects more than 10 times") {
+		t.Errorf("a circle: %v", err)
+	}
+}
+
 func TestNameHasNoSecrets(t *testing.T) {
 	for address, want := range map[string]string{
 		"http://me:pass@h:1/a?key=pass": "http://me:xxxxx@h:1/a",
