@@ -50,6 +50,14 @@ func (s *server) addFlags(fs *check.FlagSet) {
 	fs.BoolVar(&s.SkipVerify, "tls-skip-verify", false, "do not verify the server's certificate")
 }
 
+// CheckFlags says which flags do not go together.
+func (s *server) CheckFlags() error {
+	if s.Socket != "" && s.Host+s.Port != "" {
+		return errors.New("--socket is in place of --host and --port")
+	}
+	return nil
+}
+
 // ask asks on a connection of its own. The error names the server.
 func (s *server) ask(ctx context.Context, commands ...[]string) (answers []any, err error) {
 	defer s.Close()

@@ -158,6 +158,6 @@ func TestBadServers(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	checktest.Usage(t, Check)
-	want(t, saba.CheckUnknown, "are each a way to name the server", "replication", "-H", "a", "-s", "/b")
+	want(t, saba.CheckUnknown, "--socket is in place of --host and --port", "replication", "-H", "a", "-s", "/b")
 	want(t, saba.CheckCritical, "/no/such/file", "reachable", "--password-file", "/no/such/file")
 }

@@ -3,6 +3,7 @@ package postgrestest
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,7 +166,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	s.t.Helper()
 	path, err := exec.LookPath(name)
 	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); len(found) > 0 {
-		path, err = found[len(found)-1], nil
+		path, err = slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) }), nil
 	}
 	if err != nil {
 		s.t.Fatalf("the test needs a real PostgreSQL (Debian's postgresql): %v", err)
@@ -173,6 +175,12 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd.Dir, cmd.SysProcAttr = s.Dir, s.as
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	return cmd
+}
+
+// version returns the version of a program in /usr/lib/postgresql/15/bin.
+func version(path string) float64 {
+	v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(filepath.Dir(path))), 64) // 9.6 was one
+	return v
 }
 
 func (s *Server) run(name string, args ...string) {
