@@ -7,6 +7,7 @@ import (
 	"github.com/saba-monitor/saba/checks/disk"
 	"github.com/saba-monitor/saba/checks/http"
 	"github.com/saba-monitor/saba/checks/load"
+	"github.com/saba-monitor/saba/checks/log"
 	"github.com/saba-monitor/saba/checks/mysql"
 	"github.com/saba-monitor/saba/checks/postgresql"
 	"github.com/saba-monitor/saba/checks/procs"
@@ -22,6 +23,7 @@ func All() []check.Check {
 		disk.Check,
 		http.Check,
 		load.Check,
+		log.Check,
 		mysql.Check,
 		postgresql.Check,
 		procs.Check,

@@ -23,6 +23,7 @@ have redis-server redis-server
 have elixir elixir
 have prometheus prometheus
 have sidekiq ruby-sidekiq
+[ -x /usr/sbin/logrotate ] || missing="$missing logrotate"
 have dovecot "dovecot-imapd dovecot-pop3d dovecot-submissiond"
 [ -x /usr/sbin/slapd ] || missing="$missing slapd"
 have mariadb-install-db mariadb-server

@@ -1,0 +1,409 @@
+package log
+
+import (
+	"bufio"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A state is what a run leaves to the next one.
+type state struct {
+	Positions []position `json:"positions"`
+}
+
+// A position is how far a file was read. The place is known by what stands before it as well as
+// by the file: files are copied and cut, and their numbers go to others.
+type position struct {
+	Path    string `json:"path"`
+	Device  uint64 `json:"device"`
+	Inode   uint64 `json:"inode"`
+	Born    int64  `json:"born"`              // of the file, in Unix nanoseconds; 0 when it is not known
+	Offset  int64  `json:"offset"`            // bytes
+	Before  uint64 `json:"before"`            // sum of what stands before Offset
+	Read    int64  `json:"read"`              // Unix seconds; when
+	Rotated int64  `json:"rotated,omitempty"` // Unix seconds; when another file was found under Path
+}
+
+const (
+	maxLine   = 256 << 10 // bytes; what is longer is looked at in parts of that length
+	sumLength = 256       // bytes before a position
+	unread    = -1        // the Offset in a file that could not be read yet
+	// packing is for how long a rotated file is looked for that is neither under its name nor another:
+	// it may be about to be copied or packed.
+	packing = 10 * time.Minute
+	// lateWrites is for how long a rotated file is read on: programs write to it until they are told.
+	lateWrites = time.Hour
+	// longGone is after how long a file that is not there is forgotten.
+	longGone = 7 * 24 * time.Hour
+	// maxRotated bounds the files that are searched for a position by what they hold.
+	maxRotated = 8
+)
+
+// A part is a file from some place on.
+type part struct {
+	path   string
+	from   position
+	whole  bool // nothing will be added: what stands after the last newline is a line too
+	zipped bool
+}
+
+// follow reads what is new since before, which is known unless this is the first run, and returns
+// where it stopped.
+func (c *checker) follow(ctx context.Context, paths []string, before state, known bool, t *tally) state {
+	now := c.now()
+	p := before.plan(ctx, paths, now, t.problem)
+	for _, path := range p.fresh {
+		fresh := part{path: path}
+		if (!known || p.first[path]) && !c.checkFirst {
+			var err error
+			if fresh.from, err = lineEnd(path); err != nil {
+				t.problem(err)
+				continue
+			}
+		}
+		p.parts = append(p.parts, fresh)
+	}
+	after := state{p.kept}
+	for _, part := range append(p.ends, p.parts...) {
+		at, err := c.read(ctx, part, t)
+		if err != nil {
+			t.problem(err)
+		}
+		at.Read = now.Unix()
+		late := at.Rotated != 0 && now.Unix()-at.Rotated > int64(lateWrites/time.Second)
+		if at.Path != "" && !part.zipped && !late {
+			after.Positions = append(after.Positions, at)
+		}
+	}
+	return after
+}
+
+// A plan is what to read in a run.
+type plan struct {
+	ends  []part          // of files that were rotated: what was written to them before and after
+	parts []part          // of files that go on as they were, under the same name or another that is read
+	fresh []string        // files that were not read yet
+	first map[string]bool // those of fresh that were there before, but could not be read
+	kept  []position      // in files that cannot be read now
+}
+
+// plan returns what to read of the files under paths.
+func (s state) plan(ctx context.Context, paths []string, now time.Time, problem func(error)) plan {
+	p := plan{first: map[string]bool{}}
+	readable := make(map[string]bool, len(paths))
+	index, claimed := s.index(), map[int]bool{}
+	for _, path := range paths {
+		i, err := s.continuedBy(path, index)
+		switch readable[path] = err == nil; {
+		case err != nil:
+			problem(err)
+			if !slices.ContainsFunc(s.Positions, func(at position) bool { return at.Path == path }) {
+				p.kept = append(p.kept, position{Path: path, Offset: unread})
+			}
+		case i < 0:
+			p.fresh = append(p.fresh, path)
+		default:
+			claimed[i] = true
+			p.parts = append(p.parts, part{path: path, from: s.Positions[i].at(path)})
+		}
+	}
+	for i, at := range s.Positions {
+		can, there := readable[at.Path]
+		switch {
+		case claimed[i]:
+		case there && !can:
+			p.kept = append(p.kept, at)
+		case there && at.Offset == unread:
+			p.first[at.Path] = true
+		default:
+			p.trace(ctx, at, there, now)
+		}
+	}
+	return p
+}
+
+// trace adds to the plan what is to be done about a position whose file is not under its name any
+// more. replaced says whether another one is.
+func (p *plan) trace(ctx context.Context, at position, replaced bool, now time.Time) {
+	if replaced && at.Rotated == 0 {
+		at.Rotated = now.Unix()
+	}
+	lately := replaced && now.Unix()-at.Rotated <= int64(packing/time.Second)
+	end, found := findRotated(ctx, at, lately)
+	switch {
+	case found:
+		end.from.Rotated = cmp.Or(at.Rotated, now.Unix())
+		p.ends = append(p.ends, end)
+		p.fresh = slices.DeleteFunc(p.fresh, func(path string) bool { return path == end.path })
+	case lately, !replaced && now.Unix()-max(at.Read, at.Rotated) < int64(longGone/time.Second): // it may come back
+		p.kept = append(p.kept, at)
+	}
+}
+
+// at returns the same place in a file that is read under path.
+func (p position) at(path string) position {
+	p.Path, p.Rotated = path, 0
+	return p
+}
+
+func (p position) file() fileID { return fileID{p.Device, p.Inode} }
+
+// index returns which positions are in which file: those of files that are read first.
+func (s state) index() map[fileID][]int {
+	index := map[fileID][]int{}
+	for _, rotated := range []bool{false, true} {
+		for i, p := range s.Positions {
+			if (p.Rotated != 0) == rotated {
+				index[p.file()] = append(index[p.file()], i)
+			}
+		}
+	}
+	return index
+}
+
+// continuedBy returns which position the file at path goes on from; -1 when it is none.
+func (s state) continuedBy(path string, index map[fileID][]int) (int, error) {
+	f, id, size, err := openLog(path)
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	for _, i := range index[id.file()] {
+		if ok, err := s.Positions[i].continuedIn(f, id, size); ok || err != nil {
+			return i, err
+		}
+	}
+	return -1, nil
+}
+
+// openLog opens a file that can be read to its end, and says which one it is.
+func openLog(path string) (*os.File, position, int64, error) {
+	f, info, err := openRegular(path)
+	if err != nil {
+		return nil, position{}, 0, err
+	}
+	id := identity(info)
+	return f, position{Path: path, Device: id.device, Inode: id.inode, Born: born(f)}, info.Size(), nil
+}
+
+// continuedIn says whether p is a place in f, which is the file that id tells.
+func (p position) continuedIn(f io.ReaderAt, id position, size int64) (bool, error) {
+	if p.Offset < 0 || size < p.Offset || p.file() == id.file() && p.Born != id.Born {
+		return false, nil
+	}
+	sum, err := sumBefore(f, p.Offset)
+	return sum == p.Before, err
+}
+
+// sumBefore returns a sum of what stands before a place in a file.
+func sumBefore(f io.ReaderAt, offset int64) (uint64, error) {
+	b := make([]byte, min(offset, sumLength))
+	if _, err := f.ReadAt(b, offset-int64(len(b))); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	return sumOf(b), nil
+}
+
+func sumOf(b []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(b)
+	return h.Sum64()
+}
+
+// findRotated returns where p goes on, among the files beside it: under another name, or, if
+// byContent, in one that holds the same as its file did, packed perhaps. A file that was not written
+// to since p was read has nothing new.
+func findRotated(ctx context.Context, p position, byContent bool) (part, bool) {
+	folder, name := filepath.Split(p.Path)
+	entries, err := os.ReadDir(filepath.Clean(folder + "."))
+	if err != nil {
+		return part{}, false
+	}
+	stem := strings.TrimSuffix(name, filepath.Ext(name)) // app of app.log: app.log.1, app-20260102.log
+	type candidate struct {
+		path string
+		info fs.FileInfo
+	}
+	var candidates []candidate
+	for _, e := range entries {
+		if e.Name() == name || !strings.HasPrefix(e.Name(), stem) {
+			continue
+		}
+		path := folder + e.Name()
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if identity(info) == p.file() {
+			if found := (part{path: path, from: p}); found.canOpen(ctx) {
+				return found, true
+			}
+		}
+		if info.ModTime().Unix() >= p.Read-1 {
+			candidates = append(candidates, candidate{path, info})
+		}
+	}
+	if !byContent || p.Offset <= 0 {
+		return part{}, false
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Compare(b.info.ModTime().UnixNano(), a.info.ModTime().UnixNano()) })
+	for _, c := range candidates[:min(len(candidates), maxRotated)] {
+		found := part{path: c.path, from: p, whole: true, zipped: strings.HasSuffix(c.path, ".gz")}
+		if found.canOpen(ctx) {
+			return found, true
+		}
+	}
+	return part{}, false
+}
+
+// canOpen says whether a part can be read, and holds what was read of it.
+func (p part) canOpen(ctx context.Context) bool {
+	s, err := p.open(ctx)
+	return err == nil && s.Close() == nil
+}
+
+// A stream is an open file, at a place.
+type stream struct {
+	io.Reader
+	file *os.File
+	id   position // of the file, at the place
+	size int64    // of what may be read, for a file that is not packed
+}
+
+func (s stream) Close() error { return s.file.Close() }
+
+// errOther says that a file does not hold what was read of it.
+var errOther = errors.New("it is another file now")
+
+// open opens a part at its place. It returns errOther if that is not there.
+func (p part) open(ctx context.Context) (stream, error) {
+	f, id, size, err := openLog(p.path)
+	if err != nil {
+		return stream{}, err
+	}
+	s := stream{Reader: f, file: f, id: id, size: size}
+	s.id.Offset, s.id.Before = p.from.Offset, p.from.Before
+	if err := s.seek(ctx, p); err != nil {
+		return stream{}, errors.Join(err, f.Close())
+	}
+	return s, nil
+}
+
+func (s *stream) seek(ctx context.Context, p part) error {
+	if !p.zipped {
+		if ok, err := p.from.continuedIn(s.file, s.id, s.size); p.from.Path != "" && (!ok || err != nil) {
+			return cmp.Or(err, errOther)
+		}
+		s.Reader = io.NewSectionReader(s.file, p.from.Offset, s.size-p.from.Offset) // not what is added meanwhile
+		return nil
+	}
+	z, err := gzip.NewReader(bufio.NewReader(s.file))
+	if err != nil {
+		return err
+	}
+	for left := p.from.Offset - sumLength; left > 0; left -= maxLine {
+		if _, err := io.CopyN(io.Discard, z, min(left, maxLine)); err != nil || ctx.Err() != nil {
+			return cmp.Or(ctx.Err(), errOther)
+		}
+	}
+	b := make([]byte, min(p.from.Offset, sumLength))
+	if _, err := io.ReadFull(z, b); err != nil || sumOf(b) != p.from.Before {
+		return errOther
+	}
+	s.Reader = z
+	return nil
+}
+
+// read looks at the lines of a part, and returns where it stopped: behind the last newline, and
+// before what is left when ctx ends.
+func (c *checker) read(ctx context.Context, p part, t *tally) (position, error) {
+	s, err := p.open(ctx)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errOther) { // rotated this very moment
+		return p.from, nil
+	}
+	if err != nil {
+		return p.from, err
+	}
+	defer s.Close()
+	at := s.id
+	at.Rotated = p.from.Rotated
+	if at.Rotated != 0 {
+		at.Path = p.from.Path
+	}
+	if p.from.Path != "" && s.size == at.Offset && !p.zipped { // as most often
+		return at, nil
+	}
+	if t.reader == nil {
+		t.reader = bufio.NewReaderSize(nil, maxLine) // one for all files
+	}
+	r := t.reader
+	r.Reset(s)
+	for err == nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%s is not read to its end, as that takes too long", p.path)
+			break
+		}
+		var line []byte
+		line, err = r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = nil // a part of a line
+		}
+		if err == nil || p.whole || c.noState {
+			at.Offset += int64(len(line))
+			if line = trimEnd(line); len(line) > 0 || err == nil {
+				c.add(p.path, line, t)
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if !p.zipped {
+		var sumErr error
+		at.Before, sumErr = sumBefore(s.file, at.Offset)
+		err = errors.Join(err, sumErr)
+	}
+	return at, err
+}
+
+// trimEnd returns a line without what ends it.
+func trimEnd(line []byte) []byte {
+	if n := len(line); n > 0 && line[n-1] == '\n' {
+		line = line[:n-1]
+	}
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return line
+}
+
+// lineEnd returns the place behind the last newline of a file. In a file that ends with more than
+// maxLine bytes without one it is the end.
+func lineEnd(path string) (position, error) {
+	f, p, size, err := openLog(path)
+	if err != nil {
+		return p, err
+	}
+	defer f.Close()
+	p.Offset = size
+	b := make([]byte, min(size, maxLine))
+	if _, err := f.ReadAt(b, size-int64(len(b))); err != nil && !errors.Is(err, io.EOF) {
+		return p, err
+	}
+	if i := strings.LastIndexByte(string(b), '\n'); i >= 0 || size <= maxLine {
+		p.Offset = size - int64(len(b)) + int64(i) + 1
+	}
+	p.Before, err = sumBefore(f, p.Offset)
+	return p, err
+}
