@@ -134,7 +134,7 @@ func TestEveryRouteAsksForItsPermission(t *testing.T) {
 	}
 }
 
-func TestPermissionsAreTheProtocols(t *testing.T) {
+func TestPermissionsAreTheProtocols(t *testing.T) { // trap 18
 	for _, rt := range routes() {
 		want := saba.ReadWrite
 		switch {
@@ -163,6 +163,9 @@ func TestAForeignKeySeesAndChangesNothing(t *testing.T) {
 	look(before)
 	for _, rt := range routes() {
 		path, name := fill(rt), rt.method+" "+rt.path
+		if strings.Contains(path, "{") {
+			t.Errorf("%s is asked for as %s: the test has no object for it", name, path)
+		}
 		a := r.send(rt.method, path, keyForeign, sampleBody(rt, host))
 		switch {
 		case unserved(rt):
@@ -197,6 +200,65 @@ func TestAForeignKeySeesAndChangesNothing(t *testing.T) {
 		if after[path] != body {
 			t.Errorf("a foreign key changed GET %s from %s to %s", path, body, after[path])
 		}
+	}
+}
+
+// What a body or a query names is looked for in the organization of the key, like what a path names.
+func TestForeignIdsInBodiesAreUnknown(t *testing.T) {
+	r := newRig(t)
+	fill, host := furnish(r)
+	id := func(path string) string { // of the furnished object of a noun
+		p := fill(route{path: path})
+		return p[strings.LastIndexByte(p, '/')+1:]
+	}
+	monitor, channel, group := id("/monitors/{monitor}"), id("/channels/{channel}"), id("/notification-groups/{group}")
+	widget := func(w string) string {
+		return `{"title":"t","memo":"","urlPath":"u","widgets":[{"title":"w","layout":{"x":0,"y":0,"width":6,"height":6},` + w + `}]}`
+	}
+	for name, tt := range map[string]struct{ path, body string }{
+		"scope of a monitor":               {"/monitors", `{"type":"connectivity","scopes":["shop"]}`},
+		"role in a scope of a monitor":     {"/monitors", `{"type":"connectivity","excludeScopes":["shop:web"]}`},
+		"service of a monitor":             {"/monitors", `{"type":"service","name":"s","service":"shop","metric":"m","operator":">","warning":1,"duration":1}`},
+		"service of an external monitor":   {"/monitors", `{"type":"external","name":"e","url":"http://example.com","service":"shop"}`},
+		"scope of an anomaly":              {"/monitors", `{"type":"anomalyDetection","name":"a","scopes":["shop:web"],"warningSensitivity":"normal"}`},
+		"service of a downtime":            {"/downtimes", `{"name":"d","start":1,"duration":1,"serviceScopes":["shop"]}`},
+		"role of a downtime":               {"/downtimes", `{"name":"d","start":1,"duration":1,"roleExcludeScopes":["shop:web"]}`},
+		"monitor of a downtime":            {"/downtimes", `{"name":"d","start":1,"duration":1,"monitorScopes":["` + monitor + `"]}`},
+		"monitor excluded from a downtime": {"/downtimes", `{"name":"d","start":1,"duration":1,"monitorExcludeScopes":["` + monitor + `"]}`},
+		"service of an alert group":        {"/alert-group-settings", `{"name":"s","serviceScopes":["shop"]}`},
+		"role of an alert group":           {"/alert-group-settings", `{"name":"s","roleScopes":["shop:web"]}`},
+		"monitor of an alert group":        {"/alert-group-settings", `{"name":"s","monitorScopes":["` + monitor + `"]}`},
+		"account of a channel":             {"/channels", `{"type":"email","name":"c","userIds":["user1"]}`},
+		"channel of a notification group":  {"/notification-groups", `{"name":"g","notificationLevel":"all","childNotificationGroupIds":[],"childChannelIds":["` + channel + `"]}`},
+		"child of a notification group":    {"/notification-groups", `{"name":"g","notificationLevel":"all","childNotificationGroupIds":["` + group + `"],"childChannelIds":[]}`},
+		"monitor of a notification group":  {"/notification-groups", `{"name":"g","notificationLevel":"all","childNotificationGroupIds":[],"childChannelIds":[],"monitors":[{"id":"` + monitor + `"}]}`},
+		"service of a notification group":  {"/notification-groups", `{"name":"g","notificationLevel":"all","childNotificationGroupIds":[],"childChannelIds":[],"services":[{"name":"shop"}]}`},
+		"host of a widget":                 {"/dashboards", widget(`"type":"graph","graph":{"type":"host","hostId":"` + host + `","name":"cpu"}`)},
+		"host of a value":                  {"/dashboards", widget(`"type":"value","metric":{"type":"host","hostId":"` + host + `","name":"m"}`)},
+		"service of a widget":              {"/dashboards", widget(`"type":"graph","graph":{"type":"service","serviceName":"shop","name":"m"}`)},
+		"role of a widget":                 {"/dashboards", widget(`"type":"graph","graph":{"type":"role","roleFullname":"shop:web","name":"m"}`)},
+		"role of an alert status":          {"/dashboards", widget(`"type":"alertStatus","roleFullname":"shop:web"`)},
+	} {
+		r.wantError(r.send("POST", tt.path, keyForeign, tt.body), http.StatusBadRequest, "does not exist", name)
+		r.post(tt.path, strings.Replace(tt.body, `"urlPath":"u"`, `"urlPath":"`+strings.ReplaceAll(name, " ", "-")+`"`, 1)) // its own organization may
+	}
+	for _, path := range []string{"/alerts?withClosed=true&nextId=alert1", "/monitoring/checks?nextId=" + id("/monitoring/checks/{check}"), "/tsdb/latest?name=m&hostId=" + host, "/hosts?service=shop", "/hosts?customIdentifier=ident"} {
+		a := r.send("GET", path, keyForeign, "")
+		if a.status == http.StatusBadRequest && strings.Contains(a.body, "there is no") { // a page that begins nowhere
+			continue
+		}
+		if a.status != http.StatusOK || strings.Contains(a.body, host) || strings.Contains(a.body, "alert1") || strings.Contains(a.body, "ssh") {
+			t.Errorf("GET %s with a foreign key: %d %s", path, a.status, a.body)
+		}
+	}
+	r.wantError(r.send("GET", "/alerts/alert1/logs?nextId=alert1000001", keyForeign, ""), http.StatusNotFound, "no alert", "the log of a foreign alert")
+	// Roles are made for a host; those of another organization are not those.
+	a := r.send("POST", "/hosts", keyForeign, `{"name":"x","meta":{},"roleFullnames":["shop:web"],"customIdentifier":"ident"}`)
+	if a.status != http.StatusOK {
+		t.Fatalf("a host of a foreign organization with the same names: %d %s", a.status, a.body)
+	}
+	if got := r.get("/hosts?service=shop&role=web"); strings.Count(got, `"id"`) != 1 {
+		t.Errorf("the hosts of the role are %s, want its own alone", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -133,6 +134,39 @@ func FuzzQuery(f *testing.F) {
 		}
 		if strings.Contains(a.body, "web1x") || strings.Contains(a.body, "secret") && !strings.Contains(query, "secret") {
 			t.Errorf("%q shows another organization: %s", query, a.body)
+		}
+	})
+}
+
+// Whatever the parameters of whatever call hold, the answer is JSON with a status, and never our fault.
+func FuzzParameters(f *testing.F) {
+	all := routes()
+	for i := range all {
+		for _, s := range []string{
+			"match[]=loadavg5&start=0&end=9e99&limit=1", "query=loadavg5&start=1700000000&end=1700000100&step=60", "query=x&start=1&end=2&step=0", "match[]={&match[]=%ff", "time=NaN&query=1&timeout=-1s",
+			"start=2100-01-01T00:00:00Z&limit=99999999999999999999", "%", ";", strings.Repeat("match[]=a&", 500), "query=" + strings.Repeat("(", 5000),
+		} {
+			f.Add(uint16(i), "__name__", s)
+		}
+		f.Add(uint16(i), "%F0%9F%90%9F", "")
+		f.Add(uint16(i), "U__a_2e_b", "match[]={}")
+	}
+	r := newRig(f, limits{}, manySeries)
+	f.Fuzz(func(t *testing.T, call uint16, label, query string) {
+		rt := all[int(call)%len(all)]
+		path, err := url.PathUnescape(label)
+		if err != nil {
+			return
+		}
+		req := httptest.NewRequest(rt.methods[len(rt.methods)-1], "/", strings.NewReader(query))
+		req.URL.Path = strings.Replace(rt.path, "{name}", path, 1)
+		req.URL.RawQuery = query
+		req.Header.Set("Authorization", "Bearer "+keyBoth)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		r.handler.ServeHTTP(w, req)
+		if w.Code == http.StatusInternalServerError {
+			t.Errorf("%s?%.300q: %d %.300s", req.URL.Path, query, w.Code, w.Body)
 		}
 	})
 }

@@ -41,6 +41,7 @@ const start = 1_700_000_100
 type rig struct {
 	testing.TB
 	url     string
+	handler http.Handler // behind url
 	store   *sqldb.DB
 	samples *tsdb.DB
 	log     *strings.Builder
@@ -101,7 +102,7 @@ func newRig(t testing.TB, l limits, maxSeries int) *rig {
 		Store: r.store, Samples: r.samples, Ingest: ingest.NewLabelled(writer, r.samples, maxSeries), Now: now, Log: logger, limits: l,
 	}))
 	t.Cleanup(srv.Close)
-	r.url = srv.URL
+	r.url, r.handler = srv.URL, srv.Config.Handler
 	for _, h := range []struct{ org, id string }{{"org1", "web1"}, {"org1", "web2"}, {"org1", "db1"}, {"org1", "lone"}, {"org1", "gone"}, {"org2", "web1x"}} {
 		r.put(saba.Series{Org: h.org, Host: h.id, Name: "loadavg5"}, start, 1)
 	}
