@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -16,7 +17,17 @@ import (
 var revision = "unknown"
 
 func main() {
+	modest(os.LookupEnv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cli.Run(ctx, os.Args, cli.OS(revision), slices.Concat(servercli.Commands(), cli.AgentCommands())))
+}
+
+// modest keeps the heap near to what lives in it, unless the environment says otherwise. Nearly all of a server's heap
+// lives for hours (the series and the samples of the last two hours), and agents that send their minutes make little garbage: to collect it
+// more often costs a few percent more CPU time, and saves a fifth of the memory (docs/performance.md).
+func modest(lookup func(string) (string, bool)) {
+	if _, set := lookup("GOGC"); !set {
+		debug.SetGCPercent(25)
+	}
 }
