@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh: figures of whole processes: size of the binaries, start-up time, memory and CPU of an idle
-# `saba up`, bytes on disk; then what the agent costs (main.go). MINUTES=60 measures for an hour in
-# place of 3 minutes, IDLE=SECONDS is the idle run of `saba up` (default 60).
+# `saba up`, bytes on disk; then what the agent costs (main.go), and what servers cost (server.go). MINUTES=60 measures for an
+# hour in place of 3 minutes, IDLE=SECONDS is the idle run of `saba up` (default 60), SERVERS=1000 the sizes of servers.
 set -eu
 cd "$(dirname "$0")/.."
 idle=${IDLE:-60}
@@ -51,3 +51,4 @@ row "data folder" "$(du -sk "$work/data" | awk '{printf "%.1f MiB", $1 / 1024}')
 
 cd bench
 go run . -minutes "${MINUTES:-3}"
+go run . -minutes "${MINUTES:-3}" -server "${SERVERS:-100,1000,5000}"

@@ -3,6 +3,8 @@ package tsdb
 import (
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
 	"golang.org/x/sys/unix"
 
 	"github.com/saba-monitor/saba"
@@ -368,4 +371,55 @@ func BenchmarkOpenKilled(b *testing.B) {
 			b.ReportMetric(cpu.Seconds()/float64(b.N), "cpu-s/op")
 		})
 	}
+}
+
+// BenchmarkReadYear reads one series over a year, as means of saba.Step, from blocks of 31 days, as compaction leaves them.
+func BenchmarkReadYear(b *testing.B) {
+	const minutes = 365 * 24 * 60
+	series := make([]saba.Series, 10)
+	for m := range series {
+		series[m] = saba.Series{Org: "o", Host: "h", Name: fmt.Sprint("custom.year.n", m)}
+	}
+	dir := b.TempDir()
+	block := (744 * time.Hour).Milliseconds()
+	var builder labels.ScratchBuilder
+	for begin := int64(benchStart) * 1000 / block * block; begin < (benchStart+minutes*60)*1000; begin += block {
+		w, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), dir, block)
+		if err != nil {
+			b.Fatal(err)
+		}
+		app := w.Appender(b.Context())
+		for at := begin; at < begin+block; at += 60_000 {
+			for m := range series {
+				if _, err := app.Append(0, labelsOf(&builder, &series[m]), at, 50*math.Sin(float64(at/60_000)/100+float64(m))); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if err := app.Commit(); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := w.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	db := benchOpen(b, dir)
+	cpu, n := cpuTime(b), 0
+	for b.Loop() {
+		got, err := db.Range(b.Context(), series[3:4], benchStart, benchStart+minutes*60-1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n = len(got[0])
+		if _, _, err := saba.Downsample(got[0], benchStart, benchStart+minutes*60-1, saba.Step(minutes*60)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if n != minutes {
+		b.Fatalf("%d samples were read, want %d", n, minutes)
+	}
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 }
