@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -143,10 +144,10 @@ func TestOddFileSystems(t *testing.T) {
 func TestAMountThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		calls := 0
+		var calls atomic.Int32
 		c := of(table, func(point string) (mount.Usage, error) {
 			if point == "/nfs" {
-				calls++
+				calls.Add(1)
 				<-release
 			}
 			return stat(point)
@@ -166,8 +167,8 @@ func TestAMountThatHangs(t *testing.T) {
 		}
 		step("Disk UNKNOWN: the file system on /nfs did not answer within 3s: left out until it does", mount.Limit)
 		step("Disk UNKNOWN: the file system on /nfs still does not answer", 0)
-		if calls != 1 {
-			t.Errorf("%d calls hang", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d calls hang", n)
 		}
 		if e, err = check.Embed(c, []string{"-c", "15%"}); err != nil {
 			t.Fatal(err)
