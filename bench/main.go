@@ -54,6 +54,7 @@ type plan struct {
 	targetPort  string // what the bundled plugins ask
 	redisPort   string // "" without Redis
 	nginxPort   string // "" without nginx
+	mysqlPort   string // "" without MariaDB
 }
 
 func run(minutes int, bin, only string, keep bool) (err error) {
@@ -99,6 +100,11 @@ func run(minutes int, bin, only string, keep bool) (err error) {
 		if err := p.fillRedis(); err != nil {
 			return err
 		}
+	}
+	if mariadb, err := p.startMariaDB(); err != nil {
+		fmt.Println("without MariaDB:", err)
+	} else {
+		defer mariadb.stop()
 	}
 	if nginx, err := p.startNginx(); err != nil {
 		fmt.Println("without nginx:", err)
@@ -283,6 +289,9 @@ func (p *plan) subjects(only string) (all []*subject, err error) {
 	bundled := fmt.Sprintf("[plugin.metrics.gostats]\nplugin = \"gostats -port %s\"\n[plugin.metrics.json]\nplugin = \"json -url http://127.0.0.1:%s/numbers -prefix doc\"\n", p.targetPort, p.targetPort)
 	if p.redisPort != "" {
 		bundled += fmt.Sprintf("[plugin.metrics.redis]\nplugin = \"redis -port %s\"\n", p.redisPort)
+	}
+	if p.mysqlPort != "" {
+		bundled += fmt.Sprintf("[plugin.metrics.mysql]\nplugin = \"mysql -host 127.0.0.1 -port %s\"\n", p.mysqlPort)
 	}
 	wide := filepath.Join(p.work, "wide.sh")
 	var values strings.Builder

@@ -46,6 +46,9 @@ func (p *plan) bundled() []bundled {
 	if p.nginxPort != "" {
 		all = append(all, bundled{"nginx", "-port " + p.nginxPort, "-metric-key-prefix"})
 	}
+	if p.mysqlPort != "" {
+		all = append(all, bundled{"mysql", "-host 127.0.0.1 -port " + p.mysqlPort, "-metric-key-prefix"})
+	}
 	return all
 }
 
@@ -74,6 +77,42 @@ func (p *plan) startNginx() (*subject, error) {
 		err = answers(port)
 	}
 	return s, err
+}
+
+// startMariaDB starts the MariaDB that the bundled plugin watches, as its user root without a password.
+func (p *plan) startMariaDB() (*subject, error) {
+	bin, err := exec.LookPath("mariadbd")
+	if err != nil {
+		bin = "/usr/sbin/mariadbd" // which is not on everybody's path
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Join(p.work, "mariadb")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	own := []string{"--no-defaults", "--datadir=" + filepath.Join(folder, "data"), "--tmpdir=" + folder}
+	if os.Geteuid() == 0 {
+		own = append(own, "--user=root")
+	}
+	install := exec.Command("mariadb-install-db", append(own, "--auth-root-authentication-method=normal", "--skip-test-db")...)
+	if out, err := install.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	command := append([]string{bin}, own...)
+	s, err := start("mariadb", folder, nil, append(command, "--port="+port, "--bind-address=127.0.0.1",
+		"--socket="+filepath.Join(folder, "s"), "--pid-file="+filepath.Join(folder, "pid"), "--skip-name-resolve")...)
+	if err != nil {
+		return nil, err
+	}
+	if err := answers(port); err != nil {
+		_, _ = s.stop()
+		return nil, err
+	}
+	p.mysqlPort = port
+	return s, nil
 }
 
 // answers waits until something takes connections at a port.

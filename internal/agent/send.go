@@ -185,7 +185,11 @@ func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
 
 // points returns what batches hold, under the ids of their hosts.
 func (s *sender) points(batches []batch) []saba.Point {
-	var points []saba.Point
+	n := 0
+	for _, b := range batches {
+		n += len(b.Readings)
+	}
+	points := make([]saba.Point, 0, n)
 	for _, b := range batches {
 		id, ok := s.hosts.get(b.Identifier)
 		if !ok {
