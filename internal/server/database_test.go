@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,13 @@ func postgresKeeps(t *testing.T, server *postgrestest.Server) {
 		if got := post(t, s, id, 8); got != http.StatusServiceUnavailable {
 			t.Errorf("while PostgreSQL is away a point is answered with %d, want 503", got)
 		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/hosts/"+id, nil)
+	r.AddCookie(&http.Cookie{Name: "saba_session", Value: "a-session"})
+	page := httptest.NewRecorder()
+	s.handler.ServeHTTP(page, r)
+	if page.Code != http.StatusServiceUnavailable || !strings.Contains(page.Body.String(), "Try again later") {
+		t.Errorf("while PostgreSQL is away a page is %d %s, want 503 and a sentence", page.Code, page.Body)
 	}
 	server.Begin()
 	if got := post(t, s, id, 9); got != http.StatusOK {

@@ -63,8 +63,9 @@ func hostNumber(n int) (saba.Host, []saba.CheckDeclaration) {
 }
 
 // Whenever the process is killed, what was acknowledged is there, and nothing is there by half.
-func TestKilled(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "saba.db")
+func TestKilled(t *testing.T) { killed(t, filepath.Join(t.TempDir(), "saba.db")) }
+
+func killed(t *testing.T, target string) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestKilled(t *testing.T) {
 	acknowledged := 0
 	for _, lines := range []int{1, 2, 17, 60, 141} {
 		child := exec.Command(exe)
-		child.Env = append(os.Environ(), crashEnv+"="+path)
+		child.Env = append(os.Environ(), crashEnv+"="+target)
 		child.Stderr = os.Stderr
 		out, err := child.StdoutPipe()
 		if err != nil {
@@ -96,7 +97,7 @@ func TestKilled(t *testing.T) {
 		}
 		_ = child.Wait() // it was killed: the error says so
 
-		db, err := sqldb.Open(t.Context(), path)
+		db, err := sqldb.Open(t.Context(), target)
 		if err != nil {
 			t.Fatalf("open after the kill: %v", err)
 		}

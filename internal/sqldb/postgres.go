@@ -32,8 +32,9 @@ const (
 	// statementTimeout bounds a statement, and a whole transaction: a request must not hang because the
 	// network swallows what is sent.
 	statementTimeout = 15 * time.Second
-	// writerLifetime is how long the connection that writes is used. The next one looks whether the lock is still held.
-	writerLifetime = 5 * time.Minute
+	// connectionLifetime is how long a connection is used. A new one finds the host that has become the primary meanwhile,
+	// and the one that writes looks whether the lock is still held.
+	connectionLifetime = 5 * time.Minute
 	// How often and how long a start looks for the lock: the last statement of a server that was killed may still run, and
 	// PostgreSQL sees its end only after that.
 	lockTries = 20
@@ -124,7 +125,6 @@ func openPostgres(ctx context.Context, target string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", postgresName(config), err), db.lock.close())
 	}
 	db.writer = postgresPool(config, 1, statementTimeout, func(ctx context.Context) error { return db.lock.hold(ctx, 1) })
-	db.writer.SetConnMaxLifetime(writerLifetime)
 	db.reader = postgresPool(config, maxPostgresReaders, statementTimeout, nil)
 	return db, nil
 }
@@ -135,6 +135,7 @@ func postgresPool(config *pgx.ConnConfig, n int, limit time.Duration, before fun
 	pool := sql.OpenDB(postgresConnector{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(prepareConnection)), limit, before})
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
+	pool.SetConnMaxLifetime(connectionLifetime)
 	return pool
 }
 
@@ -208,10 +209,13 @@ func (l *lock) hold(ctx context.Context, tries int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn != nil {
-		if l.conn.Ping(ctx) == nil {
+		// An interruption closes a connection of pgx: a request that is broken off must not cost the lock.
+		ping, done := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+		defer done()
+		if l.conn.Ping(ping) == nil {
 			return nil
 		}
-		_ = l.conn.Close(ctx) // it is lost
+		_ = l.conn.Close(ping) // it is lost
 		l.conn = nil
 	}
 	conn, err := pgx.ConnectConfig(ctx, l.config)
@@ -448,7 +452,7 @@ func explainPostgres(err error) error {
 		what = "too many changes of the same records at once"
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57P"), e.Code == "57014", e.Code == "25P03":
 		what = "the database cannot do this at the moment"
-	case strings.HasPrefix(e.Code, "XX"), strings.HasPrefix(e.Code, "58"):
+	case e.Code == "XX001", e.Code == "XX002", e.Code == "58030", e.Code == "58P01": // data_corrupted, index_corrupted, io_error, undefined_file
 		return fmt.Errorf("the database is damaged; look into the log of PostgreSQL, and restore a backup: %w", err)
 	default:
 		return nil

@@ -23,6 +23,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("starts that are refused", func(t *testing.T) { postgresRefusals(t, server) })
 	t.Run("one server at a time", func(t *testing.T) { postgresIsLocked(t, server) })
 	t.Run("another program writes too", func(t *testing.T) { postgresAndAnotherProgram(t, server) })
+	t.Run("a kill", func(t *testing.T) { killed(t, server.Database("killed")) })
 	t.Run("a crash", func(t *testing.T) { postgresCrashes(t, server) })
 	t.Run("a standby takes over", func(t *testing.T) { postgresFailsOver(t, server) }) // the last one: the server ends
 }
