@@ -132,7 +132,7 @@ func openPostgres(ctx context.Context, target string) (*DB, error) {
 // postgresPool opens at most n connections, once one is needed. limit bounds statements and transactions; 0 for no
 // limit. before is called before each connection is made; nil for nothing.
 func postgresPool(config *pgx.ConnConfig, n int, limit time.Duration, before func(context.Context) error) *sql.DB {
-	pool := sql.OpenDB(postgresConnector{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(prepareConnection)), limit, before})
+	pool := sql.OpenDB(&postgresConnector{Connector: stdlib.GetConnector(*config, stdlib.OptionAfterConnect(prepareConnection)), limit: limit, before: before})
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
 	pool.SetConnMaxLifetime(connectionLifetime)
@@ -281,9 +281,37 @@ type postgresConnector struct {
 	driver.Connector
 	limit  time.Duration
 	before func(context.Context) error
+
+	mu     sync.Mutex
+	silent error     // why the last connection was not made, after a wait
+	until  time.Time // the end of silence
 }
 
-func (p postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
+// silence is both: how long a connection takes before its failure counts as no answer, and how long others are then told so
+// without a try of their own. Else the callers who queue for a connection would wait one after the other.
+const silence = time.Second
+
+func (p *postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	began := time.Now()
+	p.mu.Lock()
+	known := p.silent
+	if began.After(p.until) {
+		known = nil
+	}
+	p.mu.Unlock()
+	if known != nil {
+		return nil, known
+	}
+	c, err := p.connect(ctx)
+	if now := time.Now(); err != nil && ctx.Err() == nil && now.Sub(began) >= silence {
+		p.mu.Lock()
+		p.silent, p.until = err, now.Add(silence)
+		p.mu.Unlock()
+	}
+	return c, err
+}
+
+func (p *postgresConnector) connect(ctx context.Context) (driver.Conn, error) {
 	if p.before != nil {
 		if err := p.before(ctx); err != nil {
 			return nil, err

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,6 +120,7 @@ func TestPostgresInside(t *testing.T) {
 	t.Run("a database is filled wholly or not at all", func(t *testing.T) { fillIsWhole(t, server) })
 	t.Run("data of earlier releases are kept", func(t *testing.T) { postgresKeepsEarlierReleases(t, server) })
 	t.Run("texts are ordered by their bytes", func(t *testing.T) { postgresOrdersByBytes(t, server) })
+	t.Run("nobody queues for silence", nobodyQueuesForSilence)
 	t.Run("nobody waits for ever", func(t *testing.T) { postgresIsNotWaitedForForEver(t, server) })
 }
 
@@ -252,6 +255,36 @@ func postgresIsNotWaitedForForEver(t *testing.T, server *postgrestest.Server) {
 	cancel()
 	if err := failed(ctx, "wait", transact(ctx, pool, nil, run(`SELECT 1`))); !errors.Is(err, context.Canceled) {
 		t.Errorf("an interruption: %v, want an error matching %q", err, context.Canceled)
+	}
+}
+
+// A machine that takes connections and never says a word does not let callers wait one after the other.
+func nobodyQueuesForSilence(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close() // what nobody accepts waits in the kernel
+	config, err := parseURL("postgres://" + mute.Addr().String() + "/saba?connect_timeout=1&sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := postgresPool(config, 1, statementTimeout, nil)
+	defer pool.Close()
+	const callers = 60
+	began := time.Now()
+	var work sync.WaitGroup
+	for range callers {
+		work.Go(func() {
+			var one int
+			if err := failed(t.Context(), "ask", pool.QueryRowContext(t.Context(), `SELECT 1`).Scan(&one)); !errors.Is(err, saba.ErrUnavailable) {
+				t.Errorf("a caller is told %v, want an error matching %q", err, saba.ErrUnavailable)
+			}
+		})
+	}
+	work.Wait()
+	if took := time.Since(began); took > callers/2*time.Second {
+		t.Errorf("%d callers waited %v, one after the other", callers, took)
 	}
 }
 
