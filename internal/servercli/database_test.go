@@ -57,8 +57,8 @@ func TestDatabaseFlags(t *testing.T) {
 
 func TestCommandsWithPostgres(t *testing.T) {
 	postgres := postgrestest.Start(t)
-	postgres.Ask(`CREATE USER saba PASSWORD 'topsecret' SUPERUSER`)
 	first, second := postgres.Database("first"), postgres.Database("second")
+	postgres.Ask(`CREATE USER saba PASSWORD 'topsecret'; ALTER DATABASE first OWNER TO saba`)
 	withPassword := strings.Replace(first, "postgres@", "saba:topsecret@", 1)
 	folder := t.TempDir()
 	data, restored, toFile := filepath.Join(folder, "data"), filepath.Join(folder, "restored"), filepath.Join(folder, "file")
