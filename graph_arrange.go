@@ -51,6 +51,68 @@ func ServiceGraphs(names []string, defs []GraphDef) []Graph {
 	return a.graphs
 }
 
+// maxLabelledSeries bounds the series of a graph of LabelledGraphs: more lines than this tell nobody anything.
+const maxLabelledSeries = 30
+
+// LabelledGraphs arranges series that came with labels, from senders of other systems: one graph for each metric, a series for each set of
+// labels, called by those labels in which the series differ. names are as the storage engine writes them: metric{label="value",…}. Of a metric with more
+// than 30 series the first 30 are shown, and the title says so. The names of the graphs begin with "labelled:", so that they are no
+// names of HostGraphs or ServiceGraphs.
+func LabelledGraphs(names []string) []Graph {
+	series := map[string][]string{}
+	for _, n := range names {
+		metric, _, _ := strings.Cut(n, "{")
+		series[metric] = append(series[metric], n)
+	}
+	graphs := make([]Graph, 0, len(series))
+	for metric, all := range series {
+		slices.SortFunc(all, compareNames)
+		g := Graph{Name: "labelled:" + metric, Title: metric, Unit: UnitFloat}
+		if len(all) > maxLabelledSeries {
+			g.Title += " (" + strconv.Itoa(maxLabelledSeries) + " of " + strconv.Itoa(len(all)) + " series)"
+			all = all[:maxLabelledSeries]
+		}
+		count := map[string]int{} // in how many series a label is
+		for _, n := range all {
+			for _, l := range labelsIn(n[len(metric):]) {
+				count[l]++
+			}
+		}
+		for _, n := range all {
+			var apart []string
+			for _, l := range labelsIn(n[len(metric):]) {
+				if count[l] < len(all) || len(all) == 1 {
+					apart = append(apart, l)
+				}
+			}
+			g.Series = append(g.Series, GraphSeries{Metric: n, Label: cmp.Or(strings.Join(apart, " "), metric)})
+		}
+		graphs = append(graphs, g)
+	}
+	slices.SortFunc(graphs, func(x, y Graph) int { return compareNames(x.Name, y.Name) })
+	return graphs
+}
+
+// labelsIn splits {a="b",c="d"} into a="b" and c="d". Values may hold anything: " and \ follow a \.
+func labelsIn(s string) (all []string) {
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "{"), "}")
+	start, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ',' && !quoted:
+			all, start = append(all, s[start:i]), i+1
+		}
+	}
+	if start < len(s) {
+		all = append(all, s[start:])
+	}
+	return all
+}
+
 // FullLabel returns what tells the series from all others of its graph: the group, where there
 // is one, and the label.
 func (s GraphSeries) FullLabel() string {

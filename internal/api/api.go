@@ -159,7 +159,7 @@ const prefix = "/api/v0"
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// http.ServeMux answers an unclean path with a redirect, on which clients lose their body.
-	if path := r.URL.EscapedPath(); strings.Contains(path, "//") || strings.Contains(path, "/./") || strings.Contains(path, "/../") ||
+	if path := r.URL.EscapedPath(); !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || strings.Contains(path, "/./") || strings.Contains(path, "/../") ||
 		strings.HasSuffix(path, "/.") || strings.HasSuffix(path, "/..") {
 		s.serve("", nil).ServeHTTP(w, r)
 		return

@@ -214,20 +214,24 @@ func (s selection) each(ctx context.Context, q storage.Querier, f func(saba.Seri
 // HostNames returns the names of the metrics that a host has, over all that is kept, sorted.
 // Series with labels of their own are left out: no name of the protocol means them.
 func (db *DB) HostNames(ctx context.Context, org, host string) ([]string, error) {
-	return db.namesOf(ctx, owner{org: org, host: host})
+	names, _, err := db.NamesOf(ctx, org, host, "")
+	return names, err
 }
 
 // ServiceNames returns the names of the metrics that a service has, as HostNames does.
 func (db *DB) ServiceNames(ctx context.Context, org, service string) ([]string, error) {
-	return db.namesOf(ctx, owner{org: org, service: service})
+	names, _, err := db.NamesOf(ctx, org, "", service)
+	return names, err
 }
 
-func (db *DB) namesOf(ctx context.Context, k owner) ([]string, error) {
+// NamesOf returns the names of the metrics that a host or a service has, over all that is kept, sorted: those that the protocol knows,
+// and apart from them those of series with labels of their own (labelled.go), or with a name that only other systems allow.
+func (db *DB) NamesOf(ctx context.Context, org, host, service string) (names, labelled []string, err error) {
+	k := owner{org, host, service}
 	if k.org == "" || k.host == "" && k.service == "" {
-		return nil, nil // an empty matcher would match what has no such label
+		return nil, nil, nil // an empty matcher would match what has no such label
 	}
-	var names []string
-	err := db.read(func(e *engine) error {
+	err = db.read(func(e *engine) error {
 		q, err := e.db.Querier(math.MinInt64, math.MaxInt64)
 		if err != nil {
 			return err
@@ -237,15 +241,19 @@ func (db *DB) namesOf(ctx context.Context, k owner) ([]string, error) {
 		// every name of the organization with the host, in every block.
 		set := q.Select(ctx, true, &storage.SelectHints{Start: math.MinInt64, End: math.MaxInt64, Func: "series"}, ownedBy(k)...)
 		for set.Next() {
-			if name := nameOf(set.At().Labels()); saba.ValidMetricName(name) {
-				names = append(names, strings.Clone(name))
+			name := strings.Clone(nameOf(set.At().Labels()))
+			if saba.ValidMetricName(name) {
+				names = append(names, name)
+			} else {
+				labelled = append(labelled, name)
 			}
 		}
 		return set.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the metrics of %s%s: %w", k.host, k.service, err)
+		return nil, nil, fmt.Errorf("list the metrics of %s%s: %w", k.host, k.service, err)
 	}
 	slices.Sort(names)
-	return slices.Compact(names), nil
+	slices.Sort(labelled)
+	return slices.Compact(names), slices.Compact(labelled), nil
 }

@@ -799,3 +799,28 @@ func TestServicePages(t *testing.T) {
 	_, _, body = g.get(c, "/services/store/graphs.json")
 	contains(t, body, `"access"`)
 }
+
+func TestSeriesWithLabelsAreShown(t *testing.T) {
+	g := newRig(t, time.Now)
+	h := g.host(saba.Host{Name: "web-1"})
+	one := func(int64) float64 { return 1 }
+	g.fill(h, 10*time.Minute, map[string]func(int64) float64{
+		"loadavg5": one, `http.requests/s{code="200",path="/a\"b"}`: one, `http.requests/s{code="500",path="/a\"b"}`: func(int64) float64 { return 7 },
+	})
+	c := g.signedIn()
+	_, _, body := g.get(c, "/hosts/"+h.ID)
+	contains(t, body, "With labels", "http.requests/s", "/graphs/labelled:http.requests%2Fs")
+	at := "/hosts/" + h.ID + "/graphs/labelled:http.requests%2Fs"
+	code, _, body := g.get(c, at)
+	if contains(t, body, "code=&#34;200&#34;", "code=&#34;500&#34;"); code != http.StatusOK {
+		t.Errorf("the page of the graph: %d", code)
+	}
+	if code, _, body = g.get(c, at+".svg"); code != http.StatusOK || !strings.Contains(body, "<svg") {
+		t.Errorf("the picture: %d %.200s", code, body)
+	}
+	if code, _, body = g.get(c, at+".csv"); code != http.StatusOK || !strings.Contains(body, ",7") {
+		t.Errorf("the values: %d %.200s", code, body)
+	}
+	_, _, body = g.get(c, "/hosts/"+h.ID+"/graphs.json?range=30m&graph=labelled:http.requests%2Fs")
+	contains(t, body, `"labelled:http.requests/s"`)
+}

@@ -43,7 +43,7 @@ func (c *console) hostSubject(ctx context.Context, v visitor, id string) (saba.H
 	if err != nil {
 		return h, subject{}, err
 	}
-	names, err := c.Samples.HostNames(ctx, v.Org, id)
+	names, labelled, err := c.Samples.NamesOf(ctx, v.Org, id, "")
 	if err != nil {
 		return h, subject{}, fmt.Errorf("list the metrics of host %s: %w", id, err)
 	}
@@ -51,7 +51,8 @@ func (c *console) hostSubject(ctx context.Context, v visitor, id string) (saba.H
 	if err != nil {
 		return h, subject{}, fmt.Errorf("list graph definitions: %w", err)
 	}
-	return h, subject{org: v.Org, host: h.ID, label: h.Label(), path: "/hosts/" + url.PathEscape(h.ID), graphs: saba.HostGraphs(names, defs)}, nil
+	return h, subject{org: v.Org, host: h.ID, label: h.Label(), path: "/hosts/" + url.PathEscape(h.ID),
+		graphs: append(saba.HostGraphs(names, defs), saba.LabelledGraphs(labelled)...)}, nil
 }
 
 // A plot is a graph with the values to draw: one a step for each series, NaN where there is none.
@@ -240,19 +241,22 @@ func (c *console) newChartRoom(sub subject, r timeRange) chartRoom {
 		Data: sub.path + "/graphs.json", Now: now.Unix(), Range: r.key, From: r.from, To: r.to,
 		Bar: newTimeBar(sub.path, r, now.Location()), Total: len(sub.graphs),
 	}
-	system, custom := chartGroup{Heading: "System"}, chartGroup{Heading: "Custom"}
+	system, custom, labelled := chartGroup{Heading: "System"}, chartGroup{Heading: "Custom"}, chartGroup{Heading: "With labels"}
 	for _, g := range sub.graphs {
 		card := newChartCard(sub, g, r, now.Location())
-		if sub.host != "" && strings.HasPrefix(g.Name, "custom.") {
+		switch {
+		case strings.HasPrefix(g.Name, "labelled:"):
+			labelled.Cards = append(labelled.Cards, card)
+		case sub.host != "" && strings.HasPrefix(g.Name, "custom."):
 			custom.Cards = append(custom.Cards, card)
-		} else {
+		default:
 			system.Cards = append(system.Cards, card)
 		}
 	}
 	if sub.service.Name != "" {
 		system.Heading = "Service metrics"
 	}
-	for _, g := range []chartGroup{system, custom} {
+	for _, g := range []chartGroup{system, custom, labelled} {
 		if len(g.Cards) > 0 {
 			room.Groups = append(room.Groups, g)
 		}

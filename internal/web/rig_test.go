@@ -358,6 +358,9 @@ func (g *rig) town() saba.Host {
 	metrics["custom.queue.search.ready"], metrics["custom.queue.search.failed"] = wave(7, 0, 900), wave(8, 0, 15)
 	metrics["custom.latency.p50"], metrics["custom.latency.p99"] = wave(9, .02, .08), wave(10, .2, 1.4)
 	metrics["custom.oddments.temperature"] = wave(11, 41, 44)
+	for i, code := range []string{"200", "302", "404", "500"} {
+		metrics[`http.server.requests/s{code="`+code+`",job="front",route="/cart/{id}"}`] = wave(12+float64(i), 0, 90/float64(i+1))
+	}
 	g.fill(main, 23*time.Hour, metrics)
 	defs := []saba.GraphDef{
 		{Name: "custom.redis.clients", DisplayName: "Redis clients", Unit: saba.UnitInteger, Metrics: []saba.GraphDefMetric{{Name: "custom.redis.clients.connected", DisplayName: "Connected", Stacked: true}, {Name: "custom.redis.clients.blocked", DisplayName: "Blocked", Stacked: true}}},

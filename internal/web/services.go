@@ -85,7 +85,7 @@ func (c *console) serviceSubject(ctx context.Context, v visitor, name string) (s
 		return subject{}, saba.Errorf(saba.ErrNotFound, "There is no service %q.", clip(name))
 	}
 	sub := subject{org: v.Org, service: services[i], label: name, path: "/services/" + url.PathEscape(name)}
-	names, err := c.Samples.ServiceNames(ctx, v.Org, sub.service.Series)
+	names, labelled, err := c.Samples.NamesOf(ctx, v.Org, "", sub.service.Series)
 	if err != nil {
 		return subject{}, fmt.Errorf("list the metrics of service %s: %w", name, err)
 	}
@@ -98,7 +98,7 @@ func (c *console) serviceSubject(ctx context.Context, v visitor, name string) (s
 	if err != nil {
 		return subject{}, fmt.Errorf("list graph definitions: %w", err)
 	}
-	sub.graphs = saba.ServiceGraphs(names, defs)
+	sub.graphs = append(saba.ServiceGraphs(names, defs), saba.LabelledGraphs(labelled)...)
 	return sub, nil
 }
 

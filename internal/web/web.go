@@ -63,8 +63,8 @@ type Samples interface {
 	// Latest and LastSeen answer from memory: the host list asks them for every host.
 	Latest(s saba.Series) (saba.Sample, bool)
 	LastSeen(org, host string) (int64, bool)
-	HostNames(ctx context.Context, org, host string) ([]string, error)
-	ServiceNames(ctx context.Context, org, service string) ([]string, error)
+	// NamesOf returns the names of a host's or a service's metrics, and apart from them those of series with labels.
+	NamesOf(ctx context.Context, org, host, service string) (names, labelled []string, err error)
 }
 
 // Options are the parts that the console is made of. All but BaseURL and Troubles are required.
