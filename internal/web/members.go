@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/saba-monitor/saba"
@@ -113,6 +114,35 @@ func (c *console) memberRevoke(w http.ResponseWriter, r *http.Request, v visitor
 		return err
 	}
 	c.Log.Info("an invitation was revoked", "email", email, "by", v.User)
+	http.Redirect(w, r, "/members", http.StatusSeeOther)
+	return nil
+}
+
+func (c *console) memberRemove(w http.ResponseWriter, r *http.Request, v visitor) error {
+	members, err := c.Store.Members(r.Context(), v.Org)
+	if err != nil {
+		return fmt.Errorf("list members: %w", err)
+	}
+	i := slices.IndexFunc(members, func(m saba.Member) bool { return m.ID == r.PathValue("id") })
+	if i < 0 {
+		return saba.Errorf(saba.ErrNotFound, "There is no such member: the account may have been deleted already.")
+	}
+	return c.render(w, r, http.StatusOK, "confirm", confirmPage{
+		layout: layoutFor(v, "members", "Remove "+members[i].Email+"?"), Crumbs: []crumb{{"Members", "/members"}},
+		Text: []string{
+			"The account is deleted, and whoever is signed in with it is signed out at once.",
+			"API keys stay good: revoke those that this person knows.",
+		},
+		Action: "/members/" + members[i].ID + "/remove", Do: "Remove this member", Back: "/members",
+	})
+}
+
+func (c *console) memberRemoveDo(w http.ResponseWriter, r *http.Request, v visitor) error {
+	m, err := c.Store.DeleteMember(r.Context(), v.Org, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	c.Log.Info("a member was removed", "email", m.Email, "by", v.User)
 	http.Redirect(w, r, "/members", http.StatusSeeOther)
 	return nil
 }

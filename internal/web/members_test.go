@@ -274,3 +274,42 @@ func TestTroublesAreShownToThoseWhoManage(t *testing.T) {
 		t.Error("a trouble that is over is still shown")
 	}
 }
+
+func TestAMemberIsRemoved(t *testing.T) {
+	g := newRig(t, time.Now)
+	owner, viewer := g.signedIn(), g.signedInAs(saba.Viewer)
+	members, err := g.records.Members(t.Context(), g.org.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[saba.Authority]string{}
+	for _, m := range members {
+		ids[m.Authority] = m.ID
+	}
+	at := "/members/" + ids[saba.Viewer] + "/remove"
+	_, _, body := g.get(owner, "/members")
+	if contains(t, body, `href="`+at+`"`); strings.Contains(body, ids[saba.Owner]+"/remove") {
+		t.Error("the owner can be removed")
+	}
+	if code, _, _ := g.post(owner, "/members/"+ids[saba.Owner]+"/remove", nil); code != http.StatusForbidden {
+		t.Errorf("removing the owner: %d, want 403", code)
+	}
+	code, _, body := g.get(owner, at)
+	if contains(t, body, "viewer@example.test", "signed out at once"); code != http.StatusOK {
+		t.Errorf("the question: %d", code)
+	}
+	if code, to, _ := g.post(owner, at, nil); code != http.StatusOK || to != "/members" {
+		t.Errorf("the removal: %d at %s", code, to)
+	}
+	if _, to, _ := g.get(viewer, "/hosts"); !strings.HasPrefix(to, "/login") {
+		t.Errorf("the removed member is at %s, want the login page", to)
+	}
+	for _, do := range []func() (int, string, string){
+		func() (int, string, string) { return g.get(owner, at) },
+		func() (int, string, string) { return g.post(owner, at, nil) },
+	} {
+		if code, _, _ := do(); code != http.StatusNotFound {
+			t.Errorf("once more: %d, want 404", code)
+		}
+	}
+}

@@ -75,6 +75,8 @@ var routes = []route{
 	{"POST", "/members", saba.Manage, page, (*console).memberInvite},
 	{"POST", "/members/link", saba.Manage, page, (*console).memberLink},
 	{"POST", "/members/revoke", saba.Manage, page, (*console).memberRevoke},
+	{"GET", "/members/{id}/remove", saba.Manage, page, (*console).memberRemove},
+	{"POST", "/members/{id}/remove", saba.Manage, page, (*console).memberRemoveDo},
 
 	// Whatever else is asked for: strangers learn nothing, visitors get a page that says so.
 	{"", "/", saba.Read, page, (*console).lost},

@@ -48,6 +48,7 @@ type Store interface {
 	DeleteSession(ctx context.Context, hash string) error
 	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
 	Members(ctx context.Context, org string) ([]saba.Member, error)
+	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
 	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
 	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
 	RevokeInvitation(ctx context.Context, org, email string, now int64) error
