@@ -35,15 +35,15 @@ func (t total) elapsed(now time.Time) (time.Duration, bool) {
 // the counter ran.
 func agree(monotonic, wall time.Duration) bool { return (monotonic - wall).Abs() <= 2*time.Second }
 
-// perMinute returns by how much a counter that stands at v now changed per minute since t. A
+// rate returns by how much a counter that stands at v now changed since t, in each time per. A
 // counter that went back was reset: how much it counted since is not known, and there is no
 // rate. The same goes for a gap of more than maxGap and a time in the future.
-func (t total) perMinute(v float64, now time.Time) (rate float64, ok bool) {
+func (t total) rate(v float64, now time.Time, per time.Duration) (rate float64, ok bool) {
 	d, ok := t.elapsed(now)
 	if !ok || d < minGap || d > maxGap || v < t.value {
 		return 0, false
 	}
-	return (v - t.value) * 60 / d.Seconds(), true
+	return (v - t.value) * per.Seconds() / d.Seconds(), true
 }
 
 // A turn is what one collection brought.
@@ -56,12 +56,13 @@ type turn struct {
 // A value is a reading with its declaration.
 type value struct {
 	name   string // with the prefix
+	series string // without it
 	value  float64
 	graph  Graph // without metrics if no graph declares it
 	metric Metric
 }
 
-// settle turns readings of counters into changes per minute since last, and leaves out what
+// settle turns readings of counters into changes per minute, or per second, since last, and leaves out what
 // nobody declared or is no number. last is not modified.
 func (in *instance) settle(readings []saba.Value, collected error, last totals, now time.Time) turn {
 	t := turn{next: totals{}}
@@ -94,13 +95,13 @@ func (in *instance) settle(readings []saba.Value, collected error, last totals, 
 		if !declared {
 			m.Counter = in.isCounter != nil && in.isCounter(r.Name)
 		}
-		v := value{name: name, value: r.Value, graph: g, metric: m}
+		v := value{name: name, series: r.Name, value: r.Value, graph: g, metric: m}
 		if m.Counter {
 			old, known := last[r.Name]
 			if d, told := old.elapsed(now); !known || !told || d < 0 || d >= minGap {
 				t.next[r.Name] = total{r.Value, now} // else the older reading makes the better rate
 			}
-			rate, ok := old.perMinute(r.Value, now)
+			rate, ok := old.rate(r.Value, now, g.per())
 			if !known || !ok {
 				continue
 			}

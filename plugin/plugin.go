@@ -26,6 +26,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -45,8 +46,9 @@ type Plugin struct {
 	// its metrics' names begin with: "memcached".
 	Name  string
 	Short string // one line for a list: "commands and memory of a memcached"
-	// Label is what graph titles begin with, unless -metric-label-prefix says otherwise:
-	// "PostgreSQL". "" means the prefix of the names in title case: "Memcached".
+	// Label stands for Name in the titles of graphs: "MySQL". "" means Name itself. They begin with the prefix of
+	// the metrics' names in title case, so with "MySQL" for mysql and with "MySQL3307" for mysql3307, unless
+	// -metric-label-prefix says otherwise.
 	Label  string
 	Graphs []Graph
 	// New adds the flags of the plugin to fs and returns a collector that they will have set
@@ -63,13 +65,41 @@ type Graph struct {
 	Label   string // its title after the label prefix: "Commands"; "" means Name in title case
 	Unit    saba.Unit
 	Metrics []Metric
+	// PerSecond means that the counters are shown as their change per second, in place of per minute. With a Unit
+	// that is per second it must be set.
+	PerSecond bool
+}
+
+// per returns the time over which the changes of counters are shown.
+func (g Graph) per() time.Duration {
+	if g.PerSecond {
+		return time.Second
+	}
+	return time.Minute
+}
+
+// Pace says for people over which time the changes of a metric of g are shown: "per minute" or "per second", and "" when
+// it is no counter or the unit says it.
+func (g Graph) Pace(m Metric) string {
+	switch {
+	case !m.Counter || perSecond(g.Unit):
+		return ""
+	case g.PerSecond:
+		return "per second"
+	}
+	return "per minute"
+}
+
+// perSecond says whether values of a unit are per second.
+func perSecond(u saba.Unit) bool {
+	return u == saba.UnitBytesPerSec || u == saba.UnitBitsPerSec || u == saba.UnitIOPS
 }
 
 // A Metric declares one line or area of a Graph.
 type Metric struct {
 	Name    string // one segment: "get"; or * or #
 	Label   string // "Get"; %1, %2… are what the first, second… wildcard stands for; "" means Name in title case
-	Counter bool   // collected as a total since some start; shown as its change per minute
+	Counter bool   // collected as a total since some start; shown as its change per minute, or per second if its graph says so
 	Stacked bool
 }
 
@@ -159,6 +189,9 @@ func (p Plugin) Check() error {
 			}
 			if seen[name] {
 				return fmt.Errorf("metric %q of plugin %s is declared twice", name, p.Name)
+			}
+			if m.Counter && perSecond(g.Unit) && !g.PerSecond {
+				return fmt.Errorf("metric %q of plugin %s is a counter under the unit %q: its graph needs PerSecond", name, p.Name, g.Unit)
 			}
 			seen[name] = true
 		}
@@ -318,10 +351,7 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 
 // title returns what graph titles begin with under a prefix of names.
 func (p Plugin) title(prefix string) string {
-	if p.Label != "" {
-		return p.Label
-	}
-	return titleCase(prefix)
+	return titleCase(strings.ReplaceAll(prefix, p.Name, cmp.Or(p.Label, p.Name)))
 }
 
 // graphTitle returns the title of a graph.
@@ -338,6 +368,18 @@ func metricTitle(m Metric) string {
 		return autoLabel(m.Name)
 	}
 	return m.Label
+}
+
+// seriesTitle returns the title of one series (graph.metric) of m, with what the wildcards stand for in place of %1, %2….
+func seriesTitle(g Graph, m Metric, series string) string {
+	var stands []string // %1, what it stands for, %2…
+	segments := strings.Split(series, ".")
+	for i, s := range strings.Split(join(g.Name, m.Name), ".") {
+		if (s == "*" || s == "#") && i < len(segments) {
+			stands = append(stands, "%"+strconv.Itoa(len(stands)/2+1), segments[i])
+		}
+	}
+	return strings.NewReplacer(stands...).Replace(metricTitle(m))
 }
 
 // autoLabel makes a title of a name.

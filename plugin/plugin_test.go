@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -72,6 +73,18 @@ func TestTitleCase(t *testing.T) {
 	}
 }
 
+// Two instances on one host have titles that differ.
+func TestTitlesFollowThePrefix(t *testing.T) {
+	for _, tt := range []struct{ name, label, prefix, want string }{
+		{"mysql", "MySQL", "mysql", "MySQL"}, {"mysql", "MySQL", "mysql3307", "MySQL3307"}, {"mysql", "MySQL", "shop.mysql", "Shop.MySQL"},
+		{"mysql", "MySQL", "shop", "Shop"}, {"proc-fd", "Open Files", "proc-fd-web", "Open Files-Web"}, {"redis", "", "redis6380", "Redis6380"}, {"json", "", "", ""},
+	} {
+		if got := (Plugin{Name: tt.name, Label: tt.label}).title(tt.prefix); got != tt.want {
+			t.Errorf("the title of %s with the prefix %q begins with %q, want %q", tt.name, tt.prefix, got, tt.want)
+		}
+	}
+}
+
 func TestMatches(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, name string
@@ -92,16 +105,17 @@ func TestCheck(t *testing.T) {
 		t.Errorf("Check = %v", err)
 	}
 	for name, change := range map[string]func(p *Plugin){
-		"a name with a blank":        func(p *Plugin) { p.Name = "my cache" },
-		"no New":                     func(p *Plugin) { p.New = nil },
-		"no graphs":                  func(p *Plugin) { p.Graphs = nil },
-		"an unknown unit":            func(p *Plugin) { p.Graphs[0].Unit = "parsec" },
-		"a graph without metrics":    func(p *Plugin) { p.Graphs[0].Metrics = nil },
-		"a metric with a dot":        func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "a.b" },
-		"a metric without a name":    func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "" },
-		"half a wildcard":            func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "a*" },
-		"two wildcards that group":   func(p *Plugin) { p.Graphs[1].Name = "#.#" },
-		"a metric that is there two": func(p *Plugin) { p.Graphs[0].Metrics[1].Name = "get" },
+		"a name with a blank":             func(p *Plugin) { p.Name = "my cache" },
+		"no New":                          func(p *Plugin) { p.New = nil },
+		"no graphs":                       func(p *Plugin) { p.Graphs = nil },
+		"an unknown unit":                 func(p *Plugin) { p.Graphs[0].Unit = "parsec" },
+		"a graph without metrics":         func(p *Plugin) { p.Graphs[0].Metrics = nil },
+		"a metric with a dot":             func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "a.b" },
+		"a metric without a name":         func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "" },
+		"half a wildcard":                 func(p *Plugin) { p.Graphs[0].Metrics[0].Name = "a*" },
+		"two wildcards that group":        func(p *Plugin) { p.Graphs[1].Name = "#.#" },
+		"per minute in a unit per second": func(p *Plugin) { p.Graphs[0].Unit = saba.UnitBytesPerSec },
+		"a metric that is there two":      func(p *Plugin) { p.Graphs[0].Metrics[1].Name = "get" },
 	} {
 		p := cache(&fake{})
 		change(&p)
@@ -132,9 +146,9 @@ func TestACounterBecomesAChangePerMinute(t *testing.T) {
 		"a reset":                      {1000, 10, time.Minute, 0, false},
 		"a time that is still to come": {0, 100, -time.Minute, 0, false},
 	} {
-		got, ok := total{tt.old, now}.perMinute(tt.value, now.Add(tt.after))
+		got, ok := total{tt.old, now}.rate(tt.value, now.Add(tt.after), time.Minute)
 		if got != tt.want || ok != tt.ok {
-			t.Errorf("%s: perMinute = %v, %v, want %v, %v", name, got, ok, tt.want, tt.ok)
+			t.Errorf("%s: rate = %v, %v, want %v, %v", name, got, ok, tt.want, tt.ok)
 		}
 	}
 }
@@ -370,14 +384,22 @@ func TestAStateThatCannotBeKeptIsSaid(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{values: []saba.Value{{Name: "cmd.get", Value: 10}, {Name: "size.hot.a", Value: 5}}}
-		f.next = []saba.Value{{Name: "cmd.get", Value: 12}, {Name: "size.hot.a", Value: 6}}
-		code, stdout, stderr := run(t, cache(f), map[string]string{"MACKEREL_PLUGIN_WORKDIR": "/nowhere"}, "-explain")
+		f := &fake{values: []saba.Value{{Name: "cmd.get", Value: 10}, {Name: "size.hot.a", Value: 5}, {Name: "traffic.sent", Value: 100}, {Name: "misses.all", Value: 0}}}
+		f.next = []saba.Value{{Name: "cmd.get", Value: 12}, {Name: "size.hot.a", Value: 6}, {Name: "traffic.sent", Value: 120}, {Name: "misses.all", Value: 2}}
+		p := cache(f)
+		p.Graphs = slices.Insert(p.Graphs, 2,
+			Graph{Name: "traffic", Unit: saba.UnitBytesPerSec, PerSecond: true, Metrics: []Metric{{Name: "sent", Counter: true}}},
+			Graph{Name: "misses", PerSecond: true, Metrics: []Metric{{Name: "all", Counter: true}}})
+		code, stdout, stderr := run(t, p, map[string]string{"MACKEREL_PLUGIN_WORKDIR": "/nowhere"}, "-explain")
 		want := `Cache Commands (integer)
   cache.cmd.get  60        Get, per minute
   cache.cmd.set  no value  Set, per minute
 Cache Size (bytes)
-  cache.size.hot.a  6  %1 %2
+  cache.size.hot.a  6  hot a
+Cache Traffic (bytes/sec)
+  cache.traffic.sent  10  Sent
+Cache Misses (float)
+  cache.misses.all  1  All, per second
 Cache (float)
   cache.uptime  no value  Uptime
 `

@@ -103,7 +103,7 @@ func (in *instance) usage(sys System) error {
 	for _, g := range in.Graphs {
 		fmt.Fprintf(tw, "%s (%s)\n", in.graphTitle(g), g.unit())
 		for _, m := range g.Metrics {
-			fmt.Fprintf(tw, "  %s\t%s\n", join(in.prefix, join(g.Name, m.Name)), metricTitle(m)+perMinute(m))
+			fmt.Fprintf(tw, "  %s\t%s\n", join(in.prefix, join(g.Name, m.Name)), titlePace(metricTitle(m), g, m))
 		}
 	}
 	_ = tw.Flush()
@@ -111,11 +111,12 @@ func (in *instance) usage(sys System) error {
 	return err
 }
 
-func perMinute(m Metric) string {
-	if m.Counter {
-		return ", per minute"
+// titlePace returns the title of m or of a series of it, and its pace if it has one.
+func titlePace(title string, g Graph, m Metric) string {
+	if pace := g.Pace(m); pace != "" {
+		title += ", " + pace
 	}
-	return ""
+	return title
 }
 
 // printDefinitions prints the graph definitions as agents of the protocol read them.
@@ -259,16 +260,16 @@ func (in *instance) printExplanation(ctx context.Context, w io.Writer) error {
 					continue
 				}
 				found = true
-				fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.name, number(v.value), metricTitle(m)+perMinute(m))
+				fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.name, number(v.value), titlePace(seriesTitle(g, m, v.series), g, m))
 			}
 			if !found {
-				fmt.Fprintf(tw, "  %s\tno value\t%s\n", join(in.prefix, join(g.Name, m.Name)), metricTitle(m)+perMinute(m))
+				fmt.Fprintf(tw, "  %s\tno value\t%s\n", join(in.prefix, join(g.Name, m.Name)), titlePace(metricTitle(m), g, m))
 			}
 		}
 	}
 	for _, v := range t.values {
 		if len(v.graph.Metrics) == 0 {
-			fmt.Fprintf(tw, "%s\t%s%s\n", v.name, number(v.value), perMinute(v.metric))
+			fmt.Fprintf(tw, "%s\t%s%s\n", v.name, number(v.value), titlePace("", v.graph, v.metric))
 		}
 	}
 	return errors.Join(tw.Flush(), t.err)

@@ -67,8 +67,8 @@ func page(t *testing.T, p plugin.Plugin, text string) string {
 	for i, def := range defs {
 		for j, m := range def.Metrics {
 			unit := string(def.Unit)
-			if p.Graphs[i].Metrics[j].Counter {
-				unit += ", per minute"
+			if pace := p.Graphs[i].Pace(p.Graphs[i].Metrics[j]); pace != "" {
+				unit += ", " + pace
 			}
 			rows = append(rows, []string{pages.Code(strings.TrimPrefix(m.Name, "custom.")), m.DisplayName, def.DisplayName, unit})
 		}
@@ -107,9 +107,13 @@ These are built into both programs; each has a page.
 | by any agent of the protocol | ` + "`command = [\"saba-agent\", \"plugin\", \"nginx\"]`" + `, or through a link to either program named ` + "`mackerel-plugin-nginx`" + ` |
 
 Names of metrics, and flags, are those of the plugins of these names that people have already; a page says where a value
-means something else here. The agent puts ` + "`custom.`" + ` before each name. A total is shown as its change per minute, and has
-no value in the turn after a restart of what is watched: what is not known is left out, and is never a zero. In a name, ` + "`#`" + ` and ` + "`*`" + ` stand for what is found there, a queue for
-example, and ` + "`%%1`" + ` in a title for the first of them.
+means something else here. The agent puts ` + "`custom.`" + ` before each name. A total is shown as its change per minute, or per
+second where the page says so, and has no value in the turn after a restart of what is watched: what is not known is left out, and
+is never a zero. In a name, ` + "`#`" + ` and ` + "`*`" + ` stand for what is found there, a queue for example, and ` + "`%%1`" + ` in a title for the
+first of them.
+
+Of several on one host each gets a ` + "`-metric-key-prefix`" + ` of its own; the titles of its charts follow: with ` + "`redis6380`" + ` they begin
+with Redis6380.
 
 A password in an argument is seen by everybody on the host: each can also be in a file or the environment, as its flag says.
 

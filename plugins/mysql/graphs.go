@@ -61,7 +61,7 @@ var baseGraphs = []plugin.Graph{
 		{Name: "Table_locks_waited", Label: "Table Locks Waited", Counter: true},
 		{Name: "Slow_queries", Label: "Slow Queries", Counter: true},
 	}},
-	{Name: traffic, Label: "Traffic", Unit: saba.UnitBytesPerSec, Metrics: []plugin.Metric{
+	{Name: "traffic", Label: "Traffic", Unit: saba.UnitBytesPerSec, PerSecond: true, Metrics: []plugin.Metric{
 		{Name: "Bytes_sent", Label: "Sent Bytes", Counter: true},
 		{Name: "Bytes_received", Label: "Received Bytes", Counter: true},
 	}},
@@ -73,8 +73,6 @@ var baseGraphs = []plugin.Graph{
 
 // The graphs that are treated apart.
 const (
-	traffic      = "traffic"                 // per second
-	readAhead    = "innodb_buffer_pool_read" // per second
 	lagOfSources = "seconds_behind_source"
 	processlist  = "processlist"
 )
@@ -96,7 +94,7 @@ var innodbGraphs = []plugin.Graph{
 	{Name: "innodb_adaptive_hash_index", Label: "innodb Adaptive Hash Index", Unit: saba.UnitInteger, Metrics: []plugin.Metric{
 		{Name: "hash_index_cells_total", Label: "Hash Index Cells Total"},
 	}},
-	{Name: readAhead, Label: "innodb Buffer Pool Read (/sec)", Unit: saba.UnitFloat, Metrics: []plugin.Metric{
+	{Name: "innodb_buffer_pool_read", Label: "innodb Buffer Pool Read (/sec)", Unit: saba.UnitFloat, PerSecond: true, Metrics: []plugin.Metric{
 		{Name: "read_ahead", Label: "Pages Read Ahead", Counter: true},
 		{Name: "read_evicted", Label: "Evicted Without Access", Counter: true},
 		{Name: "read_random_ahead", Label: "Random Read Ahead", Counter: true},

@@ -372,9 +372,6 @@ func (f *figures) values(graphs []plugin.Graph) []saba.Value {
 			if !ok {
 				continue
 			}
-			if g.Name == traffic || g.Name == readAhead {
-				v /= 60 // these are drawn per second, and a counter is shown per minute
-			}
 			values = append(values, saba.Value{Name: g.Name + "." + m.Name, Value: v})
 		}
 	}
