@@ -36,7 +36,7 @@ const touchEvery = 60
 
 // Principal finds out who sent r: an API key in X-Api-Key or as bearer token. Without a key that is known it
 // returns the zero Principal, which may do nothing. Keys are looked up each time, so that a revoked key is refused
-// at once; the database holds them in memory. The error matches saba.ErrForbidden when the key may not be
+// at once; the database remembers them while nothing changes. The error matches saba.ErrForbidden when the key may not be
 // used from where r comes.
 func (d Door) Principal(r *http.Request) (saba.Principal, error) {
 	secret := r.Header.Get("X-Api-Key")

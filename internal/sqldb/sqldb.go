@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
@@ -39,7 +40,9 @@ type DB struct {
 	writer  *sql.DB
 	reader  *sql.DB
 	dialect dialect
-	lock    *lock // keeps other servers away from a PostgreSQL database; nil for a file
+	lock    *lock        // keeps other servers away from a PostgreSQL database; nil for a file
+	changes atomic.Int64 // that ended so far, whether anything came of them or not
+	keys    keyCache
 }
 
 // A dialect is what an engine has to be told in words of its own. Its zero value is plain SQL.
@@ -47,7 +50,7 @@ type dialect struct {
 	change, view *sql.TxOptions             // how transactions begin; nil for the engine's own way
 	script       func(script string) string // puts a migration into the engine's words; nil if it is already
 	mark         string                     // the statement by which a new database is known as saba's
-	near         bool                       // in this process: one row is read within microseconds
+	near         bool                       // in this process alone: nobody else writes, and one row is read within microseconds
 }
 
 // Open opens a database and brings its schema up to date; a file is created when it is missing, a
@@ -113,6 +116,7 @@ const maxRuns = 10
 // change runs fn in a transaction and commits it, all or nothing. Where another program changes the same records at
 // the same time, fn may run several times: what it leaves outside of tx counts from its last run.
 func (db *DB) change(ctx context.Context, op string, fn func(tx *sql.Tx) error) error {
+	defer db.changes.Add(1)
 	for run := 1; ; run++ {
 		err := transact(ctx, db.writer, db.dialect.change, fn)
 		if run == maxRuns || !mustRunAgain(err) {
