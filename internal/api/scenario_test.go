@@ -532,9 +532,10 @@ func TestAPostedDefinitionIsNotForgottenAtOnce(t *testing.T) {
 	}
 	for range 2 { // the agent was started again: the same definitions come once more
 		r.post("/graph-defs/create", `[{"name":"custom.a.*","metrics":[{"name":"custom.a.*.b","isStacked":false}]},{"name":"custom.b"}]`)
-		r.clock.Add(5 * hour)
 		forget(0)
+		r.clock.Add(5 * hour)
 	}
+	forget(0)
 	r.clock.Add(2 * hour)
 	forget(1)
 	r.refuse(400, "DELETE", "/graph-defs", `{"name":"custom.a.*"}`)

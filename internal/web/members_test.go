@@ -243,7 +243,9 @@ func TestALoginFromElsewhereMakesNoSession(t *testing.T) {
 	if err := g.records.SetNetworks(t.Context(), g.org.ID, saba.SurfaceWeb, []string{"192.0.2.0/24"}); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := g.client().PostForm(g.server.URL+"/login", url.Values{"email": {testEmail}, "password": {testPassword}})
+	elsewhere := g.client()
+	elsewhere.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := elsewhere.PostForm(g.server.URL+"/login", url.Values{"email": {testEmail}, "password": {testPassword}})
 	if err != nil {
 		t.Fatal(err)
 	}
