@@ -33,8 +33,12 @@ func All() []check.Check {
 	}
 }
 
-// Find returns the check of that name, and whether there is one.
+// Find returns the check of that name, and whether there is one. Two that other packs of checks
+// have are one here.
 func Find(name string) (check.Check, bool) {
+	if name == "cert-file" || name == "ssl-cert" {
+		name = cert.Check.Name
+	}
 	for _, c := range All() {
 		if c.Name == name {
 			return c, true
