@@ -75,7 +75,7 @@ func (in *instance) settle(readings []saba.Value, collected error, last totals, 
 	}
 	seen := map[string]bool{}
 	for _, r := range readings {
-		g, m, declared := in.Find(r.Name)
+		g, m, declared := in.find(r.Name)
 		name := join(in.prefix, r.Name)
 		switch {
 		case !declared && !in.open:

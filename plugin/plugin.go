@@ -253,6 +253,31 @@ func (in *instance) counts() bool {
 	return in.isCounter != nil
 }
 
+// A declaration is a metric and its graph.
+type declaration struct {
+	graph  *Graph
+	metric *Metric
+}
+
+// find does what Find does, without a search when the name is declared as it is.
+func (in *instance) find(name string) (Graph, Metric, bool) {
+	if in.declared == nil {
+		in.declared = map[string]declaration{}
+		for i := range in.Graphs {
+			g := &in.Graphs[i]
+			for j := range g.Metrics {
+				if pattern := join(g.Name, g.Metrics[j].Name); !strings.ContainsAny(pattern, "*#") {
+					in.declared[pattern] = declaration{g, &g.Metrics[j]}
+				}
+			}
+		}
+	}
+	if d, ok := in.declared[name]; ok {
+		return *d.graph, *d.metric, true
+	}
+	return in.Find(name)
+}
+
 // An instance is a plugin with its flags.
 type instance struct {
 	Plugin
@@ -261,6 +286,7 @@ type instance struct {
 	given     []string // the arguments
 
 	open      bool                   // the collector is an OpenCollector
+	declared  map[string]declaration // by name, without wildcards
 	isCounter func(name string) bool // of what no graph declares; nil means that none is
 	printer   Printer                // nil unless the flags ask for its form
 	every     time.Duration          // between two prints; 0 means once

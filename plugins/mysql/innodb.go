@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -13,40 +12,67 @@ const (
 	foreignKey   = "LATEST FOREIGN KEY ERROR"
 )
 
-var sectionTitle = regexp.MustCompile(`^[A-Z][A-Z /]+$`)
-
 // lastCheckpoint is where the log would be read from after a crash. It is no metric.
 const lastCheckpoint = "last_checkpoint"
 
-// monitorLines says which figures the lines of the monitor hold: those of all versions from
-// MySQL 5.6 and MariaDB 10.0 on, of which none has every line.
-var monitorLines = []struct {
-	line  *regexp.Regexp
-	names []string
-}{
-	{regexp.MustCompile(`^Trx id counter (\d+)$`), []string{"innodb_transactions"}},
-	{regexp.MustCompile(`^History list length (\d+)`), []string{"history_list"}},
-	{regexp.MustCompile(`^(\d+) read views open inside InnoDB`), []string{"read_views"}},
-	{regexp.MustCompile(`^Pending flushes \(fsync\) log: (\d+); buffer pool: (\d+)`), []string{"pending_log_flushes", "pending_buf_pool_flushes"}},
-	{regexp.MustCompile(`^Ibuf: size (\d+), free list len (\d+), seg size (\d+), (\d+) merges`), []string{"ibuf_used_cells", "ibuf_free_cells", "ibuf_cell_count", "ibuf_merges"}},
-	{regexp.MustCompile(`^(\d+) pending log writes, (\d+) pending chkp writes`), []string{"pending_log_writes", "pending_chkp_writes"}},
-	{regexp.MustCompile(`^(\d+) pending log flushes, (\d+) pending chkp writes`), []string{"log_pending_log_flushes", "pending_chkp_writes"}},
-	{regexp.MustCompile(`^(\d+) log i/o's done`), []string{"log_writes"}},
-	{regexp.MustCompile(`^Log sequence number +(\d+)`), []string{"log_bytes_written"}},
-	{regexp.MustCompile(`^Log flushed up to +(\d+)`), []string{"log_bytes_flushed"}},
-	{regexp.MustCompile(`^Last checkpoint at +(\d+)`), []string{lastCheckpoint}},
-	{regexp.MustCompile(`^Total (?:large )?memory allocated (\d+)`), []string{"total_mem_alloc"}},
-	{regexp.MustCompile(`^Total memory allocated \d+; in additional pool allocated (\d+)`), []string{"additional_pool_alloc"}},
+// A monitorLine says which figures a line of the monitor holds, as scan reads it.
+type monitorLine struct {
+	pattern string
+	names   []string
 }
 
-var (
-	spins       = regexp.MustCompile(`^(?:Mutex spin waits|RW-\w+ spins) (\d+), rounds (\d+), OS waits (\d+)`)
-	merged      = regexp.MustCompile(`^ insert (\d+), delete mark (\d+), delete (\d+)`)
-	hashTable   = regexp.MustCompile(`^Hash table size (\d+)`)
-	lockStructs = regexp.MustCompile(`^([A-Z ]+ )?(\d+) lock struct\(s\), heap size `)
-	tablesInUse = regexp.MustCompile(`^mysql tables in use (\d+), locked (\d+)`)
-	lockWait    = regexp.MustCompile(`^-+ TRX HAS BEEN WAITING (\d+) (SEC|us) `)
-)
+// monitorLines are the lines of all versions from MySQL 5.6 and MariaDB 10.0 on, of which none has every line.
+var monitorLines = []monitorLine{
+	{"Trx id counter %$", []string{"innodb_transactions"}},
+	{"History list length %", []string{"history_list"}},
+	{"% read views open inside InnoDB", []string{"read_views"}},
+	{"Pending flushes (fsync) log: %; buffer pool: %", []string{"pending_log_flushes", "pending_buf_pool_flushes"}},
+	{"Ibuf: size %, free list len %, seg size %, % merges", []string{"ibuf_used_cells", "ibuf_free_cells", "ibuf_cell_count", "ibuf_merges"}},
+	{"% pending log writes, % pending chkp writes", []string{"pending_log_writes", "pending_chkp_writes"}},
+	{"% pending log flushes, % pending chkp writes", []string{"log_pending_log_flushes", "pending_chkp_writes"}},
+	{"% log i/o's done", []string{"log_writes"}},
+	{"Log sequence number %", []string{"log_bytes_written"}},
+	{"Log flushed up to %", []string{"log_bytes_flushed"}},
+	{"Last checkpoint at %", []string{lastCheckpoint}},
+	{"Total large memory allocated %", []string{"total_mem_alloc"}},
+	{"Total memory allocated %", []string{"total_mem_alloc"}},
+	{"Total memory allocated %; in additional pool allocated %", []string{"total_mem_alloc", "additional_pool_alloc"}},
+}
+
+// spinLines are those of semaphores: spins, rounds and waits.
+var spinLines = []string{"Mutex spin waits %, rounds %, OS waits %", "RW-shared spins %, rounds %, OS waits %", "RW-excl spins %, rounds %, OS waits %", "RW-sx spins %, rounds %, OS waits %"}
+
+// scan reads the numbers of a line that begins as pattern says, where % stands for digits, a blank for one blank or
+// more, and $ at the end for the end of the line. It returns nil when the line is another one.
+func scan(line, pattern string) []float64 {
+	var numbers []float64
+	for i := range len(pattern) {
+		switch c := pattern[i]; {
+		case c == '%':
+			digits := len(line) - len(strings.TrimLeft(line, "0123456789"))
+			if digits == 0 {
+				return nil
+			}
+			numbers = append(numbers, number(line[:digits]))
+			line = line[digits:]
+		case c == '$' && line == "":
+		case line == "" || line[0] != c:
+			return nil
+		case c == ' ':
+			line = strings.TrimLeft(line, " ")
+		default:
+			line = line[1:]
+		}
+	}
+	return numbers
+}
+
+// sectionTitle says whether a line is in capitals.
+func sectionTitle(line string) bool {
+	return len(line) > 1 && line[0] >= 'A' && line[0] <= 'Z' && strings.Trim(line, capitals+" /") == ""
+}
+
+const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // readMonitor reads the text of SHOW ENGINE INNODB STATUS. It returns figures by the names of
 // metrics, and the cells of each part of the adaptive hash index.
@@ -57,7 +83,7 @@ func readMonitor(text string) (figures map[string]float64, hashes []float64) {
 	var sessions []string // the section of transactions
 	title := ""
 	for i := 0; i < len(lines); i++ {
-		if dashes(i) && dashes(i+2) && sectionTitle.MatchString(lines[i+1]) {
+		if dashes(i) && dashes(i+2) && sectionTitle(lines[i+1]) {
 			title = lines[i+1]
 			i += 2
 			continue
@@ -71,17 +97,17 @@ func readMonitor(text string) (figures map[string]float64, hashes []float64) {
 			continue
 		}
 		readMonitorLine(figures, line)
-		if m := spins.FindStringSubmatch(line); m != nil {
-			figures["spin_waits"] += number(m[1])
-			figures["spin_rounds"] += number(m[2])
-			figures["os_waits"] += number(m[3])
+		for _, pattern := range spinLines {
+			if n := scan(line, pattern); n != nil {
+				figures["spin_waits"] += n[0]
+				figures["spin_rounds"] += n[1]
+				figures["os_waits"] += n[2]
+			}
 		}
-		if m := hashTable.FindStringSubmatch(line); m != nil {
-			hashes = append(hashes, number(m[1]))
-		}
-		if m := merged.FindStringSubmatch(line); m != nil && i > 0 && lines[i-1] == "merged operations:" {
-			figures["ibuf_inserts"] = number(m[1])
-			figures["ibuf_merged"] = number(m[1]) + number(m[2]) + number(m[3])
+		hashes = append(hashes, scan(line, "Hash table size %")...)
+		if n := scan(line, " insert %, delete mark %, delete %"); n != nil && i > 0 && lines[i-1] == "merged operations:" {
+			figures["ibuf_inserts"] = n[0]
+			figures["ibuf_merged"] = n[0] + n[1] + n[2]
 		}
 	}
 	readSessions(figures, sessions)
@@ -90,10 +116,8 @@ func readMonitor(text string) (figures map[string]float64, hashes []float64) {
 
 func readMonitorLine(figures map[string]float64, line string) {
 	for _, l := range monitorLines {
-		if m := l.line.FindStringSubmatch(line); m != nil {
-			for i, name := range l.names {
-				figures[name] = number(m[i+1])
-			}
+		for i, n := range scan(line, l.pattern) {
+			figures[l.names[i]] = n
 		}
 	}
 	for _, l := range []struct{ start, label, name string }{
@@ -153,22 +177,27 @@ func readSessions(figures map[string]float64, lines []string) {
 				active++
 			}
 		}
-		if m := lockStructs.FindStringSubmatch(line); m != nil {
-			structs += number(m[2])
-			if m[1] == "LOCK WAIT " {
+		// "LOCK WAIT 2 lock struct(s), …", or what the transaction does in place of waiting, or nothing.
+		does := line[:len(line)-len(strings.TrimLeft(line, capitals+" "))]
+		if n := scan(line[len(does):], "% lock struct(s), heap size "); n != nil && (does == "" || does != " " && strings.HasSuffix(does, " ")) {
+			structs += n[0]
+			if does == "LOCK WAIT " {
 				locked++
 			}
 		}
-		if m := tablesInUse.FindStringSubmatch(line); m != nil {
-			inUse += number(m[1])
-			lockedTables += number(m[2])
+		if n := scan(line, "mysql tables in use %, locked %"); n != nil {
+			inUse += n[0]
+			lockedTables += n[1]
 		}
-		if m := lockWait.FindStringSubmatch(line); m != nil {
-			seconds := number(m[1])
-			if m[2] == "us" { // MariaDB, from 10.6 on
-				seconds /= 1e6
-			}
-			waiting += seconds
+		wait := strings.TrimLeft(line, "-")
+		if wait == line {
+			continue
+		}
+		if n := scan(wait, " TRX HAS BEEN WAITING % SEC "); n != nil {
+			waiting += n[0]
+		}
+		if n := scan(wait, " TRX HAS BEEN WAITING % us "); n != nil { // MariaDB, from 10.6 on
+			waiting += n[0] / 1e6
 		}
 	}
 	figures["current_transactions"], figures["active_transactions"], figures["locked_transactions"] = current, active, locked

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,37 @@ func TestReadMonitor(t *testing.T) {
 				t.Errorf("readMonitor =\n%v, %v, want\n%v, %v", got, hashes, tt.want, tt.hashes)
 			}
 		})
+	}
+}
+
+func TestScan(t *testing.T) {
+	for _, tt := range []struct {
+		line, pattern string
+		want          []float64 // nil: another line
+	}{
+		{"Trx id counter 26", "Trx id counter %$", []float64{26}}, {"Trx id counter 0 26", "Trx id counter %$", nil},
+		{"Log sequence number          5, x", "Log sequence number %", []float64{5}}, {"Log sequence number -5", "Log sequence number %", nil},
+		{"3 pending log writes, 4 pending chkp writes", "% pending log writes, % pending chkp writes", []float64{3, 4}},
+		{"3 pending log writes", "% pending log writes, % pending chkp writes", nil}, {" 3 pending", "% pending", nil}, {"", "%", nil}, {"", "x", nil},
+		{"1e5 done", "% done", nil}, {strings.Repeat("9", 400), "%", []float64{math.Inf(1)}},
+	} {
+		if got := scan(tt.line, tt.pattern); !slices.Equal(got, tt.want) {
+			t.Errorf("scan(%q, %q) = %v, want %v", tt.line, tt.pattern, got, tt.want)
+		}
+	}
+}
+
+// What a session does stands before the locks that it has.
+func TestReadSessions(t *testing.T) {
+	for line, want := range map[string][2]float64{
+		"3 lock struct(s), heap size 1136": {3, 0}, "LOCK WAIT 2 lock struct(s), heap size 360": {2, 1}, "ROLLING BACK 5 lock struct(s), heap size 1": {5, 0},
+		"LOCK WAIT2 lock struct(s), heap size 1": {0, 0}, " 2 lock struct(s), heap size 1": {0, 0}, "x 2 lock struct(s), heap size 1": {0, 0},
+	} {
+		figures := map[string]float64{}
+		readSessions(figures, []string{line})
+		if got := [2]float64{figures["innodb_lock_structs"], figures["locked_transactions"]}; got != want {
+			t.Errorf("%q has %v lock structs and locked transactions, want %v", line, got, want)
+		}
 	}
 }
 

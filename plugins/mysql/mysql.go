@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,9 +63,6 @@ func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 	defer conn.Close()
 	f := newFigures()
 	f.compat = c.compat
-	if err := f.askStatus(ctx, conn); err != nil {
-		return nil, fmt.Errorf("ask %s: %w", c.server.Name(), err)
-	}
 	graphs := baseGraphs
 	questions := []func(context.Context, *mysql.Conn) error{f.askVariables, f.askReplication}
 	if !c.noInnoDB {
@@ -74,6 +70,9 @@ func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 	}
 	if c.extended {
 		graphs, questions = slices.Concat(graphs, extendedGraphs), append(questions, f.askProcesses)
+	}
+	if err := f.askStatus(ctx, conn, graphs); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", c.server.Name(), err)
 	}
 	var errs []error
 	for _, ask := range questions {
@@ -100,7 +99,7 @@ type figures struct {
 }
 
 func newFigures() *figures {
-	return &figures{numbers: map[string]float64{}, texts: map[string]string{}, lags: map[string]float64{}}
+	return &figures{numbers: make(map[string]float64, 256), texts: map[string]string{}, lags: map[string]float64{}}
 }
 
 // add takes what is a number.
@@ -135,9 +134,10 @@ func pairs(ctx context.Context, conn *mysql.Conn, statement string, each func(na
 	return nil
 }
 
-func (f *figures) askStatus(ctx context.Context, conn *mysql.Conn) error {
+// askStatus asks for the variables that graphs show or that figures are derived from: a third of all.
+func (f *figures) askStatus(ctx context.Context, conn *mysql.Conn, graphs []plugin.Graph) error {
 	const statement = "SHOW GLOBAL STATUS"
-	err := pairs(ctx, conn, statement, f.add)
+	err := pairs(ctx, conn, statement+" WHERE Variable_name IN ('"+strings.Join(variables(graphs), "', '")+"')", f.add)
 	if _, ok := f.numbers["Questions"]; err == nil && !ok {
 		err = errors.New("it does not count questions, as a MySQL or MariaDB does")
 	}
@@ -198,11 +198,6 @@ func (f *figures) askInnoDB(ctx context.Context, conn *mysql.Conn) error {
 // maxProcesses bounds the rows of SHOW PROCESSLIST. A server has at most 100,000 connections.
 const maxProcesses = 110_000
 
-var (
-	everywhere  = regexp.MustCompile(`^GRANT (.+) ON \*\.\* TO `)
-	waitForLock = regexp.MustCompile(`(?i)^(Table lock|Waiting for .*lock)$`)
-)
-
 func (f *figures) askProcesses(ctx context.Context, conn *mysql.Conn) error {
 	// Whoever may not see the others' processes is shown his own, without a word about that.
 	_, grants, err := conn.Rows(ctx, maxFigures, "SHOW GRANTS")
@@ -210,8 +205,8 @@ func (f *figures) askProcesses(ctx context.Context, conn *mysql.Conn) error {
 		return fmt.Errorf("SHOW GRANTS: %w", err)
 	}
 	if !slices.ContainsFunc(grants, func(row []string) bool {
-		m := everywhere.FindStringSubmatch(row[0])
-		return m != nil && slices.ContainsFunc(strings.Split(m[1], ", "), func(p string) bool { return p == "PROCESS" || p == "ALL PRIVILEGES" })
+		granted, _, everywhere := strings.Cut(strings.TrimPrefix(row[0], "GRANT "), " ON *.* TO ")
+		return everywhere && slices.ContainsFunc(strings.Split(granted, ", "), func(p string) bool { return p == "PROCESS" || p == "ALL PRIVILEGES" })
 	}) {
 		return errors.New("SHOW PROCESSLIST: this user sees its own processes only; grant PROCESS ON *.*")
 	}
@@ -237,16 +232,36 @@ var processes = extendedGraphs[slices.IndexFunc(extendedGraphs, func(g plugin.Gr
 
 // processState returns the metric that counts processes in a state.
 func processState(state string) string {
-	name := "State_" + strings.ReplaceAll(strings.ToLower(state), " ", "_")
+	lower := strings.ToLower(state)
+	name := "State_" + strings.ReplaceAll(lower, " ", "_")
 	switch {
 	case state == "":
 		return "State_none"
-	case waitForLock.MatchString(state):
+	case lower == "table lock", strings.HasPrefix(lower, "waiting for ") && strings.HasSuffix(lower, "lock"):
 		return "State_locked"
 	case slices.ContainsFunc(processes, func(m plugin.Metric) bool { return m.Name == name }):
 		return name
 	}
 	return "State_other"
+}
+
+// derivedFrom are the variables from which derive makes metrics of other names, besides those of sameAs.
+var derivedFrom = []string{"Threads_connected", "Innodb_ibuf_merged_inserts", "Innodb_ibuf_merged_delete_marks", "Innodb_ibuf_merged_deletes", "Key_blocks_unused", "Key_blocks_not_flushed"}
+
+// variables returns the names of status variables that graphs need, and some that are none: a server does not mind.
+func variables(graphs []plugin.Graph) []string {
+	names := slices.Clone(derivedFrom)
+	for _, others := range sameAs {
+		names = append(names, others...)
+	}
+	for _, g := range graphs {
+		for _, m := range g.Metrics {
+			if c := m.Name[0]; c >= 'A' && c <= 'Z' { // as all of the server's begin
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
 }
 
 // sameAs says under which names servers have what a metric is, the likeliest first.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,7 +124,7 @@ func TestARealServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := f.askStatus(t.Context(), conn); err != nil {
+			if err := f.askStatus(t.Context(), conn, baseGraphs); err != nil {
 				t.Fatal(err)
 			}
 			return f.numbers["Bytes_sent"]
@@ -388,11 +389,34 @@ func TestBadServers(t *testing.T) {
 	}
 }
 
+// BenchmarkTurn asks a server as an agent does once a minute, and reports what that costs us.
+func BenchmarkTurn(b *testing.B) {
+	db := mysqltest.Start(b)
+	e, err := plugin.Embed(Plugin, []string{"-host", "127.0.0.1", "-port", db.Port})
+	if err != nil {
+		b.Fatal(err)
+	}
+	used := func() time.Duration {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	before := used()
+	for b.Loop() {
+		if _, err := e.Values(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((used()-before).Microseconds())/float64(b.N), "µs-CPU/turn")
+}
+
 func TestProcessState(t *testing.T) {
 	for state, want := range map[string]string{
 		"": "State_none", "Sending data": "State_sending_data", "Copying to tmp table": "State_copying_to_tmp_table", "freeing items": "State_freeing_items",
 		"Table lock": "State_locked", "Waiting for table metadata lock": "State_locked", "waiting for global read lock": "State_locked",
-		"Waiting for table flush": "State_other", "User lock": "State_other", "executing": "State_other",
+		"Waiting for lock": "State_locked", "Waiting for ": "State_other", "Waiting for table flush": "State_other", "User lock": "State_other", "executing": "State_other",
 	} {
 		if got := processState(state); got != want {
 			t.Errorf("a process in state %q is counted by %s, want %s", state, got, want)
