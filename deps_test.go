@@ -78,7 +78,7 @@ var arrows = map[string][]string{
 	"internal/web":       {"internal/chart"},
 
 	"plugin":                 {"internal/statefile"},
-	"plugin/target":          {},
+	"plugin/target":          {"plugin"},
 	"plugin/target/mysql":    {},
 	"plugin/target/postgres": {},
 	"plugin/target/process":  {},

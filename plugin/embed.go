@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,29 @@ func Embed(p Plugin, args []string) (*Embedded, error) {
 		return nil, errors.New("its flags ask for a form of output that no agent reads: they are for the plugin as a command")
 	}
 	return &Embedded{in: in}, nil
+}
+
+// WithEnviron returns ctx for calls of Values in which the plugin finds environ ("KEY=value") with Getenv, in
+// place of the environment of this process; of two with one key the last counts.
+func WithEnviron(ctx context.Context, environ []string) context.Context {
+	return context.WithValue(ctx, environKey{}, environ)
+}
+
+type environKey struct{}
+
+// Getenv returns a variable of the environment that a plugin runs with: that of its process, or
+// inside an agent what the configuration gives it. ctx is the one that Collect was called with.
+func Getenv(ctx context.Context, name string) string {
+	environ, ok := ctx.Value(environKey{}).([]string)
+	if !ok {
+		return os.Getenv(name)
+	}
+	for _, kv := range slices.Backward(environ) {
+		if k, v, _ := strings.Cut(kv, "="); k == name {
+			return v
+		}
+	}
+	return ""
 }
 
 // Values collects once, within the plugin's own -timeout, and returns values under their names

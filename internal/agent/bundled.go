@@ -15,8 +15,9 @@ import (
 // turn to turn. The agent makes one call at a time.
 type Runner interface {
 	// Values collects once and returns values under their names without "custom."; a name
-	// comes once. Values and an error may come together. It returns soon after ctx has ended.
-	Values(ctx context.Context) ([]saba.Value, error)
+	// comes once. Values and an error may come together. environ ("KEY=value") is in place of a
+	// process's environment: of two with one key the last counts. It returns soon after ctx has ended.
+	Values(ctx context.Context, environ []string) ([]saba.Value, error)
 	// Definitions returns how the values are drawn, under names that begin with "custom.".
 	// It asks nobody.
 	Definitions() []saba.GraphDef

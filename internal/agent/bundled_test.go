@@ -21,7 +21,9 @@ type fakeRunner struct {
 	defs    func() []saba.GraphDef
 }
 
-func (r fakeRunner) Values(ctx context.Context) ([]saba.Value, error) { return r.collect(ctx) }
+func (r fakeRunner) Values(ctx context.Context, _ []string) ([]saba.Value, error) {
+	return r.collect(ctx)
+}
 func (r fakeRunner) Definitions() []saba.GraphDef {
 	if r.defs == nil {
 		return nil
@@ -67,6 +69,21 @@ func TestABundledPluginGoesTheWayOfAProcess(t *testing.T) {
 	defs, _, err := p.askDefinitions(t.Context(), make(chan struct{}, 1))
 	if err != nil || len(defs) != 1 || defs[0].Name != "custom.q" {
 		t.Errorf("definitions = %+v, %v", defs, err)
+	}
+}
+
+// An environRunner is a bundled plugin that fails with its environment.
+type environRunner struct{ fakeRunner }
+
+func (environRunner) Values(_ context.Context, environ []string) ([]saba.Value, error) {
+	return nil, errors.New(strings.Join(environ, " "))
+}
+
+func TestABundledPluginHasTheEnvironmentOfAProcess(t *testing.T) {
+	o := Options{Log: slog.New(slog.DiscardHandler), Environ: []string{"LANG=C", "PASSWORD=a"}}
+	bundled(t, &o, MetricPlugin{Name: "x", Command: Command{Env: []string{"PASSWORD=b"}}}, environRunner{})
+	if _, err := newPlugins(o)[0].values(t.Context(), testMinute); err == nil || err.Error() != "LANG=C PASSWORD=a PASSWORD=b" {
+		t.Errorf("the environment is %v, want that of the agent, then that of the table", err)
 	}
 }
 

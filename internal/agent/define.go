@@ -71,7 +71,7 @@ func ownDefinitions(o Options) []*plugin {
 type definer struct{ defined }
 
 // Values is never asked.
-func (definer) Values(context.Context) ([]saba.Value, error) { return nil, nil }
+func (definer) Values(context.Context, []string) ([]saba.Value, error) { return nil, nil }
 
 // define looks after the definitions of one plugin: a post of its own, so that a definition
 // that the server refuses costs no other plugin's graphs.

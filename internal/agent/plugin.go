@@ -231,10 +231,11 @@ func (p *plugin) bundledValues(ctx context.Context, g *gatherer) error {
 	if p.runner == nil {
 		return fmt.Errorf("is not run: this agent has no plugin %q in it", p.Bundled[0])
 	}
+	environ := slices.Concat(p.environ, p.Command.Env)
 	var a answer
 	err := p.unlessItHangs(func() (err error) {
 		a, err = runBundled(ctx, p.timeout(), func(ctx context.Context) (a answer) {
-			a.values, a.err = p.runner.Values(ctx)
+			a.values, a.err = p.runner.Values(ctx, environ)
 			return a
 		})
 		return err

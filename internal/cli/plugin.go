@@ -83,7 +83,18 @@ func bundledPlugin(name string, args []string) (agent.Runner, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no such plugin%s", nearestPlugin(name))
 	}
-	return plugin.Embed(p, args)
+	e, err := plugin.Embed(p, args)
+	if err != nil {
+		return nil, err
+	}
+	return embedded{e}, nil
+}
+
+// embedded is a plugin as an agent runs it.
+type embedded struct{ *plugin.Embedded }
+
+func (e embedded) Values(ctx context.Context, environ []string) ([]saba.Value, error) {
+	return e.Embedded.Values(plugin.WithEnviron(ctx, environ))
 }
 
 // hasBundled says whether a configuration may name a plugin of a kind (agent.LoadOptions).

@@ -54,3 +54,23 @@ func TestAnAgentRunsABundledPlugin(t *testing.T) {
 		}
 	}
 }
+
+// A bundled plugin finds the variables of its table, as a process would: of two the last counts.
+func TestABundledPluginHasAnEnvironment(t *testing.T) {
+	t.Setenv("DATABASE_URL", "postgres://u:secret@127.0.0.1:3/x")
+	r, err := bundledPlugin("delayed_job", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		environ []string
+		want    string
+	}{
+		{[]string{"DATABASE_URL=postgres://u:secret@127.0.0.1:1/x", "DATABASE_URL=postgres://u:secret@127.0.0.1:2/x"}, "127.0.0.1:2"},
+		{nil, "set -dsn, -dsn-file or DATABASE_URL"},
+	} {
+		if _, err := r.Values(t.Context(), tt.environ); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("with %q: %v, want an error that has %q", tt.environ, err, tt.want)
+		}
+	}
+}

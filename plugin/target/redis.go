@@ -102,7 +102,7 @@ func (r *Redis) Ask(ctx context.Context, commands ...[]string) ([]any, error) {
 			return nil, err
 		}
 	}
-	p, err := r.place()
+	p, err := r.place(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +150,8 @@ type redisPlace struct {
 
 // place returns what the flags say, and the environment. Whoever names a server by flags does
 // not mean the one of the environment.
-func (r *Redis) place() (redisPlace, error) {
-	password, err := r.password.Read()
+func (r *Redis) place(ctx context.Context) (redisPlace, error) {
+	password, err := r.password.Read(ctx)
 	if err != nil {
 		return redisPlace{}, err
 	}
@@ -162,7 +162,7 @@ func (r *Redis) place() (redisPlace, error) {
 		p.network, p.address = "unix", r.Socket
 		return p, nil
 	case r.Host+r.Port+r.sentinels == "":
-		address, err := r.url.Read()
+		address, err := r.url.Read(ctx)
 		if err != nil {
 			return redisPlace{}, err
 		}
@@ -259,7 +259,7 @@ func (p redisPlace) welcome(first [][]string, answers []any) error {
 
 // askSentinels returns where the first Sentinel that knows says the server is.
 func (r *Redis) askSentinels(ctx context.Context) (string, error) {
-	password, err := r.sentinelPassword.Read()
+	password, err := r.sentinelPassword.Read(ctx)
 	if err != nil {
 		return "", err
 	}

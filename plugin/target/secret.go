@@ -1,11 +1,14 @@
 package target
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/saba-monitor/saba/plugin"
 )
 
 // A Secret is a password: the value of a flag, which everybody on the host may see, or better
@@ -21,13 +24,14 @@ func (s *Secret) AddFlags(fs *flag.FlagSet, name, env string) {
 	fs.StringVar(&s.file, name+"-file", "", "`file` that holds the "+name)
 }
 
-// Read returns the secret, "" when there is none. It reads anew each time: secrets change.
-func (s *Secret) Read() (string, error) {
+// Read returns the secret, "" when there is none. It reads anew each time: secrets change. ctx is
+// the one that Collect was called with.
+func (s *Secret) Read(ctx context.Context) (string, error) {
 	switch {
 	case s.value != "":
 		return s.value, nil
 	case s.file == "":
-		return os.Getenv(s.env), nil
+		return plugin.Getenv(ctx, s.env), nil
 	}
 	f, err := os.Open(s.file)
 	if err != nil {

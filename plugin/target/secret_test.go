@@ -30,7 +30,7 @@ func TestSecret(t *testing.T) {
 		if err := fs.Parse(tt.args); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.Read(); (err != nil) != tt.bad || err == nil && got != tt.want {
+		if got, err := s.Read(t.Context()); (err != nil) != tt.bad || err == nil && got != tt.want {
 			t.Errorf("%q: Read = %q, %v, want %q", tt.args, got, err, tt.want)
 		}
 	}

@@ -133,7 +133,7 @@ func aggregate(table, now, age string) string {
 
 // Collect asks the database once, on a connection that lasts as long.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
-	dsn, err := c.dsn.Read()
+	dsn, err := c.dsn.Read(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ type collector struct {
 // Collect asks the server on a connection that lasts as long. What one question would have
 // brought is missing when it is refused, and the error says why.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
-	password, err := c.password.Read()
+	password, err := c.password.Read(ctx)
 	if err != nil {
 		return nil, err
 	}

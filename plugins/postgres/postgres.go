@@ -3,11 +3,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,11 +142,11 @@ func (c *collector) CheckFlags() error {
 
 // Collect asks the server in two round trips, on a connection that is kept.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
-	if c.server.User == "" && os.Getenv("PGUSER") == "" {
+	if c.server.User = cmp.Or(c.server.User, plugin.Getenv(ctx, "PGUSER")); c.server.User == "" {
 		return nil, errors.New("it is not said who asks: set -user or PGUSER")
 	}
 	var err error
-	if c.server.Password, err = c.password.Read(); err != nil {
+	if c.server.Password, err = c.password.Read(ctx); err != nil {
 		return nil, err
 	}
 	c.server.ConnectTimeout = time.Duration(c.connectTimeout) * time.Second
