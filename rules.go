@@ -49,9 +49,11 @@ func checkOneOf[T ~string](field string, v T, allowed ...T) error {
 	if slices.Contains(allowed, v) {
 		return nil
 	}
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		names[i] = string(a)
+	var names []string
+	for _, a := range allowed {
+		if a != "" { // it may be left out: nothing to name
+			names = append(names, string(a))
+		}
 	}
 	if v == "" {
 		return Invalidf(field, "is required: one of %s", strings.Join(names, ", "))

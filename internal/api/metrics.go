@@ -177,7 +177,7 @@ func (s *server) readRange(q url.Values) (r metricRange, err error) {
 
 // querySeconds reads a parameter of Unix seconds. Digits beyond int64 are as far as it goes.
 func querySeconds(q url.Values, key string) (int64, error) {
-	v := q.Get(key)
+	v, _, _ := strings.Cut(q.Get(key), "?") // a JavaScript client ends every address with "?{}", also one that has a query
 	if v == "" {
 		return 0, saba.Invalidf(key, "is required: a time in Unix seconds")
 	}

@@ -102,7 +102,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/monitors", external, "headers", `[{"name":"` + strings.Repeat("A", 256) + `","value":""}]`, "headers[0].name must be the name of an HTTP header"},
 		{"/monitors", external, "headers", `[{"name":"A","value":"a\r\nB: c"}]`, "headers[0].value must not hold the control character"},
 		{"/monitors", external, "headers", `{"A":"b"}`, "headers must be an array"},
-		{"/monitors", external, "dualstack", `"ipv5"`, "dualstack must be one of"},
+		{"/monitors", external, "dualstack", `"ipv5"`, `dualstack must be one of ipv4, ipv6, auto, not "ipv5"`},
 		{"/monitors", expression, "expression", ``, "expression"},
 		{"/monitors", expression, "expression", `"avg("`, "expression cannot be read"},
 		{"/monitors", expression, "expression", `"role(shop:web, loadavg5)"`, "expression must yield one series"},
@@ -111,7 +111,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/monitors", query, "query", `"a{b"`, `query has a "{" that is not closed`},
 		{"/monitors", query, "evaluateBackwardMinutes", `11`, "evaluateBackwardMinutes must be from 0 to 10"},
 		{"/monitors", anomaly, "warningSensitivity", ``, "warningSensitivity or criticalSensitivity is required"},
-		{"/monitors", anomaly, "criticalSensitivity", `"very"`, "criticalSensitivity must be one of"},
+		{"/monitors", anomaly, "criticalSensitivity", `"very"`, `criticalSensitivity must be one of insensitive, normal, sensitive, not "very"`},
 		{"/monitors", anomaly, "scopes", `["shop"]`, "scopes[0] must be a role"},
 		{"/monitors", anomaly, "trainingPeriodFrom", `1800000000`, "trainingPeriodFrom must be a time in the past"},
 

@@ -166,6 +166,13 @@ func TestOTLPSaysWhatItDidNotTake(t *testing.T) {
 	if got, want := r.series(`{"m/_"}`), `__name__=m/_ a_b=1;2 exported_service=shop service=quiet`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	// JavaScript writes null for what is not a number.
+	if a := r.export("application/json", "?service=quiet", `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"nan","gauge":{"dataPoints":[{"timeUnixNano":"1700000100000000000","asDouble":null}]}}]}]}]}`); a.body != "{}" {
+		t.Errorf("a null in place of a number: %d %s", a.status, a.body)
+	}
+	if got := r.series(`{"nan"}`); got != "" {
+		t.Errorf("a null was stored: %s", got)
+	}
 }
 
 func TestOTLPAsksForItsForm(t *testing.T) {

@@ -43,7 +43,7 @@ type (
 		Attributes []jsonKeyValue `json:"attributes"`
 		Time       jsonNumber     `json:"timeUnixNano"`
 		Flags      uint32         `json:"flags"`
-		AsDouble   *jsonNumber    `json:"asDouble"`
+		AsDouble   jsonDouble     `json:"asDouble"`
 		AsInt      *jsonNumber    `json:"asInt"`
 		Count      jsonNumber     `json:"count"`
 		Sum        *jsonNumber    `json:"sum"`
@@ -102,6 +102,18 @@ func (n jsonNumber) nanos() uint64 {
 		return uint64(v)
 	}
 	return 0
+}
+
+// A jsonDouble is a jsonNumber that may be not a number: JavaScript writes null for it, since JSON has no word for it.
+type jsonDouble jsonNumber
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *jsonDouble) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*d = "NaN"
+		return nil
+	}
+	return (*jsonNumber)(d).UnmarshalJSON(b)
 }
 
 // A jsonTemporality is an enum: its number, or its name, which some senders write.
@@ -188,8 +200,8 @@ func (p *jsonPoint) point(kind otlpKindOf) (out otlpPoint) {
 	}
 	hasValue := kind != otlpGauge && kind != otlpSum
 	switch {
-	case p.AsDouble != nil:
-		out.value, hasValue = p.AsDouble.float(), true
+	case p.AsDouble != "":
+		out.value, hasValue = jsonNumber(p.AsDouble).float(), true
 	case p.AsInt != nil:
 		out.value, hasValue = p.AsInt.float(), true
 	}

@@ -77,7 +77,8 @@ func (s *server) remoteWrite(w http.ResponseWriter, c *call) error {
 
 // writeVersion reads from the headers which version of the protocol a request speaks.
 func writeVersion(h http.Header) (int, error) {
-	if e := h.Get("Content-Encoding"); !strings.EqualFold(e, "snappy") {
+	// Some senders do not name the encoding, and Prometheus takes it for the only one there is.
+	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "snappy") {
 		return 0, saba.Errorf(errMediaType, "the body has Content-Encoding %q: remote write is compressed as snappy", clip(e))
 	}
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))

@@ -271,7 +271,8 @@ func TestRemoteWriteAsksForItsForm(t *testing.T) {
 		"another message":        {"", "application/x-protobuf;proto=foo.Bar", "snappy", good, 415, "foo.Bar"},
 		"JSON":                   {"", "application/json", "snappy", good, 415, "application/json"},
 		"zstd":                   {"", protocol1, "zstd", good, 415, "zstd"},
-		"plain":                  {"", protocol1, "", good, 415, "snappy"},
+		"plain":                  {"", protocol1, "identity", good, 415, "snappy"},
+		"plain without a word":   {"", protocol1, "", write1(testSeries{[]string{"__name__", "m"}, []float64{0, 1}}), 400, "snappy"},
 		"no snappy":              {"", protocol1, "snappy", "hello world", 400, "snappy"},
 		"nothing":                {"", protocol1, "snappy", "", 400, "snappy"},
 		"a bomb":                 {"", protocol1, "snappy", bomb, 413, "16 MiB"},
@@ -291,6 +292,12 @@ func TestRemoteWriteAsksForItsForm(t *testing.T) {
 	}
 	if got := r.series("m"); got != "" {
 		t.Errorf("something was stored: %s", got)
+	}
+	if a := r.send(http.MethodPost, "/api/prom/v1/write", keyWrite, good, "Content-Type", protocol1); a.status != http.StatusNoContent {
+		t.Errorf("snappy that is not named: %d %s, want 204", a.status, a.body)
+	}
+	if got := r.series("m"); got == "" {
+		t.Error("snappy that is not named was not stored")
 	}
 }
 
