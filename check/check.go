@@ -25,7 +25,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,13 +102,14 @@ const DefaultTimeout = 10 * time.Second
 // maxMessage bounds a message in bytes. Servers keep the first 1024 characters.
 const maxMessage = 64 << 10
 
-var checkName = regexp.MustCompile(`^[a-z0-9][-a-z0-9_]*$`)
+// lowercase is what the name of a check begins with; - and _ may follow.
+const lowercase = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 // Validate says what is wrong with a declaration; nil when nothing is. Main and Embed refuse a
 // check that is wrong.
 func (c Check) Validate() error {
 	switch {
-	case !checkName.MatchString(c.Name):
+	case c.Name == "" || strings.Trim(c.Name, lowercase+"-_") != "" || !strings.Contains(lowercase, c.Name[:1]):
 		return fmt.Errorf("the check's name %q must be made of a-z 0-9 - _", c.Name)
 	case c.New == nil && len(c.Commands) == 0:
 		return fmt.Errorf("check %s has no New", c.Name)

@@ -170,11 +170,12 @@ func TestADeclarationThatIsWrong(t *testing.T) {
 		return c
 	}
 	for want, c := range map[string]check.Check{
-		`the check's name "Spool"`: {Name: "Spool"},
-		"has no New":               {Name: "spool"},
-		"both New and Commands":    sub("a", sub("b")),
-		`the command "b" twice`:    {Name: "a", Commands: []check.Check{sub("b"), sub("b")}},
-		"commands of its own":      {Name: "a", Commands: []check.Check{{Name: "b", Commands: []check.Check{sub("c")}}}},
+		`the check's name "Spool"`:  {Name: "Spool"},
+		`the check's name "-spool"`: {Name: "-spool"},
+		"has no New":                {Name: "spool"},
+		"both New and Commands":     sub("a", sub("b")),
+		`the command "b" twice`:     {Name: "a", Commands: []check.Check{sub("b"), sub("b")}},
+		"commands of its own":       {Name: "a", Commands: []check.Check{{Name: "b", Commands: []check.Check{sub("c")}}}},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q", err, want)

@@ -31,7 +31,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -156,16 +155,13 @@ type Printer interface {
 // DefaultTimeout is how long a collection may take, unless -timeout says otherwise.
 const DefaultTimeout = 10 * time.Second
 
-var (
-	pluginName = regexp.MustCompile(`^[a-z0-9][-a-z0-9_]*$`)
-	prefixName = regexp.MustCompile(`^[-a-zA-Z0-9_]+(\.[-a-zA-Z0-9_]+)*$`)
-	metricName = regexp.MustCompile(`^([-a-zA-Z0-9_]+|[*#])$`)
-)
+// lowercase is what the name of a plugin begins with; - and _ may follow.
+const lowercase = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 // Check says what is wrong with a declaration; nil when nothing is. Main and Embed refuse a
 // plugin that is wrong.
 func (p Plugin) Check() error {
-	if !pluginName.MatchString(p.Name) {
+	if p.Name == "" || strings.Trim(p.Name, lowercase+"-_") != "" || !strings.Contains(lowercase, p.Name[:1]) {
 		return fmt.Errorf("the plugin's name %q must be made of a-z 0-9 - _", p.Name)
 	}
 	if p.New == nil {
@@ -184,7 +180,7 @@ func (p Plugin) Check() error {
 		}
 		for _, m := range g.Metrics {
 			name := join(g.Name, m.Name)
-			if !metricName.MatchString(m.Name) || !saba.ValidGraphDefName("custom."+join(p.Name, name)) {
+			if m.Name == "" || strings.Contains(m.Name, ".") || !saba.ValidGraphDefName("custom."+join(p.Name, name)) {
 				return fmt.Errorf("metric %q of graph %q of plugin %s has a name that is not possible", m.Name, g.Name, p.Name)
 			}
 			if seen[name] {
@@ -350,7 +346,7 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 	switch {
 	case fs.NArg() > 0:
 		return in, fmt.Errorf("unexpected argument %q: there are flags only", fs.Arg(0))
-	case in.prefix != "" && !prefixName.MatchString(in.prefix):
+	case in.prefix != "" && (strings.ContainsAny(in.prefix, "*#") || !saba.ValidGraphDefName("custom."+in.prefix)):
 		return in, fmt.Errorf("-metric-key-prefix %q must be made of a-z A-Z 0-9 - _ with single dots between", in.prefix)
 	case in.timeout <= 0:
 		return in, fmt.Errorf("-timeout %v must be more than nothing", in.timeout)

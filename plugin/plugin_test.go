@@ -106,6 +106,9 @@ func TestCheck(t *testing.T) {
 	}
 	for name, change := range map[string]func(p *Plugin){
 		"a name with a blank":             func(p *Plugin) { p.Name = "my cache" },
+		"a name in capitals":              func(p *Plugin) { p.Name = "Cache" },
+		"a name that begins with -":       func(p *Plugin) { p.Name = "-cache" },
+		"no name":                         func(p *Plugin) { p.Name = "" },
 		"no New":                          func(p *Plugin) { p.New = nil },
 		"no graphs":                       func(p *Plugin) { p.Graphs = nil },
 		"an unknown unit":                 func(p *Plugin) { p.Graphs[0].Unit = "parsec" },
@@ -228,7 +231,7 @@ func TestNoRateAcrossAClockThatWasSet(t *testing.T) {
 }
 
 func TestEmbedRefusesWhatAnAgentCannotDo(t *testing.T) {
-	for _, args := range [][]string{{"-h"}, {"-version"}, {"-explain"}, {"-hots", "x"}, {"x"}, {"-metric-key-prefix", "a..b"}, {"-timeout", "0"}, {"-timeout", "x"}} {
+	for _, args := range [][]string{{"-h"}, {"-version"}, {"-explain"}, {"-hots", "x"}, {"x"}, {"-metric-key-prefix", "a..b"}, {"-metric-key-prefix", "a b"}, {"-metric-key-prefix", "a.#"}, {"-metric-key-prefix", "a."}, {"-timeout", "0"}, {"-timeout", "x"}} {
 		if _, err := Embed(cache(&fake{}), args); err == nil {
 			t.Errorf("Embed(%q) = nil, want an error", args)
 		}

@@ -106,10 +106,9 @@ func (c *checker) addHeader(s string) error {
 	return nil
 }
 
-var routeParts = regexp.MustCompile(`^(\[[^\]]*\]|[^:\[\]]*):([0-9]*):(\[[^\]]*\]|[^:\[\]]*):([0-9]*)$`)
-
 func (c *checker) addRoute(s string) error {
-	m := routeParts.FindStringSubmatch(s)
+	// Compiled here, since every start of the program would pay for it elsewhere.
+	m := regexp.MustCompile(`^(\[[^\]]*\]|[^:\[\]]*):([0-9]*):(\[[^\]]*\]|[^:\[\]]*):([0-9]*)$`).FindStringSubmatch(s)
 	if m == nil {
 		return fmt.Errorf("%q must be like www.example.com:443:192.0.2.7:8443", s)
 	}

@@ -59,8 +59,6 @@ type collector struct {
 	http      target.HTTP
 }
 
-var prefixName = regexp.MustCompile(`^([-a-zA-Z0-9_]+(\.[-a-zA-Z0-9_]+)*)?$`)
-
 // CheckFlags says which flags do not go together.
 func (c *collector) CheckFlags() error {
 	if c.compat {
@@ -73,7 +71,7 @@ func (c *collector) CheckFlags() error {
 	switch {
 	case (c.url == "") == !c.stdin:
 		return errors.New("of -url and -stdin, give one")
-	case !prefixName.MatchString(c.prefix):
+	case c.prefix != "" && (strings.ContainsAny(c.prefix, "*#") || !saba.ValidGraphDefName("custom."+c.prefix)):
 		return fmt.Errorf("-prefix %q must be made of a-z A-Z 0-9 - _ with single dots between", c.prefix)
 	case c.arrayKey != "keep" && c.arrayKey != "drop" && (!isField || field == ""):
 		return fmt.Errorf("-array-key %q must be keep, drop or field:NAME", c.arrayKey)

@@ -80,7 +80,7 @@ func TestDocuments(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{}, {"-url", "http://x", "-stdin"}, {"-stdin", "-prefix", "a b"}, {"-stdin", "-array-key", "field:"}, {"-stdin", "-array-key", "x"}, {"-stdin", "-diff", "("}} {
+	for _, args := range [][]string{{}, {"-url", "http://x", "-stdin"}, {"-stdin", "-prefix", "a b"}, {"-stdin", "-prefix", "a..b"}, {"-stdin", "-prefix", "a.*"}, {"-stdin", "-array-key", "field:"}, {"-stdin", "-array-key", "x"}, {"-stdin", "-diff", "("}} {
 		if _, err := plugin.Embed(Plugin, args); err == nil {
 			t.Errorf("Embed(%q) = nil, want an error", args)
 		}

@@ -64,11 +64,9 @@ type pattern struct {
 	regexp *regexp.Regexp
 }
 
-var patternName = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
-
 func (c *collector) addPattern(s string) error {
 	name, text, ok := strings.Cut(s, "=")
-	if !ok || !patternName.MatchString(name) || text == "" {
+	if !ok || strings.Contains(name, ".") || !saba.ValidMetricName(name) || text == "" {
 		return errors.New("must be NAME=REGEXP, the name made of a-z A-Z 0-9 - _")
 	}
 	if slices.ContainsFunc(c.patterns, func(p pattern) bool { return p.name == name }) {
