@@ -30,6 +30,7 @@ import (
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/auth"
 	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/monitor"
 	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -319,6 +320,13 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		definitions := ingest.Definitions{Store: s.records, Samples: s.samples, Org: s.org.ID, Log: s.opts.Log, Now: s.opts.Now}
 		definitions.Run(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		monitor.New(monitor.Options{
+			Org: s.org.ID, Store: s.records, Samples: s.samples, Zone: time.Local,
+			Now: s.opts.Now, Random: s.opts.Random, Log: s.opts.Log,
+		}).Run(gctx)
 		return nil
 	})
 	g.Go(func() error { return s.control.serve(gctx) })

@@ -1,0 +1,390 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// An Evaluator judges all monitors of an organization, again and again. Run is for one goroutine.
+type Evaluator struct {
+	Options
+	started  int64 // Unix seconds; what is silent is silent since then at most
+	monitors map[string]saba.Monitor
+	judged   map[target]int64 // the minute that was judged last
+	// hushed are targets that were bad in a downtime, and have not been well since: they do not speak when it ends.
+	hushed map[target]bool
+	failed bool // the last round did
+}
+
+// A target is what one alert of a monitor is about.
+type target struct{ monitor, host string }
+
+// New returns an evaluator that has judged nothing yet.
+func New(o Options) *Evaluator {
+	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, hushed: map[target]bool{}}
+}
+
+// Run judges every 10 s until ctx ends.
+func (e *Evaluator) Run(ctx context.Context) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		err := e.Round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !e.failed {
+			e.Log.Error("not every monitor could be judged; it is tried again every 10 s", "error", err)
+		} else if err == nil && e.failed {
+			e.Log.Info("all monitors are judged again")
+		}
+		e.failed = err != nil
+	}
+}
+
+// A round is what one round works with.
+type round struct {
+	*Evaluator
+	now       int64
+	downtimes []saba.Downtime // that are under way
+	open      map[target]saba.Alert
+	errs      []error
+}
+
+// Round judges every monitor once. What fails costs only itself; the error names each.
+func (e *Evaluator) Round(ctx context.Context) error {
+	r := &round{Evaluator: e, now: e.Now().Unix(), open: map[target]saba.Alert{}}
+	monitors, err := e.Store.Monitors(ctx, e.Org)
+	if err != nil {
+		return fmt.Errorf("list monitors: %w", err)
+	}
+	e.changed(monitors)
+	hosts, err := e.Store.Hosts(ctx, e.Org, saba.HostFilter{Statuses: []saba.HostStatus{saba.Working, saba.Standby}})
+	if err != nil {
+		return fmt.Errorf("list hosts: %w", err)
+	}
+	services, err := e.Store.Services(ctx, e.Org)
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	downtimes, err := e.Store.Downtimes(ctx, e.Org)
+	if err != nil {
+		return fmt.Errorf("list downtimes: %w", err)
+	}
+	for _, d := range downtimes {
+		if d.Active(r.now, e.Zone) {
+			r.downtimes = append(r.downtimes, d)
+		}
+	}
+	alerts, err := e.Store.Alerts(ctx, e.Org, saba.AlertPage{Limit: 1 << 30})
+	if err != nil {
+		return fmt.Errorf("list open alerts: %w", err)
+	}
+	for _, a := range alerts {
+		r.open[target{a.Monitor, a.Host}] = a
+	}
+	for i := range hosts {
+		r.host(ctx, &hosts[i], monitors)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	for i := range monitors {
+		if m := &monitors[i]; m.Type == saba.MonitorService {
+			r.service(ctx, m, services)
+		}
+	}
+	return errors.Join(r.errs...)
+}
+
+// changed forgets what was judged by monitors that are not what they were, so that they judge the newest sample anew.
+func (e *Evaluator) changed(monitors []saba.Monitor) {
+	now := make(map[string]saba.Monitor, len(monitors))
+	same := len(monitors) == len(e.monitors)
+	for _, m := range monitors {
+		now[m.ID] = m
+		if old, ok := e.monitors[m.ID]; !ok || !reflect.DeepEqual(m, old) {
+			delete(e.monitors, m.ID)
+			same = false
+		}
+	}
+	if same {
+		return
+	}
+	for t := range e.judged {
+		if _, ok := e.monitors[t.monitor]; !ok {
+			delete(e.judged, t)
+		}
+	}
+	for t := range e.hushed {
+		if _, ok := now[t.monitor]; !ok {
+			delete(e.hushed, t)
+		}
+	}
+	e.monitors = now
+}
+
+// host judges all monitors of one host.
+func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor) {
+	seen, ok := r.Samples.LastSeen(r.Org, h.ID)
+	if !ok {
+		return // it has never posted
+	}
+	var due []hostMetric
+	names := []string(nil)
+	for i := range monitors {
+		m := &monitors[i]
+		if m.Type != saba.MonitorConnectivity && m.Type != saba.MonitorHost || !m.Watches(h.Roles) {
+			continue
+		}
+		t := target{m.ID, h.ID}
+		if m.Type == saba.MonitorConnectivity {
+			if j, ok := unreachable(m, seen, r.started, r.now); ok {
+				r.settle(ctx, m, t, h.Roles, "", j)
+			}
+			continue
+		}
+		if r.judged[t] >= seen {
+			continue // nothing is newer
+		}
+		if names == nil && partsNeedNames(m.Metric) {
+			var err error
+			if names, err = r.Samples.HostNames(ctx, r.Org, h.ID); err != nil {
+				r.errs = append(r.errs, fmt.Errorf("list the metrics of host %s: %w", h.ID, err))
+				return
+			}
+		}
+		if d, ok := r.newer(m, t, h, names); ok {
+			due = append(due, d)
+		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	if err := r.fetch(ctx, h.ID, due); err != nil {
+		r.errs = append(r.errs, fmt.Errorf("read metrics of host %s: %w", h.ID, err))
+		return
+	}
+	for i := range due {
+		d := &due[i]
+		first := r.judged[d.target] == 0
+		r.judged[d.target] = d.newest
+		// A sample that was old when this server began may have been judged before; it is late only when it has arrived since.
+		late := r.now-d.newest > lateAfter
+		if j, ok := d.judge(); ok && !(late && first) {
+			if late && j.Status != saba.CheckOK {
+				j.Message += " (late: " + time.Unix(d.newest, 0).In(r.Zone).Format("15:04") + ")"
+			}
+			r.settle(ctx, d.monitor, d.target, h.Roles, "", j)
+		}
+	}
+}
+
+// A hostMetric is a monitor that has something new to judge of a host.
+type hostMetric struct {
+	monitor *saba.Monitor
+	target  target
+	newest  int64 // the newest minute
+	parts   []part
+	samples [][][]saba.Sample // of each part, of each of its metrics
+}
+
+func partsNeedNames(metric string) bool {
+	return metric == "disk%" || len(metric) > 10 && metric[:10] == "container-"
+}
+
+// newer returns what there is to judge for a target, if anything is newer than what was judged.
+func (r *round) newer(m *saba.Monitor, t target, h *saba.Host, names []string) (d hostMetric, ok bool) {
+	d = hostMetric{monitor: m, target: t, parts: partsOf(m.Metric, names)}
+	for _, p := range d.parts {
+		if s, ok := r.Samples.Latest(saba.Series{Org: r.Org, Host: h.ID, Name: p.metrics[0]}); ok {
+			d.newest = max(d.newest, s.Time)
+		}
+	}
+	return d, d.newest > r.judged[t]
+}
+
+// fetch reads the samples of what is due: those of the last minutes, and of a day where these are too few.
+func (r *round) fetch(ctx context.Context, host string, due []hostMetric) error {
+	back := int64(0)
+	for _, d := range due {
+		back = max(back, d.monitor.Duration+d.monitor.MaxCheckAttempts)
+	}
+	for _, far := range []int64{(back + 3) * saba.Resolution, history} {
+		var series []saba.Series
+		to := int64(0)
+		from := r.now
+		for _, d := range due {
+			if d.samples != nil && d.enough() {
+				continue
+			}
+			to, from = max(to, d.newest), min(from, d.newest-far)
+			for _, p := range d.parts {
+				for _, name := range p.metrics {
+					series = append(series, saba.Series{Org: r.Org, Host: host, Name: name})
+				}
+			}
+		}
+		if len(series) == 0 {
+			return nil
+		}
+		got, err := r.Samples.Range(ctx, series, from, to)
+		if err != nil {
+			return err
+		}
+		for i := range due {
+			d := &due[i]
+			if d.samples != nil && d.enough() {
+				continue
+			}
+			d.samples = make([][][]saba.Sample, len(d.parts))
+			for k, p := range d.parts {
+				d.samples[k], got = got[:len(p.metrics)], got[len(p.metrics):]
+			}
+		}
+	}
+	return nil
+}
+
+// enough says whether no more samples could change the judgement.
+func (d *hostMetric) enough() bool {
+	for _, of := range d.samples {
+		if int64(len(of[0])) < d.monitor.Duration+d.monitor.MaxCheckAttempts-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// judge returns the worst judgement of all parts. A part whose newest sample is older than the others' has nothing to say.
+func (d *hostMetric) judge() (j Judgement, ok bool) {
+	for k, p := range d.parts {
+		samples := p.series(d.samples[k])
+		if len(samples) == 0 || samples[len(samples)-1].Time < d.newest {
+			continue
+		}
+		if of, some := threshold(d.monitor, p.label, samples); some {
+			if ok {
+				of = worse(j, of)
+			}
+			j, ok = of, true
+		}
+	}
+	return j, ok
+}
+
+// unreachable judges a host that was heard of last at a time.
+func unreachable(m *saba.Monitor, seen, since, now int64) (j Judgement, ok bool) {
+	limit := int64(goneAfter)
+	status := cmp.Or(m.AlertStatusOnGone, saba.CheckCritical)
+	j, ok = silence("", seen, since, now, nil, &limit)
+	if j.Status == saba.CheckCritical {
+		j.Status, j.Message = status, "unreachable"
+	} else {
+		j.Message = "reachable"
+	}
+	return j, ok
+}
+
+// service judges a monitor of a service's metric.
+func (r *round) service(ctx context.Context, m *saba.Monitor, services []saba.Service) {
+	t := target{monitor: m.ID}
+	var series saba.Series
+	for _, s := range services {
+		if s.Name == m.Service {
+			series = saba.Series{Org: r.Org, Service: s.Series, Name: m.Metric}
+		}
+	}
+	if series.Service == "" {
+		return // it is gone
+	}
+	newest, ok := r.Samples.Latest(series)
+	if !ok && (m.MissingDurationCritical != nil || m.MissingDurationWarning != nil) {
+		got, err := r.Samples.Range(ctx, []saba.Series{series}, r.now-mostSilence, r.now)
+		if err != nil {
+			r.errs = append(r.errs, fmt.Errorf("read metric %s of service %s: %w", m.Metric, m.Service, err))
+			return
+		}
+		if n := len(got[0]); n > 0 {
+			newest, ok = got[0][n-1], true
+		}
+	}
+	if !ok {
+		return // it has never arrived
+	}
+	j, judged := silence(m.Metric, newest.Time, r.started, r.now, m.MissingDurationWarning, m.MissingDurationCritical)
+	if judged && j.Status != saba.CheckOK {
+		r.settle(ctx, m, t, nil, m.Service, j)
+		return
+	}
+	if newest.Time <= r.judged[t] {
+		return
+	}
+	got, err := r.Samples.Range(ctx, []saba.Series{series}, newest.Time-history, newest.Time)
+	if err != nil {
+		r.errs = append(r.errs, fmt.Errorf("read metric %s of service %s: %w", m.Metric, m.Service, err))
+		return
+	}
+	first := r.judged[t] == 0
+	r.judged[t] = newest.Time
+	of, some := threshold(m, m.Metric, got[0])
+	switch {
+	case some && !(first && r.now-newest.Time > lateAfter):
+		r.settle(ctx, m, t, nil, m.Service, of)
+	case judged: // it is there again, and says too little to be judged by its value
+		r.settle(ctx, m, t, nil, m.Service, j)
+	}
+}
+
+// settle makes the alert of a target what the judgement says: opens, moves or closes it.
+func (r *round) settle(ctx context.Context, m *saba.Monitor, t target, roles []saba.RoleName, service string, j Judgement) {
+	a, open := r.open[t]
+	quiet := false
+	for i := range r.downtimes {
+		quiet = quiet || r.downtimes[i].Covers(m.ID, roles, service)
+	}
+	var err error
+	switch {
+	case j.Status == saba.CheckOK:
+		delete(r.hushed, t)
+		if open {
+			a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
+		}
+	case open && a.Status != j.Status:
+		a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: j.Status, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
+	case open || !j.Firm:
+	case quiet && m.Type != saba.MonitorConnectivity:
+		r.hushed[t] = true
+	case quiet || r.hushed[t]: // a host that is still unreachable at the end of a downtime opens an alert then
+	default:
+		err = r.openAlert(ctx, m, t, j)
+	}
+	if err != nil {
+		delete(r.judged, t) // so that it is tried again
+		r.errs = append(r.errs, fmt.Errorf("keep an alert of monitor %q: %w", m.Name, err))
+	}
+}
+
+func (r *round) openAlert(ctx context.Context, m *saba.Monitor, t target, j Judgement) error {
+	id, err := saba.NewID(r.Now(), r.Random)
+	if err != nil {
+		return err
+	}
+	a := saba.Alert{ID: id, Status: j.Status, Monitor: m.ID, Type: string(m.Type), Host: t.host, Value: j.Value, Message: j.Message, OpenedAt: r.now}
+	err = r.Store.OpenAlert(ctx, r.Org, a, nil)
+	if errors.Is(err, saba.ErrConflict) {
+		return nil // there is one by now
+	}
+	return err
+}

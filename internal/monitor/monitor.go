@@ -1,0 +1,60 @@
+// Package monitor judges samples by the monitors that people have made, and opens, moves and closes alerts. What a
+// monitor makes of samples is a pure function (threshold.go, rate.go); the loop (evaluate.go) only fetches, asks and keeps.
+// Checks are judged where their reports are kept (internal/sqldb), as an agent says what they are.
+//
+// A round takes every monitor and every target that it has: a host in its scopes, or the monitor itself. A target is judged
+// when there is a newer sample than at the last time; the same samples are never judged twice, so that an alert which a
+// person closes stays closed until the next minute says otherwise.
+package monitor
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// Store is what package monitor asks of the database.
+type Store interface {
+	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
+	Hosts(ctx context.Context, org string, f saba.HostFilter) ([]saba.Host, error)
+	Services(ctx context.Context, org string) ([]saba.Service, error)
+	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
+	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
+	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
+	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+}
+
+// Samples is what package monitor asks of the engine that keeps samples.
+type Samples interface {
+	Latest(s saba.Series) (saba.Sample, bool)
+	LastSeen(org, host string) (int64, bool)
+	HostNames(ctx context.Context, org, host string) ([]string, error)
+	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
+}
+
+// Options are what an Evaluator needs. All fields are required.
+type Options struct {
+	Org     string
+	Store   Store
+	Samples Samples
+	Zone    *time.Location // in which the days of downtimes are counted
+	Now     func() time.Time
+	Random  io.Reader // ids of alerts come from it
+	Log     *slog.Logger
+}
+
+const (
+	// interval is how long after its arrival a sample is judged at the latest.
+	interval = 10 * time.Second
+	// goneAfter is how long a host may be silent, in minutes.
+	goneAfter = 10
+	// lateAfter is how old a sample is, in seconds, that is called late in the alert which it opens.
+	lateAfter = 20 * 60
+	// history is how far back samples count for a mean, in seconds.
+	history = 24 * 60 * 60
+	// mostSilence is longer than any monitor lets a metric of a service be away, in seconds.
+	mostSilence = 8 * 24 * 60 * 60
+)

@@ -1,0 +1,106 @@
+package monitor
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/saba-monitor/saba"
+)
+
+// A part is one thing of a host that a monitor judges: a metric, or a percentage of several. Of several parts the
+// worst is the host's.
+type part struct {
+	label   string   // for people: "loadavg5", "disk% of sda1"
+	metrics []string // whose samples it is made of
+	combine func(values []float64) (float64, bool)
+}
+
+// cpuStates are the metrics that add up to 100 for each core.
+var cpuStates = []string{"cpu.idle.percentage", "cpu.user.percentage", "cpu.nice.percentage", "cpu.system.percentage", "cpu.irq.percentage",
+	"cpu.softirq.percentage", "cpu.iowait.percentage", "cpu.steal.percentage", "cpu.guest.percentage"}
+
+// partsOf returns the parts of a host that a metric, or one of saba.RateMetrics, is about. names are the host's metrics.
+func partsOf(metric string, names []string) []part {
+	switch metric {
+	case "cpu%":
+		return []part{{metric, cpuStates, busy}}
+	case "memory%":
+		return []part{{metric, []string{"memory.used", "memory.total"}, share}}
+	case "swap%":
+		return []part{{metric, []string{"memory.swap_used", "memory.swap_total"}, share}}
+	case "disk%":
+		return pairs(metric, names, "filesystem.", ".used", ".size")
+	case "container-cpu%":
+		return pairs(metric, names, "container.cpu.", ".usage", ".limit")
+	case "container-memory%":
+		return pairs(metric, names, "container.memory.", ".usage", ".limit")
+	}
+	return []part{{metric, []string{metric}, nil}}
+}
+
+// pairs returns a part for each name between prefix and suffix of which both metrics are there.
+func pairs(label string, names []string, prefix, used, size string) (parts []part) {
+	for _, n := range names {
+		middle, ok := strings.CutPrefix(n, prefix)
+		if middle, ok = cutEnd(middle, used, ok); !ok {
+			continue
+		}
+		whole := prefix + middle + size
+		if slices.Contains(names, whole) {
+			parts = append(parts, part{label + " of " + middle, []string{n, whole}, share})
+		}
+	}
+	return parts
+}
+
+func cutEnd(s, end string, ok bool) (string, bool) {
+	s, cut := strings.CutSuffix(s, end)
+	return s, ok && cut
+}
+
+// share returns the first value as a percentage of the second. Of nothing there is none: a host without swap.
+func share(v []float64) (float64, bool) {
+	return 100 * v[0] / v[1], v[1] > 0
+}
+
+// busy returns how much of all cores together was not idle, in percent. The first value is that of idle; all
+// that are there add up to 100 for each core.
+func busy(v []float64) (float64, bool) {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return 100 - 100*v[0]/sum, sum > 0
+}
+
+// series combines the samples of the metrics of p, minute by minute. A minute without the first metric, or without the
+// second of a share, has none; of other metrics what is there counts.
+func (p part) series(samples [][]saba.Sample) []saba.Sample {
+	if p.combine == nil {
+		return samples[0]
+	}
+	needed := 2 // of cpu%: idle and one other
+	combined := make([]saba.Sample, 0, len(samples[0]))
+	next := make([]int, len(samples))
+	values := make([]float64, 0, len(samples))
+	for _, first := range samples[0] {
+		values = append(values[:0], first.Value)
+		for k := 1; k < len(samples); k++ {
+			i := next[k]
+			for i < len(samples[k]) && samples[k][i].Time < first.Time {
+				i++
+			}
+			next[k] = i
+			if i < len(samples[k]) && samples[k][i].Time == first.Time {
+				values = append(values, samples[k][i].Value)
+			}
+		}
+		if len(values) < needed {
+			continue
+		}
+		if v, ok := p.combine(values); ok {
+			combined = append(combined, saba.Sample{Time: first.Time, Value: v})
+		}
+	}
+	return combined
+}

@@ -1,0 +1,298 @@
+package monitor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/sqldb"
+	"github.com/saba-monitor/saba/internal/tsdb"
+)
+
+// The stories of testdata run on the real engines, in a time of their own that goes from minute to minute; each minute
+// ends with a round. A line is one of
+//
+//	host NAME [SERVICE:ROLE…]           service NAME
+//	monitor NAME JSON                   edit NAME JSON          delete NAME
+//	post HOST METRIC VALUE…             one value a minute; - for a minute without
+//	all HOST METRIC=VALUE…              several metrics in one minute
+//	serve SERVICE METRIC VALUE…         as post, of a service
+//	late HOST METRIC MINUTES VALUE…     at once, the last of them so many minutes ago
+//	wait MINUTES                        status HOST STATUS      restart
+//	downtime NAME IN MINUTES JSON       begins in so many minutes
+//	close MONITOR TARGET                by a person
+//	open MONITOR TARGET STATUS MESSAGE  must be open; TARGET is a host, or - for none
+//	well [MONITOR TARGET]               nothing may be open
+//	log MONITOR TARGET STATUS…          all that the alerts of a target went through
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no stories", err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for story := range strings.SplitSeq(string(b), "\nstory: ") {
+			title, text, _ := strings.Cut(strings.TrimPrefix(story, "story: "), "\n")
+			t.Run(title, func(t *testing.T) {
+				t.Parallel()
+				tell(t, text)
+			})
+		}
+	}
+}
+
+type story struct {
+	*testing.T
+	now       time.Time
+	org       string
+	records   *sqldb.DB
+	samples   *tsdb.DB
+	evaluator *Evaluator
+}
+
+func tell(t *testing.T, text string) {
+	s := newStory(t)
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if err := s.do(words, strings.TrimSpace(line)); err != nil {
+			t.Fatalf("%s %s: %v", s.now.UTC().Format("15:04"), strings.TrimSpace(line), err)
+		}
+	}
+}
+
+func newStory(t *testing.T) *story {
+	s := &story{T: t, now: time.Date(2026, 3, 10, 12, 0, 5, 0, time.UTC), org: "org"}
+	dir := t.TempDir()
+	var err error
+	if s.records, err = sqldb.Open(t.Context(), filepath.Join(dir, "saba.db")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.records.Close() })
+	if _, err := s.records.EnsureOrg(t.Context(), saba.Org{ID: s.org, Name: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	now := func() time.Time { return s.now }
+	// The engine looks at the time on goroutines of its own: it gets one that stands still.
+	begin := s.now
+	s.samples, err = tsdb.Open(t.Context(), tsdb.Options{Dir: filepath.Join(dir, "samples"), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return begin }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.samples.Close() })
+	s.evaluator = New(Options{Org: s.org, Store: s.records, Samples: s.samples, Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
+	return s
+}
+
+// minute lets a minute pass, which ends with a round.
+func (s *story) minute() error {
+	if err := s.evaluator.Round(s.Context()); err != nil {
+		return err
+	}
+	s.now = s.now.Add(time.Minute)
+	return nil
+}
+
+func (s *story) keep(series saba.Series, at time.Time, value string) error {
+	v, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return err
+	}
+	_, err = s.samples.Append(s.Context(), s.now, []saba.Point{{Series: series, Sample: saba.Sample{Time: at.Unix(), Value: v}}})
+	return err
+}
+
+func (s *story) each(series saba.Series, values []string) error {
+	for _, v := range values {
+		if v != "-" {
+			if err := s.keep(series, s.now, v); err != nil {
+				return err
+			}
+		}
+		if err := s.minute(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest returns what stands after the first n words of a line.
+func rest(line string, n int) string {
+	for range n {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), " ")
+	}
+	return strings.TrimSpace(line)
+}
+
+func hostOf(word string) string {
+	if word == "-" {
+		return ""
+	}
+	return word
+}
+
+func (s *story) do(w []string, line string) error {
+	ctx := s.Context()
+	switch w[0] {
+	case "host":
+		h := saba.Host{ID: w[1], Org: s.org, Name: w[1], Status: saba.Working, CreatedAt: s.now.Unix(), Meta: json.RawMessage("{}")}
+		for _, name := range w[2:] {
+			role, err := saba.ParseRoleName(name)
+			if err != nil {
+				return err
+			}
+			h.Roles = append(h.Roles, role)
+		}
+		return s.records.CreateHost(ctx, h, nil, nil)
+	case "service":
+		return s.records.CreateService(ctx, s.org, saba.Service{Name: w[1]})
+	case "monitor":
+		m := saba.Monitor{ID: w[1], Name: w[1]}
+		if err := json.Unmarshal([]byte(rest(line, 2)), &m); err != nil {
+			return err
+		}
+		m.Default()
+		if err := m.Check(s.now.Unix()); err != nil {
+			return err
+		}
+		return s.records.CreateMonitor(ctx, s.org, m)
+	case "edit":
+		_, err := s.records.UpdateMonitor(ctx, s.org, w[1], func(m saba.Monitor) (saba.Monitor, error) {
+			return m, json.Unmarshal([]byte(rest(line, 2)), &m)
+		})
+		return err
+	case "delete":
+		_, err := s.records.DeleteMonitor(ctx, s.org, w[1], s.now.Unix())
+		return err
+	case "post":
+		return s.each(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, w[3:])
+	case "serve":
+		return s.each(saba.Series{Org: s.org, Service: w[1], Name: w[2]}, w[3:])
+	case "all":
+		for _, pair := range w[2:] {
+			name, value, _ := strings.Cut(pair, "=")
+			if err := s.keep(saba.Series{Org: s.org, Host: w[1], Name: name}, s.now, value); err != nil {
+				return err
+			}
+		}
+		return s.minute()
+	case "late":
+		ago, err := strconv.Atoi(w[3])
+		if err != nil {
+			return err
+		}
+		for i, v := range w[4:] {
+			at := s.now.Add(-time.Duration(ago+len(w)-5-i) * time.Minute)
+			if err := s.keep(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, at, v); err != nil {
+				return err
+			}
+		}
+		return s.minute()
+	case "wait":
+		n, err := strconv.Atoi(w[1])
+		for range n {
+			err = s.minute()
+		}
+		return err
+	case "status":
+		return s.records.SetHostStatus(ctx, s.org, []string{w[1]}, saba.HostStatus(w[2]))
+	case "restart":
+		s.evaluator = New(s.evaluator.Options)
+		return nil
+	case "downtime":
+		in, err := strconv.Atoi(w[2])
+		if err != nil {
+			return err
+		}
+		d := saba.Downtime{ID: w[1], Name: w[1], Start: s.now.Unix() + int64(in)*60}
+		if err := json.Unmarshal([]byte(rest(line, 3)), &d); err != nil {
+			return err
+		}
+		if err := d.Check(); err != nil {
+			return err
+		}
+		return s.records.CreateDowntime(ctx, s.org, d)
+	case "close":
+		a, err := s.openOne(ctx, w[1], hostOf(w[2]))
+		if err == nil {
+			_, err = s.records.MoveAlert(ctx, s.org, a.ID, saba.AlertMove{At: s.now.Unix(), Status: saba.CheckOK, Trigger: saba.TriggerManual})
+		}
+		return err
+	case "open":
+		a, err := s.openOne(ctx, w[1], hostOf(w[2]))
+		if err != nil {
+			return err
+		}
+		if want := rest(line, 4); string(a.Status) != w[3] || a.Message != want {
+			return fmt.Errorf("it is %s %q", a.Status, a.Message)
+		}
+		return nil
+	case "well":
+		alerts, err := s.records.Alerts(ctx, s.org, saba.AlertPage{Limit: 100})
+		for _, a := range alerts {
+			if len(w) == 1 || a.Monitor == w[1] && a.Host == hostOf(w[2]) {
+				return fmt.Errorf("open is %s of %q: %s %q", a.Monitor, a.Host, a.Status, a.Message)
+			}
+		}
+		return err
+	case "log":
+		got, err := s.history(ctx, w[1], hostOf(w[2]))
+		if err == nil && got != strings.Join(w[3:], " ") {
+			err = fmt.Errorf("it is %s", got)
+		}
+		return err
+	}
+	return fmt.Errorf("there is no word %q", w[0])
+}
+
+func (s *story) openOne(ctx context.Context, monitor, host string) (saba.Alert, error) {
+	alerts, err := s.records.Alerts(ctx, s.org, saba.AlertPage{Limit: 100})
+	for _, a := range alerts {
+		if a.Monitor == monitor && a.Host == host {
+			return a, nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("no such alert is open, of %d", len(alerts))
+	}
+	return saba.Alert{}, err
+}
+
+// history returns the statuses that the alerts of a target went through, oldest first.
+func (s *story) history(ctx context.Context, monitor, host string) (string, error) {
+	alerts, err := s.records.Alerts(ctx, s.org, saba.AlertPage{Limit: 100, Closed: true})
+	if err != nil {
+		return "", err
+	}
+	var words []string
+	for _, a := range alerts { // newest first
+		if a.Monitor != monitor || a.Host != host {
+			continue
+		}
+		logs, err := s.records.AlertLogs(ctx, s.org, a.ID, "", 100)
+		if err != nil {
+			return "", err
+		}
+		for _, l := range logs {
+			words = append([]string{string(l.Status)}, words...)
+		}
+	}
+	return strings.Join(words, " "), nil
+}

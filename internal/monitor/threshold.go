@@ -1,0 +1,121 @@
+package monitor
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/saba-monitor/saba"
+)
+
+// A Judgement is what a monitor makes of one target at one minute.
+type Judgement struct {
+	Status  saba.CheckStatus
+	Value   *float64 // that was judged; nil when there was none
+	At      int64    // Unix seconds; the minute of the newest sample, or the time of the judgement where there is none
+	Message string
+	// Firm says that it was bad as often in a row as the monitor asks for: an alert may open.
+	Firm bool
+}
+
+// threshold judges samples, oldest first, of which none is older than a day: the mean of the newest m.Duration of them,
+// however far apart they are. A judgement is firm when it was as bad for m.MaxCheckAttempts samples in a row, each with the
+// mean that ends there. ok is false when there are too few samples for one mean. label names in the
+// message what is judged.
+func threshold(m *saba.Monitor, label string, samples []saba.Sample) (j Judgement, ok bool) {
+	n, attempts := int(max(m.Duration, 1)), int(max(m.MaxCheckAttempts, 1))
+	if len(samples) < n {
+		return Judgement{}, false
+	}
+	bad := 0
+	for end := len(samples); end >= n && bad < attempts; end-- {
+		value := mean(samples[end-n : end])
+		status, limit := compare(m, value)
+		if end == len(samples) {
+			j = Judgement{Status: status, Value: &value, At: samples[end-1].Time, Message: label + " " + number(value)}
+			if status != saba.CheckOK {
+				j.Message += fmt.Sprintf(" %s %s", m.Operator, number(limit))
+			}
+		}
+		if status == saba.CheckOK {
+			break
+		}
+		bad++
+	}
+	j.Firm = bad == attempts
+	return j, true
+}
+
+func mean(samples []saba.Sample) float64 {
+	sum := 0.0
+	for _, s := range samples {
+		sum += s.Value / float64(len(samples)) // so that two large values do not overflow
+	}
+	return sum
+}
+
+// compare returns the status of a value and the threshold that it is beyond. Beyond both, or one that is both, it is critical.
+func compare(m *saba.Monitor, value float64) (status saba.CheckStatus, limit float64) {
+	beyond := func(limit *float64) bool {
+		return limit != nil && (m.Operator == ">" && value > *limit || m.Operator == "<" && value < *limit)
+	}
+	switch {
+	case beyond(m.Critical):
+		return saba.CheckCritical, *m.Critical
+	case beyond(m.Warning):
+		return saba.CheckWarning, *m.Warning
+	}
+	return saba.CheckOK, 0
+}
+
+// number writes a value for people: four digits after the point at most, and none that say nothing.
+func number(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 0.001 || a >= 1e15) {
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64)
+}
+
+// silence judges a metric, or a host, by when it was heard of last. since is from when on silence counts: this server
+// hears nothing while it is down. A limit of nil is none. ok is false when nothing can be said yet.
+func silence(what string, last, since, now int64, warning, critical *int64) (j Judgement, ok bool) {
+	if warning == nil && critical == nil {
+		return Judgement{}, false
+	}
+	counted, real := now-max(last, since), now-last
+	over := func(minutes *int64, seconds int64) bool { return minutes != nil && seconds >= *minutes*60 }
+	j = Judgement{At: now, Firm: true}
+	switch {
+	case over(critical, counted):
+		j.Status = saba.CheckCritical
+	case over(warning, counted) && !over(critical, real):
+		j.Status = saba.CheckWarning
+	case over(warning, real) || over(critical, real):
+		return Judgement{}, false // it may be this server that was away
+	default:
+		j.Status, j.Message = saba.CheckOK, what+" arrives again"
+		return j, true
+	}
+	j.Message = fmt.Sprintf("%s has not arrived for %d minutes", what, counted/60)
+	return j, true
+}
+
+// worse returns the judgement of which the status is worse: CRITICAL, UNKNOWN, WARNING, OK.
+func worse(a, b Judgement) Judgement {
+	if rank(b.Status) > rank(a.Status) || rank(b.Status) == rank(a.Status) && b.Firm && !a.Firm {
+		return b
+	}
+	return a
+}
+
+func rank(s saba.CheckStatus) int {
+	switch s {
+	case saba.CheckCritical:
+		return 3
+	case saba.CheckUnknown:
+		return 2
+	case saba.CheckWarning:
+		return 1
+	}
+	return 0
+}
