@@ -41,24 +41,28 @@ func readAlert(ctx context.Context, tx *sql.Tx, org, id string) (saba.Alert, err
 // saba.ErrConflict.
 func (db *DB) OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error {
 	return db.change(ctx, "open an alert", func(tx *sql.Tx) error {
-		series := ""
-		if a.Series.Name != "" || len(a.Series.Labels) > 0 {
-			b, err := json.Marshal(a.Series) // the keys of a map are written in order, so that like series meet
-			if err != nil {
-				return err
-			}
-			series = string(b)
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(13)+`)`,
-			org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0)
-		if isTaken(err) {
-			return saba.Errorf(saba.ErrConflict, "monitor %q has an open alert for this target already", a.Monitor)
-		}
+		return openAlert(ctx, tx, org, a, detail)
+	})
+}
+
+func openAlert(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, detail *saba.AlertDetail) error {
+	series := ""
+	if a.Series.Name != "" || len(a.Series.Labels) > 0 {
+		b, err := json.Marshal(a.Series) // the keys of a map are written in order, so that like series meet
 		if err != nil {
 			return err
 		}
-		return logAlert(ctx, tx, a.ID, saba.AlertMove{At: a.OpenedAt, Status: a.Status, Trigger: saba.TriggerMonitoring, Value: a.Value, Detail: detail})
-	})
+		series = string(b)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(13)+`)`,
+		org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0)
+	if isTaken(err) {
+		return saba.Errorf(saba.ErrConflict, "monitor %q has an open alert for this target already", a.Monitor)
+	}
+	if err != nil {
+		return err
+	}
+	return logAlert(ctx, tx, a.ID, saba.AlertMove{At: a.OpenedAt, Status: a.Status, Trigger: saba.TriggerMonitoring, Value: a.Value, Detail: detail})
 }
 
 // MoveAlert lets an alert take a step, and returns what it is then. A closed one stays as it is.

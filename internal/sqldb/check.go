@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/saba-monitor/saba"
 )
@@ -161,6 +163,9 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 	if added, err := result.RowsAffected(); err != nil || added == 0 {
 		return err
 	}
+	if err := judgeCheck(ctx, tx, org, id, r, newID); err != nil {
+		return err
+	}
 	var count int64
 	if err := tx.QueryRowContext(ctx, `UPDATE checks SET report_count = report_count + 1 WHERE id = ? RETURNING report_count`, id).Scan(&count); err != nil {
 		return err
@@ -174,6 +179,85 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE checks SET report_count = ? WHERE id = ?`, keptReports, id)
 	return err
+}
+
+// judgeCheck lets the alert of a check follow a report that was just kept.
+func judgeCheck(ctx context.Context, tx *sql.Tx, org, id string, r saba.CheckReport, newID func() (string, error)) error {
+	h, err := readHost(ctx, tx, org, r.Host)
+	if err != nil || h.Status == saba.Maintenance || h.Status == saba.Poweroff {
+		return err
+	}
+	open, err := list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE org = ? AND monitor = ? AND closed_at = 0`, org, id)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 && r.Status == saba.CheckOK {
+		return nil // as most often
+	}
+	reports, err := list(ctx, tx, func(row scanner) (r saba.CheckReport, err error) {
+		err = row.Scan(&r.Status, &r.OccurredAt, &r.MaxCheckAttempts)
+		return r, err
+	}, `SELECT status, occurred_at, max_check_attempts FROM check_reports WHERE check_id = ? ORDER BY occurred_at DESC LIMIT ?`, id, keptReports)
+	if err != nil {
+		return err
+	}
+	if reports[0].OccurredAt > r.OccurredAt {
+		return nil // a newer one was judged
+	}
+	status := saba.CheckStatus("")
+	if len(open) > 0 {
+		status = open[0].Status
+	}
+	hushed, err := hushedTimes(ctx, tx, org, id, h, len(open) == 0)
+	if err != nil {
+		return err
+	}
+	var memo string
+	if err := tx.QueryRowContext(ctx, `SELECT memo FROM checks WHERE id = ?`, id).Scan(&memo); err != nil {
+		return err
+	}
+	detail := &saba.AlertDetail{Message: r.Message, Memo: memo}
+	switch to := saba.JudgeReports(reports, status, hushed); {
+	case to == "":
+		return nil
+	case len(open) == 0:
+		alert, err := newID()
+		if err != nil {
+			return err
+		}
+		return openAlert(ctx, tx, org, saba.Alert{ID: alert, Status: to, Monitor: id, Type: saba.AlertCheck, Host: r.Host, Message: r.Message, OpenedAt: r.OccurredAt}, detail)
+	case to == status:
+		_, err := tx.ExecContext(ctx, `UPDATE alerts SET message = ? WHERE id = ?`, r.Message, open[0].ID)
+		return err
+	default:
+		_, err := moveAlert(ctx, tx, open[0], saba.AlertMove{At: r.OccurredAt, Status: to, Trigger: saba.TriggerMonitoring, Message: r.Message, Detail: detail})
+		return err
+	}
+}
+
+// hushedTimes returns what says of a time whether a downtime was under way that is for a check of a host. Nobody asks when
+// wanted is false.
+func hushedTimes(ctx context.Context, tx *sql.Tx, org, id string, h saba.Host, wanted bool) (func(at int64) bool, error) {
+	var covering []saba.Downtime
+	if wanted {
+		all, err := downtimes.all(ctx, tx, org)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 {
+			if err := withRoles(ctx, tx, &h); err != nil {
+				return nil, err
+			}
+		}
+		for _, d := range all {
+			if d.Covers(id, h.Roles, "") {
+				covering = append(covering, d)
+			}
+		}
+	}
+	return func(at int64) bool {
+		return slices.ContainsFunc(covering, func(d saba.Downtime) bool { return d.Active(at, time.Local) })
+	}, nil
 }
 
 // Checks returns the checks of a host by name, also of a retired one.

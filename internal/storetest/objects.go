@@ -107,6 +107,8 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"notification groups name what exists, and lose what is deleted", testGroups},
 		{"a dashboard is kept whole, and its path is taken once", testDashboard},
 		{"annotations of a service are found by the time they touch", testAnnotations},
+		{"the alert of a check opens, moves and closes with its reports", testCheckAlerts},
+		{"reports of a check in a downtime, or of a host in maintenance, open no alert", testQuietChecks},
 		{"one alert of a rule and a target is open at a time", testAlertOnce},
 		{"an alert keeps its steps, and a closed one stays closed", testAlertMoves},
 		{"alerts are listed newest first in pages that begin where the one before ended", testAlertPages},
@@ -600,6 +602,75 @@ func testAnnotations(r objects) {
 
 func onHost(id string) func(a *saba.Alert) { return func(a *saba.Alert) { a.Host = id } }
 func opened(at int64) func(a *saba.Alert)  { return func(a *saba.Alert) { a.OpenedAt = at } }
+
+// verdict keeps a report of the check c of host h1, which occurred in minutes after noon.
+func (r objects) verdict(minute int64, status saba.CheckStatus, message string, attempts int64) {
+	r.Helper()
+	r.ok(r.db.ReportChecks(r.ctx, org1, []saba.CheckReport{{Host: "h1", Name: "c", Status: status, Message: message, OccurredAt: noon + minute*60, MaxCheckAttempts: attempts}}, r.newID))
+}
+
+// alerts returns all alerts, those opened last first.
+func (r objects) alerts() []saba.Alert {
+	r.Helper()
+	all, err := r.db.Alerts(r.ctx, org1, saba.AlertPage{Closed: true, Limit: 100})
+	r.ok(err)
+	return all
+}
+
+func testCheckAlerts(r objects) {
+	r.host("h1")
+	r.verdict(0, saba.CheckOK, "well", 2)
+	r.verdict(1, saba.CheckCritical, "down", 2)
+	if a := r.alerts(); len(a) != 0 {
+		r.Fatalf("one bad report of two opened %+v", a)
+	}
+	r.verdict(2, saba.CheckCritical, "still down", 2)
+	a := r.alerts()
+	if len(a) != 1 || a[0].Status != saba.CheckCritical || a[0].Type != saba.AlertCheck || a[0].Host != "h1" || a[0].Message != "still down" || a[0].OpenedAt != noon+120 || !a[0].Open() {
+		r.Fatalf("two bad reports made %+v", a)
+	}
+	r.verdict(3, saba.CheckCritical, "down since noon", 2)
+	r.verdict(4, saba.CheckWarning, "slow", 2)
+	r.verdict(3, saba.CheckOK, "a second one of that minute", 2)
+	r.verdict(2, saba.CheckOK, "a late one", 2)
+	if a = r.alerts(); len(a) != 1 || a[0].Status != saba.CheckWarning || a[0].Message != "slow" {
+		r.Fatalf("then it was %+v", a)
+	}
+	r.verdict(5, saba.CheckOK, "well again", 2)
+	if a = r.alerts(); len(a) != 1 || a[0].Open() || a[0].ClosedAt != noon+300 || a[0].Message != "well again" {
+		r.Fatalf("an OK left %+v", a)
+	}
+	logs, err := r.db.AlertLogs(r.ctx, org1, a[0].ID, "", 10)
+	r.ok(err)
+	var steps []string
+	for _, l := range logs {
+		steps = append(steps, string(l.Status)+" "+l.Detail.Message)
+	}
+	r.same("the steps of the alert", steps, []string{"OK well again", "WARNING slow", "CRITICAL still down"})
+	r.verdict(6, saba.CheckUnknown, "who knows", 1)
+	if a = r.alerts(); len(a) != 2 || a[0].Status != saba.CheckUnknown || a[0].ID == a[1].ID {
+		r.Errorf("the next time there were %+v", a)
+	}
+}
+
+func testQuietChecks(r objects) {
+	r.host("h1")
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Maintenance))
+	r.verdict(0, saba.CheckCritical, "", 1)
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Standby))
+	r.verdict(1, saba.CheckOK, "", 1)
+	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", Name: "night", Start: noon + 120, Duration: 2}))
+	r.verdict(2, saba.CheckCritical, "", 1)
+	r.verdict(5, saba.CheckCritical, "it was down in the downtime", 1)
+	if a := r.alerts(); len(a) != 0 {
+		r.Fatalf("alerts are there: %+v", a)
+	}
+	r.verdict(6, saba.CheckOK, "", 1)
+	r.verdict(7, saba.CheckCritical, "", 1)
+	if a := r.alerts(); len(a) != 1 {
+		r.Errorf("%d alerts are there, want one", len(a))
+	}
+}
 
 func testAlertOnce(r objects) {
 	r.alert("a1", "m1", onHost("h1"))

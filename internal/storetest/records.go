@@ -526,8 +526,8 @@ func testUpdateChecks(r records) {
 	h := saba.Host{ID: "h1", Org: org1, Name: "h1", Status: saba.Working, CreatedAt: noon}
 	r.ok(r.db.CreateHost(r.ctx, h, []saba.CheckDeclaration{{Name: "ssh", Memo: "port 22"}, {Name: "disk"}}, r.newID))
 	r.report(
-		saba.CheckReport{Host: "h1", Name: "ssh", Status: saba.CheckCritical, OccurredAt: noon},
-		saba.CheckReport{Host: "h1", Name: "disk", Status: saba.CheckCritical, OccurredAt: noon},
+		saba.CheckReport{Host: "h1", Name: "ssh", Status: saba.CheckOK, OccurredAt: noon},
+		saba.CheckReport{Host: "h1", Name: "disk", Status: saba.CheckOK, OccurredAt: noon},
 		saba.CheckReport{Host: "h1", Name: "wrapped", Status: saba.CheckOK, OccurredAt: noon},
 	)
 	before := r.checks("h1")
