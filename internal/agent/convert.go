@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 
@@ -19,11 +20,16 @@ import (
 type Conversion struct {
 	Text    []byte
 	LeftOut []string // "file:3: pidfile": what had no effect
+	Inside  []string // "file:3: plugin.metrics.redis": what was a command and is part of the agent now
 	Config  Config   // what Text says, without the files that it includes
 }
 
+// An Insider returns the words of the key plugin that do inside the agent what a command, of
+// "metrics" or of "checks", does as a process; nil when there are none.
+type Insider func(kind string, command []string) []string
+
 // ConvertFile reads the configuration file of another agent of the protocol. See convert.
-func ConvertFile(file string) (Conversion, error) {
+func ConvertFile(file string, inside Insider) (Conversion, error) {
 	b, err := readConfig(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return Conversion{}, saba.Errorf(saba.ErrInvalid, "%s does not exist", file)
@@ -31,21 +37,23 @@ func ConvertFile(file string) (Conversion, error) {
 	if err != nil {
 		return Conversion{}, err
 	}
-	return convert(file, b)
+	return convert(file, b, inside)
 }
 
 // convert returns the text b with its comments and order, less the lines that have no effect
 // here: those that were for other agents alone, and those that no agent acts upon, such as
-// mistyped keys. What would be wrong in ours too is an error that joins every Mistake.
-func convert(file string, b []byte) (Conversion, error) {
+// mistyped keys, and with what inside knows run inside the agent, unless it has a user of its own.
+// What would be wrong in ours too is an error that joins every Mistake.
+func convert(file string, b []byte, inside Insider) (Conversion, error) {
 	read := func(b []byte) *loader {
 		l := newLoader(LoadOptions{})
 		l.read(file, b, false)
 		return l
 	}
 	drop := []string{"pidfile", "conffile", "connection", "interfaces.use_adapter"}
+	was := read(b)
 	var wrong []error
-	for _, err := range read(b).mistakes {
+	for _, err := range was.mistakes {
 		m, ok := errors.AsType[*Mistake](err)
 		if ok {
 			if path, found := strings.CutPrefix(m.Text, "unknown key "); found {
@@ -74,6 +82,11 @@ func convert(file string, b []byte) (Conversion, error) {
 		name := shown(e.path)
 		dropped := e.path != nil && slices.ContainsFunc(drop, func(d string) bool { return within(name, d) })
 		if !dropped {
+			if line := was.inside(e.path, inside); line != "" && strings.EqualFold(string(b[e.key:e.key+len("command")]), "command") {
+				c.Text = slices.Concat(c.Text, b[e.start:e.key], []byte("plugin = "+line), b[e.rest:e.end])
+				c.Inside = append(c.Inside, fmt.Sprintf("%s:%d: %s", file, e.line, shown(e.path[:3])))
+				continue
+			}
 			c.Text = append(c.Text, b[e.start:e.end]...)
 			continue
 		}
@@ -85,11 +98,87 @@ func convert(file string, b []byte) (Conversion, error) {
 	l := read(c.Text)
 	if len(l.mistakes) > 0 {
 		// Inside an inline table, which has no lines of its own to leave out.
-		return Conversion{}, errors.Join(read(b).mistakes...)
+		return Conversion{}, errors.Join(was.mistakes...)
 	}
 	c.Config = l.config
 	c.Config.Metrics, c.Config.Checks, c.Config.Metadata = byName(l.metrics), byName(l.checks), byName(l.metadata)
 	return c, nil
+}
+
+// inside returns the value of the key plugin that may stand in place of the command at path, as
+// TOML, and "" when there is none.
+func (l *loader) inside(path []string, inside Insider) string {
+	if len(path) != 4 || !strings.EqualFold(path[0], "plugin") || !strings.EqualFold(path[3], "command") {
+		return ""
+	}
+	kind, command := strings.ToLower(path[1]), Command{}
+	switch kind {
+	case "metrics":
+		command = l.metrics[path[2]].Command
+	case "checks":
+		command = l.checks[path[2]].Command
+	}
+	args := command.Args
+	if len(args) == 3 && args[0] == "sh" && args[1] == "-c" {
+		args = shellWords(args[2])
+	}
+	if len(args) == 0 || command.User != "" {
+		return ""
+	}
+	words := inside(kind, args)
+	if len(words) == 0 || strings.ContainsFunc(strings.Join(words, ""), unicode.IsControl) {
+		return ""
+	}
+	line := asLine(words)
+	if !strings.Contains(line, "'") {
+		return "'" + line + "'"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(line) + `"`
+}
+
+// shellWords returns the words of a shell's command, nil when the shell would do more than to
+// split it: expand something, run several commands, or open a file.
+func shellWords(s string) []string {
+	quote := rune(0)
+	escaped := false
+	for _, r := range s {
+		switch {
+		case escaped:
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped = true
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote = r
+		case quote == 0 && strings.ContainsRune("$`|&;<>()*?[]{}~#!", r), quote == '"' && strings.ContainsRune("$`!", r):
+			return nil
+		}
+	}
+	if strings.Contains(s, "\n") {
+		return nil
+	}
+	words, err := asWords(s)
+	if err != nil {
+		return nil
+	}
+	return words
+}
+
+// asLine returns a line that asWords splits into words.
+func asLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		switch {
+		case w != "" && !strings.ContainsAny(w, " '\"\\"):
+		case !strings.Contains(w, "'"):
+			w = "'" + w + "'"
+		default:
+			w = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(w) + `"`
+		}
+		quoted[i] = w
+	}
+	return strings.Join(quoted, " ")
 }
 
 // An expression is a piece of a TOML document in whole lines: a key with its value, the header
@@ -97,6 +186,7 @@ func convert(file string, b []byte) (Conversion, error) {
 type expression struct {
 	path       []string // of a key, its table's included; nil for comments and blank lines
 	start, end int      // offsets
+	key, rest  int      // of a key: the offsets of its name, and of what follows its value
 	line       int
 }
 
@@ -107,12 +197,12 @@ func expressions(b []byte) []expression {
 	p.Reset(b)
 	var section []string
 	at, line := 0, 1
-	add := func(path []string, start, end int) {
+	add := func(path []string, start, end, key, rest int) {
 		if at < start {
 			out = append(out, expression{start: at, end: start, line: line})
 			line += bytes.Count(b[at:start], []byte("\n"))
 		}
-		out = append(out, expression{path: path, start: start, end: end, line: line})
+		out = append(out, expression{path: path, start: start, end: end, key: key, rest: rest, line: line})
 		line += bytes.Count(b[start:end], []byte("\n"))
 		at = end
 	}
@@ -133,6 +223,7 @@ func expressions(b []byte) []expression {
 		} else {
 			section = names
 		}
+		rest := end
 		// One expression a line, so that the line is the expression's.
 		start := bytes.LastIndexByte(b[:first], '\n') + 1
 		if i := bytes.IndexByte(b[end:], '\n'); i >= 0 {
@@ -140,7 +231,7 @@ func expressions(b []byte) []expression {
 		} else {
 			end = len(b)
 		}
-		add(names, start, end)
+		add(names, start, end, first, rest)
 	}
 	if at < len(b) {
 		out = append(out, expression{start: at, end: len(b), line: line})

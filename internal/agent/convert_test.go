@@ -3,9 +3,12 @@ package agent
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +37,7 @@ memo = "not of metrics"
 command = "x"`
 
 func TestConvertKeepsEverythingThatHasAnEffect(t *testing.T) {
-	c, err := convert("f", []byte(othersFile))
+	c, err := convert("f", []byte(othersFile), knownInside)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +71,89 @@ command = """mackerel-plugin-mysql \
 	}
 }
 
+// knownInside takes in what is called in-NAME, but for those with the word -x.
+func knownInside(kind string, command []string) []string {
+	name, ok := strings.CutPrefix(command[0], "in-")
+	if !ok || slices.Contains(command, "-x") {
+		return nil
+	}
+	return append([]string{name}, command[1:]...)
+}
+
+func TestConvertTakesInWhatRunsInsideTheAgent(t *testing.T) {
+	for name, tt := range map[string]struct{ before, after string }{
+		"a word":                     {`command = "in-redis"`, `plugin = 'redis'`},
+		"a comment stays":            {`  Command = "in-redis -port 1" # ours`, `  plugin = 'redis -port 1' # ours`},
+		"an array":                   {"command = [\n 'in-redis', # c\n '-a b', \"it's\", '' ]", `plugin = "redis '-a b' \"it's\" ''"`},
+		"quotes and patterns":        {`command = '''in-log -p 'a|b\d*' -f "/var/log/a b"'''`, `plugin = "log -p 'a|b\\d*' -f '/var/log/a b'"`},
+		"a backslash in a word":      {`command = 'in-log -p a\*b'`, `plugin = 'log -p a*b'`},
+		"its environment stays":      {"command = 'in-redis'\nenv = { A = \"b\" }", "plugin = 'redis'\nenv = { A = \"b\" }"},
+		"not with a user":            {"user = 'x'\ncommand = 'in-redis'", ""},
+		"not with an unknown flag":   {`command = 'in-redis -x'`, ""},
+		"not what is unknown":        {`command = 'redis'`, ""},
+		"not a pattern of files":     {`command = 'in-log -f /var/log/*.log'`, ""},
+		"not a variable":             {`command = 'in-log -f "$HOME/x"'`, ""},
+		"not two commands":           {`command = 'in-log; in-redis'`, ""},
+		"not a file":                 {`command = 'in-log 2>/dev/null'`, ""},
+		"not two lines":              {"command = '''in-log\nx'''", ""},
+		"not a line that goes on":    {"command = '''in-log \\\nx'''", ""},
+		"not an open quote":          {`command = 'in-log "a'`, ""},
+		"not with a variable before": {`command = 'A=b in-log'`, ""},
+		"not a quoted key":           {`"command" = 'in-log'`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const head = "[plugin.metrics.a]\n"
+			c, err := convert("f", []byte(head+tt.before), knownInside)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, inside := head+tt.after, 1
+			if tt.after == "" {
+				want, inside = head+tt.before, 0
+			}
+			if string(c.Text) != want || len(c.Inside) != inside || len(c.Config.Metrics[0].Bundled) > 0 != (inside == 1) {
+				t.Errorf("the text is %q, inside is %q, the plugin %+v; want %q", c.Text, c.Inside, c.Config.Metrics[0], want)
+			}
+		})
+	}
+	c, err := convert("f", []byte("\n[plugin.checks.a]\ncheck_interval = 5\ncommand = 'in-load -w 1'\n[plugin.metadata.a]\ncommand = 'in-load'\n"), knownInside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "inside", c.Inside, []string{"f:4: plugin.checks.a"})
+	equal(t, "words", c.Config.Checks[0].Bundled, []string{"load", "-w", "1"})
+}
+
+// Every short line of the characters that matter is split as the shell splits it, or not at all.
+func TestShellWordsAreThoseOfTheShell(t *testing.T) {
+	lines := []string{""}
+	for begin, length := 0, 1; length <= 5; length++ {
+		end := len(lines)
+		for _, line := range lines[begin:end] {
+			for _, c := range "a '\"\\$*" {
+				lines = append(lines, line+string(c))
+			}
+		}
+		begin = end
+	}
+	var script, want strings.Builder
+	for _, line := range lines {
+		if words := shellWords(line); words != nil {
+			fmt.Fprintf(&script, "printf '%%s\\n' %s '<end>'\n", line)
+			fmt.Fprintf(&want, "%s\n<end>\n", strings.Join(words, "\n"))
+		}
+	}
+	sh := exec.Command("sh")
+	sh.Stdin = strings.NewReader(script.String())
+	got, err := sh.Output()
+	if err != nil || strings.Count(script.String(), "\n") < 1000 {
+		t.Fatalf("sh = %v, with %d lines", err, strings.Count(script.String(), "\n"))
+	}
+	if string(got) != want.String() {
+		t.Errorf("the shell has\n%s\nwant\n%s", got, want.String())
+	}
+}
+
 func TestConvertRefusesWhatWouldBeWrongHereToo(t *testing.T) {
 	for name, tt := range map[string]struct{ content, want string }{
 		"not TOML":                      {"a = \n", "f:1: "},
@@ -76,13 +162,13 @@ func TestConvertRefusesWhatWouldBeWrongHereToo(t *testing.T) {
 		"a plugin that is left nothing": {"[plugin.metrics.a]\ncomand = \"x\"\n", "f:1: plugin.metrics.a has no command"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := convert("f", []byte(tt.content))
+			_, err := convert("f", []byte(tt.content), knownInside)
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || !errors.Is(err, saba.ErrInvalid) {
 				t.Errorf("convert = %v, want an error that begins with %q", err, tt.want)
 			}
 		})
 	}
-	if _, err := ConvertFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, saba.ErrInvalid) {
+	if _, err := ConvertFile(filepath.Join(t.TempDir(), "none"), knownInside); !errors.Is(err, saba.ErrInvalid) {
 		t.Errorf("ConvertFile of no file = %v", err)
 	}
 }
@@ -176,9 +262,11 @@ func TestWriteConfigFollowsALink(t *testing.T) {
 func FuzzConvert(f *testing.F) {
 	f.Add([]byte(othersFile))
 	f.Add([]byte(everyKey))
+	f.Add([]byte("[plugin.checks.a]\ncommand = \"in-log -p 'a|b' \\\"c d\\\" e\\\\ f\"\n"))
+	f.Add([]byte("[plugin.metrics.a]\ncommand = ['in-a', '', \"it's\", 'a b', '\"']\n"))
 	f.Add([]byte("\ufeffa.b = 1\r\n[c]\r\n\"d e\" = '''\n'''\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := convert("f", b)
+		c, err := convert("f", b, knownInside)
 		if err != nil {
 			return
 		}
@@ -189,7 +277,14 @@ func FuzzConvert(f *testing.F) {
 		if !bytes.Equal(whole, b) {
 			t.Errorf("the pieces of %q are %q", b, whole)
 		}
-		again, err := convert("f", c.Text)
+		was := newLoader(LoadOptions{})
+		was.read("f", b, false)
+		for _, m := range c.Config.Metrics {
+			if args := was.metrics[m.Name].Command.Args; len(m.Bundled) > 0 && len(args) > 0 && args[0] != "sh" && !slices.Equal(m.Bundled[1:], args[1:]) {
+				t.Errorf("the command %q became the plugin %q", args, m.Bundled)
+			}
+		}
+		again, err := convert("f", c.Text, knownInside)
 		if err != nil || len(again.LeftOut) > 0 || !reflect.DeepEqual(again.Text, c.Text) {
 			t.Errorf("%q became %q, which becomes %q without %q, %v", b, c.Text, again.Text, again.LeftOut, err)
 		}

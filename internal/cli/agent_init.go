@@ -69,7 +69,7 @@ func convertConfig(env *Env, from, out string, s agent.Settings) error {
 			return saba.Errorf(saba.ErrInvalid, "%s exists already: name another with --conf, or move it away", out)
 		}
 	}
-	c, err := agent.ConvertFile(from)
+	c, err := agent.ConvertFile(from, insideAgent)
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,9 @@ func convertConfig(env *Env, from, out string, s agent.Settings) error {
 	}
 	for _, l := range c.LeftOut {
 		say("%s has no effect and is left out", l)
+	}
+	for _, l := range c.Inside {
+		say("%s runs inside the agent now, with no process", l)
 	}
 	for _, n := range c.Config.Notes {
 		say("%s", n)

@@ -34,10 +34,10 @@ func runCheck(ctx context.Context, env *Env, args []string) error {
 	c, ok := checks.Find(name)
 	if !ok {
 		// On stdout, which is what agents read.
-		fmt.Fprintf(env.Stdout, "Check UNKNOWN: there is no check %q%s; %q lists them\n", name, nearestCheck(name), env.Program+" check")
+		fmt.Fprintf(env.Stdout, "Check UNKNOWN: there is no check %q%s; %q lists them\n", name, nearestCheck(name), env.again("check"))
 		return errShown{exitUnknown}
 	}
-	program := env.Program + " check " + name
+	program := env.again("check " + name)
 	if env.Program == checkPrefix+name {
 		program = env.Program
 	}
@@ -54,7 +54,7 @@ func listChecks(env *Env) error {
 	for _, c := range checks.All() {
 		fmt.Fprintf(&b, "  %-12s %s\n", c.Name, c.Short)
 	}
-	fmt.Fprintf(&b, "\n%q runs one once, %q lists its flags. Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN,\nwhich this page is too.\n", env.Program+" check NAME", env.Program+" check NAME -h")
+	fmt.Fprintf(&b, "\n%q runs one once, %q lists its flags. Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN,\nwhich this page is too.\n", env.again("check NAME"), env.again("check NAME -h"))
 	if _, err := fmt.Fprint(env.Stdout, b.String()); err != nil {
 		return err
 	}

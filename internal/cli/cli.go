@@ -85,7 +85,7 @@ func Run(ctx context.Context, args []string, sys System, commands []Command) int
 	program := "saba"
 	if len(args) > 0 {
 		program = filepath.Base(args[0])
-		args = linkedPlugin(program, args[1:])
+		args, _ = linkedPlugin(program, args[1:])
 	}
 	commands = append(slices.Clone(commands), versionCommand)
 	env := &Env{System: sys, Program: program}

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		context.AfterFunc(ctx, stop)
 		os.Exit(cli.Run(ctx, os.Args, cli.OS("abc1234"), cli.AgentCommands()))
 	}
-	testscript.Main(m, map[string]func(){"saba": main, "saba-agent": main, "mackerel-plugin-gostats": main, "mackerel-plugin-redsi": main, "check-http": main, "check-htpt": main, "check-ssl-cert": main})
+	testscript.Main(m, map[string]func(){"saba": main, "saba-agent": main, "mackerel-plugin-gostats": main, "mackerel-plugin-redsi": main, "check-http": main, "check-htpt": main, "check-ssl-cert": main, "mackerel-plugin": main, "mackerel-check": main})
 }
 
 func TestScripts(t *testing.T) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -30,9 +31,9 @@ func runPlugin(ctx context.Context, env *Env, args []string) error {
 	name := strings.TrimPrefix(args[0], pluginPrefix)
 	p, ok := plugins.Find(name)
 	if !ok {
-		return saba.Errorf(saba.ErrInvalid, "there is no plugin %q%s; %q lists them", name, nearestPlugin(name), env.Program+" plugin")
+		return saba.Errorf(saba.ErrInvalid, "there is no plugin %q%s; %q lists them", name, nearestPlugin(name), env.again("plugin"))
 	}
-	program := env.Program + " plugin " + name
+	program := env.again("plugin " + name)
 	if env.Program == pluginPrefix+name {
 		program = env.Program
 	}
@@ -49,7 +50,7 @@ func listPlugins(env *Env) error {
 	for _, p := range plugins.All() {
 		fmt.Fprintf(&b, "  %-12s %s\n", p.Name, p.Short)
 	}
-	fmt.Fprintf(&b, "\n%q runs one once, %q lists its flags and metrics.\n", env.Program+" plugin NAME", env.Program+" plugin NAME -h")
+	fmt.Fprintf(&b, "\n%q runs one once, %q lists its flags and metrics.\n", env.again("plugin NAME"), env.again("plugin NAME -h"))
 	_, err := fmt.Fprint(env.Stdout, b.String())
 	return err
 }
@@ -64,17 +65,28 @@ func nearestPlugin(name string) string {
 	return ""
 }
 
-// linkedPlugin returns the arguments of a command line without the program's name: when the
-// program was called as mackerel-plugin-NAME or check-NAME, through a link, they are those of that
-// plugin or check.
-func linkedPlugin(program string, args []string) []string {
+// linkedPlugin returns the arguments of a command line without the program's name, and whether
+// the program was called through a link: as mackerel-plugin-NAME or check-NAME they are those of
+// that plugin or check, as mackerel-plugin or mackerel-check those of the command.
+func linkedPlugin(program string, args []string) (_ []string, linked bool) {
 	if name, ok := strings.CutPrefix(program, pluginPrefix); ok {
-		return append([]string{pluginCommand.Name, name}, args...)
+		return append([]string{"plugin", name}, args...), true
 	}
 	if name, ok := strings.CutPrefix(program, checkPrefix); ok {
-		return append([]string{checkCommand.Name, name}, args...)
+		return append([]string{"check", name}, args...), true
 	}
-	return args
+	if command, ok := strings.CutPrefix(program, "mackerel-"); ok && (command == "plugin" || command == "check") {
+		return append([]string{command}, args...), true
+	}
+	return args, false
+}
+
+// again returns how a person calls a command of this program: a link is one of them only.
+func (e *Env) again(command string) string {
+	if _, linked := linkedPlugin(e.Program, nil); linked {
+		return "saba-agent " + command
+	}
+	return e.Program + " " + command
 }
 
 // bundledPlugin makes a plugin that runs inside an agent (agent.Bundled).
@@ -95,6 +107,36 @@ type embedded struct{ *plugin.Embedded }
 
 func (e embedded) Values(ctx context.Context, environ []string) ([]saba.Value, error) {
 	return e.Embedded.Values(plugin.WithEnviron(ctx, environ))
+}
+
+// packFolders is where packages of the protocol put plugins and checks: what has the name of one of
+// ours elsewhere may be somebody's own.
+var packFolders = []string{"", "/usr/bin/", "/usr/local/bin/", "/opt/mackerel-agent/plugins/bin/"}
+
+// insideAgent is the agent.Insider of this program: it knows a plugin by its name in those
+// packages, and takes it in if ours has all of its flags.
+func insideAgent(kind string, command []string) []string {
+	folder, program := path.Split(command[0])
+	words, linked := linkedPlugin(program, command[1:])
+	if !slices.Contains(packFolders, folder) || !linked || len(words) < 2 {
+		return nil
+	}
+	var err error
+	switch does := words[0]; {
+	case kind == "metrics" && does == "plugin":
+		if words[1] == "json" {
+			words = append(words, "-compat") // its names are others without
+		}
+		_, err = bundledPlugin(words[1], words[2:])
+	case kind == "checks" && does == "check":
+		_, err = bundledCheck(words[1], words[2:])
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	return words[1:]
 }
 
 // hasBundled says whether a configuration may name a plugin of a kind (agent.LoadOptions).
