@@ -36,7 +36,18 @@ func value(h, m int, minute int64) float64 {
 }
 
 // plain appends the minute of one host as agents send it to saba.
-func (s *site) plain(b []byte, h int, minute int64) []byte {
+func (s *site) plain(b []byte, h int, minute int64) []byte { return s.several(b, h, h+1, minute) }
+
+// several appends the minute of the hosts from one up to another, as one request.
+func (s *site) several(b []byte, from, to int, minute int64) []byte {
+	for h := from; h < to; h++ {
+		b = s.points(b, h, minute)
+	}
+	b[0] = '['
+	return append(b, ']')
+}
+
+func (s *site) points(b []byte, h int, minute int64) []byte {
 	for m := range s.metrics {
 		b = append(b, `,{"hostId":"`...)
 		b = append(b, s.ids[h]...)
@@ -48,8 +59,7 @@ func (s *site) plain(b []byte, h int, minute int64) []byte {
 		b = strconv.AppendFloat(b, value(h, m, minute), 'f', -1, 64)
 		b = append(b, '}')
 	}
-	b[0] = '['
-	return append(b, ']')
+	return b
 }
 
 // remoteWrite appends the same as a request of Prometheus remote write 1.0.
