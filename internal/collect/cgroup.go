@@ -29,12 +29,21 @@ var cgroupGraphs = []saba.GraphDef{
 	graph("cgroup_oom", "Container Out of Memory", saba.UnitInteger, line("kills", "Processes killed")),
 }
 
-// Collect returns, of the root of the control groups that this process sees (version 2):
+// cgroupFiles are the files that say what a control group uses, and the name of a line in one of them.
+type cgroupFiles struct{ current, memory, inactive, cpu, events string }
+
+// Those of version 2, in one folder, and of version 1, where each kind of group has a folder.
+var (
+	cgroupFiles2 = cgroupFiles{"memory.current", "memory.stat", "inactive_file", "cpu.stat", "memory.events"}
+	cgroupFiles1 = cgroupFiles{"memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file", "cpu/cpu.stat", "memory/memory.oom_control"}
+)
+
+// Collect returns, of the root of the control groups that this process sees:
 // custom.linux.cgroup_cpu.used and .limit (100 is one processor), cgroup_throttling.percentage,
 // the share of the scheduler's periods in which it had to stand still, cgroup_memory.used
 // (without the file cache that can be dropped at once), .current (with it) and .limit in bytes,
 // and cgroup_oom.kills since the previous reading. Without a limit there is no limit's value; a
-// host that is no control group has no values at all, and no error.
+// host that is no control group has no values at all, and no error; so has a group of version 1 without any limit.
 func (c *Cgroup) Collect(context.Context) ([]saba.Value, error) {
 	limits, err := readLimits(c.Proc, c.Sys)
 	if err != nil || !limits.present {
@@ -56,20 +65,29 @@ func (c *Cgroup) Collect(context.Context) ([]saba.Value, error) {
 		}
 		return text
 	}
-	if current, err := parseNumbers(read("memory.current"), 1); err == nil {
+	files := cgroupFiles2
+	if limits.first {
+		files = cgroupFiles1
+	}
+	if current, err := parseNumbers(read(files.current), 1); err == nil {
 		values = append(values, gauge("cgroup_memory.current", current[0]))
-		if inactive, ok := parseFlatKeyed(read("memory.stat"))["inactive_file"]; ok {
+		if inactive, ok := parseFlatKeyed(read(files.memory))[files.inactive]; ok {
 			values = append(values, gauge("cgroup_memory.used", max(0, current[0]-float64(inactive))))
 		}
 	}
 	now := counts{}
-	stat := parseFlatKeyed(read("cpu.stat"))
+	stat := parseFlatKeyed(read(files.cpu))
+	if limits.first {
+		if ns, err := strconv.ParseUint(strings.TrimSpace(read("cpuacct/cpuacct.usage")), 10, 64); err == nil {
+			stat["usage_usec"] = ns / 1000
+		}
+	}
 	for _, key := range []string{"usage_usec", "nr_periods", "nr_throttled"} {
 		if n, ok := stat[key]; ok {
 			now[key] = n
 		}
 	}
-	if n, ok := parseFlatKeyed(read("memory.events"))["oom_kill"]; ok {
+	if n, ok := parseFlatKeyed(read(files.events))["oom_kill"]; ok {
 		now["oom_kill"] = n
 	}
 	prev, elapsed, ok, err := c.last.next(now, c.Watch)
@@ -105,6 +123,7 @@ const cgroupRoot = "fs/cgroup/"
 // limits are what a control group may use.
 type limits struct {
 	present bool    // this host is a control group of a larger one
+	first   bool    // of version 1
 	cpus    float64 // processors, a fraction perhaps; 0 when not limited
 	memory  float64 // bytes; 0 when not limited
 }
@@ -117,6 +136,9 @@ func readLimits(proc, sys fs.FS) (limits, error) {
 	var l limits
 	quota, cpuErr := readText(sys, cgroupRoot+"cpu.max")
 	high, memoryErr := readText(sys, cgroupRoot+"memory.max")
+	if errors.Is(cpuErr, fs.ErrNotExist) && errors.Is(memoryErr, fs.ErrNotExist) {
+		return readFirstLimits(proc, sys)
+	}
 	l.present = cpuErr == nil || memoryErr == nil
 	if cpuErr == nil {
 		l.cpus = parseQuota(quota)
@@ -127,13 +149,8 @@ func readLimits(proc, sys fs.FS) (limits, error) {
 			l.cpus = float64(n)
 		}
 	}
-	if bytes, err := parseNumbers(high, 1); memoryErr == nil && err == nil {
-		l.memory = bytes[0]
-		if text, err := readText(procOrHost(proc), "meminfo"); err == nil {
-			if total := float64(parseMeminfo(text)["MemTotal"]) * 1024; total > 0 && total <= l.memory {
-				l.memory = 0 // more than there is limits nothing
-			}
-		}
+	if memoryErr == nil {
+		l.memory = parseMost(high, proc)
 	}
 	for _, err := range []error{cpuErr, memoryErr} {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -141,6 +158,38 @@ func readLimits(proc, sys fs.FS) (limits, error) {
 		}
 	}
 	return l, nil
+}
+
+// readFirstLimits is readLimits of control groups of version 1, each kind of which has a tree of its own. The
+// machine's root group has these files too, and other numbers in them: a group without limits is not told apart from it.
+func readFirstLimits(proc, sys fs.FS) (l limits, err error) {
+	read := func(name string) string {
+		text, readErr := readText(sys, cgroupRoot+name)
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+			err = errors.Join(err, readErr)
+		}
+		return text
+	}
+	// The quota is -1 when there is none (Documentation/scheduler/sched-bwc.rst), which parseQuota does not take.
+	l.cpus = parseQuota(strings.TrimSpace(read("cpu/cpu.cfs_quota_us")) + " " + read("cpu/cpu.cfs_period_us"))
+	l.memory = parseMost(read("memory/memory.limit_in_bytes"), proc)
+	l.first = l.cpus > 0 || l.memory > 0
+	l.present = l.first
+	return l, err
+}
+
+// parseMost reads the most bytes that a control group may have; 0 is no limit, as is more than there is.
+func parseMost(text string, proc fs.FS) float64 {
+	bytes, err := parseNumbers(text, 1)
+	if err != nil {
+		return 0
+	}
+	if text, err := readText(procOrHost(proc), "meminfo"); err == nil {
+		if total := float64(parseMeminfo(text)["MemTotal"]) * 1024; total > 0 && total <= bytes[0] {
+			return 0
+		}
+	}
+	return bytes[0]
 }
 
 // parseQuota reads cpu.max, "150000 100000" or "max 100000", as processors: 1.5; 0 is no limit.

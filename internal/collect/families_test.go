@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -342,6 +343,9 @@ func TestLimits(t *testing.T) {
 		"all processors are no limit":           {map[string]string{"cpu.max": "max 100000", "cpuset.cpus.effective": "0-3"}, limits{present: true}},
 		"memory":                                {map[string]string{"memory.max": "1048576"}, limits{present: true, memory: 1048576}},
 		"more memory than there is is no limit": {map[string]string{"memory.max": "99999999999999"}, limits{present: true}},
+		"version 1, two processors":             {map[string]string{"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, limits{present: true, first: true, cpus: 2}},
+		"version 1, memory":                     {map[string]string{"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000", "memory/memory.limit_in_bytes": "1048576"}, limits{present: true, first: true, memory: 1048576}},
+		"version 1 without limits":              {map[string]string{"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000", "memory/memory.limit_in_bytes": "9223372036854771712"}, limits{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys := fstest.MapFS{"devices/system/cpu/online": {Data: []byte("0-3\n")}}
@@ -353,6 +357,53 @@ func TestLimits(t *testing.T) {
 				t.Errorf("got %+v, %v; want %+v", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// What a container uses is the same in both versions of control groups.
+func TestACgroupOfVersion1(t *testing.T) {
+	sys := fstest.MapFS{}
+	put := func(files map[string]string) {
+		for name, text := range files {
+			sys["fs/cgroup/"+name] = &fstest.MapFile{Data: []byte(text)}
+		}
+	}
+	put(map[string]string{
+		"cpu/cpu.cfs_quota_us":         "150000\n",
+		"cpu/cpu.cfs_period_us":        "100000\n",
+		"cpu/cpu.stat":                 "nr_periods 1\nnr_throttled 0\nthrottled_time 0\n",
+		"cpuacct/cpuacct.usage":        "1000\n",
+		"memory/memory.limit_in_bytes": "524288000\n",
+		"memory/memory.usage_in_bytes": "104857600\n",
+		"memory/memory.stat":           "inactive_file 7\ntotal_inactive_file 4857600\n",
+		"memory/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+	})
+	proc := fstest.MapFS{"meminfo": {Data: []byte("MemTotal: 1000000 kB\n")}, "sys/kernel/random/boot_id": {Data: []byte("a\n")}}
+	clock := &fakeClock{now: time.Hour}
+	c := &Cgroup{Proc: proc, Sys: sys, Watch: &Watch{Clock: clock.read, Proc: proc}}
+	if _, err := c.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.now += time.Minute
+	put(map[string]string{
+		"cpu/cpu.stat":              "nr_periods 601\nnr_throttled 60\nthrottled_time 5\n",
+		"cpuacct/cpuacct.usage":     "30000001000\n",
+		"memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+	})
+	values, err := c.Collect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, v := range values {
+		got[strings.TrimPrefix(v.Name, "custom.linux.")] = v.Value
+	}
+	want := map[string]float64{
+		"cgroup_cpu.limit": 150, "cgroup_cpu.used": 50, "cgroup_throttling.percentage": 10, "cgroup_memory.limit": 524288000,
+		"cgroup_memory.used": 100000000, "cgroup_memory.current": 104857600, "cgroup_oom.kills": 2,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("values = %v, want %v", got, want)
 	}
 }
 
