@@ -12,8 +12,9 @@ import (
 // fault for every 16 of them; those that only the start needed, and the kernel maps around each fault, do not, and
 // the kernel may use their memory otherwise. It is about a quarter of what the agent occupies.
 //
-// Only parts that nobody has written are touched, since what was written would be lost: a program that is loaded
-// anywhere has such parts, read-only by now. What does not work is left as it is; nothing depends on it.
+// Only parts that nobody has written are touched, in memory or swapped out, since what was written would be lost: a
+// program that is loaded anywhere has such parts, read-only by now. What does not work is left as it is; nothing
+// depends on it.
 func shed() {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -23,20 +24,37 @@ func shed() {
 	if err != nil {
 		return
 	}
-	var from, to uint64 // of the mapping whose figures follow; 0 when it is none of ours
-	for line := range strings.Lines(string(smaps)) {
+	for _, m := range unwritten(string(smaps), exe) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(m.from), uintptr(m.to-m.from), unix.MADV_DONTNEED)
+	}
+}
+
+// A mapping is a part of this process's memory: the addresses from <= a < to.
+type mapping struct{ from, to uint64 }
+
+// unwritten returns the mappings of the file exe, as smaps has them, that cannot be written and never were: that
+// have no page of their own, neither in memory (Anonymous) nor in the swap. Where a figure is missing, it is none.
+func unwritten(smaps, exe string) []mapping {
+	var found []mapping
+	var m mapping         // whose figures follow; zero when it is none of ours
+	var noneInMemory bool // of its pages is its own
+	for line := range strings.Lines(smaps) {
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 0:
 		case !strings.HasSuffix(fields[0], ":"): // from-to perms offset device inode path
-			from, to = 0, 0
+			m, noneInMemory = mapping{}, false
 			if len(fields) == 6 && fields[5] == exe && !strings.Contains(fields[1], "w") {
-				from, to = addresses(fields[0])
+				m.from, m.to = addresses(fields[0])
 			}
-		case fields[0] == "Anonymous:" && from < to && len(fields) == 3 && fields[1] == "0":
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED)
+		case len(fields) != 3 || fields[1] != "0":
+		case fields[0] == "Anonymous:":
+			noneInMemory = true
+		case fields[0] == "Swap:" && noneInMemory && m.from < m.to: // which follows
+			found = append(found, m)
 		}
 	}
+	return found
 }
 
 // addresses returns what 400000-8ad000 says, and 0, 0 for anything else.
