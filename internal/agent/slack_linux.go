@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"syscall"
@@ -22,8 +23,9 @@ const (
 // monitor thread looks about every 20 µs while anything is at work, and that is half of the CPU time of a program
 // which rests for all but a moment of each minute. The leeway is each thread's own and that thread is there before
 // any code of ours, so the program begins anew with the leeway that execve(2) keeps: Slacken does not return then.
-// Where it does not work, or the leeway is there (TimerSlackNSec of systemd), all goes on as it is.
-func Slacken(args []string) {
+// Where it does not work, or the leeway is there (TimerSlackNSec of systemd), all goes on as it is. So it does when
+// ctx has ended: the program that begins anew would know nothing of the signal that ended it.
+func Slacken(ctx context.Context, args []string) {
 	_, again := os.LookupEnv(slackened)
 	_ = os.Unsetenv(slackened)
 	if again {
@@ -42,7 +44,9 @@ func Slacken(args []string) {
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(leeway), 0, 0, 0); err != nil {
 		return
 	}
-	_ = syscall.Exec(exe, args, append(os.Environ(), slackened+"=1"))
+	if ctx.Err() == nil {
+		_ = syscall.Exec(exe, args, append(os.Environ(), slackened+"=1"))
+	}
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0)
 }
 

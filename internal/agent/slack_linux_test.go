@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,14 +12,19 @@ import (
 )
 
 func TestTheAgentMayBeLateAndItsCommandsMayNot(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestInAProcessOfItsOwn$", "-test.v")
-	cmd.Env = append(os.Environ(), "SLACKEN=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if want := "slack 10000000, of a command 50000, variable false"; !strings.Contains(string(out), want) {
-		t.Errorf("the process says, instead of %q:\n%s", want, out)
+	for asked, want := range map[string]string{
+		"now":      "slack 10000000, of a command 50000, variable false",
+		"too late": "slack 50000, of a command 50000, variable false", // a signal has come before
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestInAProcessOfItsOwn$", "-test.v")
+		cmd.Env = append(os.Environ(), "SLACKEN="+asked)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s: the process says, instead of %q:\n%s", asked, want, out)
+		}
 	}
 }
 
@@ -27,7 +33,12 @@ func TestInAProcessOfItsOwn(t *testing.T) {
 	if os.Getenv("SLACKEN") == "" {
 		return
 	}
-	Slacken(os.Args)
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	if os.Getenv("SLACKEN") == "too late" {
+		end()
+	}
+	Slacken(ctx, os.Args)
 	own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@
 
 package agent
 
+import "context"
+
 // Slacken does nothing here.
-func Slacken([]string) {}
+func Slacken(context.Context, []string) {}
 
 func punctually(start func() error) error { return start() }

@@ -207,7 +207,7 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	if !*once && env.Slacken != nil {
-		env.Slacken()
+		env.Slacken(ctx)
 	}
 	c, file, err := flags.config(env)
 	if err != nil {

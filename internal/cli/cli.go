@@ -42,12 +42,12 @@ type System struct {
 	// anew, until ctx ends; nil when it never is.
 	Hangups func(ctx context.Context) <-chan os.Signal
 	// Slacken makes a process that lives on begin anew as one that rests well; nil leaves it as it is.
-	Slacken func()
+	Slacken func(ctx context.Context)
 }
 
 // OS returns the System of this process.
 func OS(revision string) System {
-	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func() { agent.Slacken(os.Args) }}
+	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func(ctx context.Context) { agent.Slacken(ctx, os.Args) }}
 }
 
 // hangups is System.Hangups of a process: SIGHUP no longer ends it.
