@@ -217,7 +217,7 @@ func TestASecondTermForces(t *testing.T) {
 	s.posted(1)
 	a.signal(syscall.SIGTERM)
 	m.hears("STOPPING=1")
-	eventually(t, "the end", func() bool { // a signal that comes in the same moment as the first is one with it
+	eventually(t, "the end", func() bool { // a signal that comes within a second of the first is one with it
 		a.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-a.exited:
@@ -235,6 +235,23 @@ func TestASecondTermForces(t *testing.T) {
 	a.everything(s)
 	a.stop()
 	s.sound()
+}
+
+// Who sends a TERM to the process and to its group has not asked twice.
+func TestTermsOfOneMomentAreOne(t *testing.T) {
+	t.Parallel()
+	s := startTestServer(t, hangs)
+	a := newTestAgent(t, s, "")
+	a.start()
+	s.posted(1)
+	for first := time.Now(); time.Since(first) < 500*time.Millisecond; {
+		a.cmd.Process.Signal(syscall.SIGTERM)
+		time.Sleep(10 * time.Millisecond)
+	}
+	if code := a.wait(); code != 0 {
+		t.Errorf("the agent ended with %v, want 0", a.cmd.ProcessState)
+	}
+	a.match(`the agent has stopped`)
 }
 
 // HUP takes a new configuration, and keeps the old one when the new one is wrong.

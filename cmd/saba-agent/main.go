@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/saba-monitor/saba/internal/cli"
 )
@@ -18,7 +19,9 @@ var revision = "unknown"
 func main() {
 	modest(os.LookupEnv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// A second signal ends the process at once, but for one that comes with the first: timeout(1), for one, sends the
+	// same to the process and to its group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(cli.Run(ctx, os.Args, cli.OS(revision), cli.AgentCommands()))
 }
 
