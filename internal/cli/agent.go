@@ -230,7 +230,9 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 		if err != nil {
 			return o, err
 		}
-		api, err := newAgentClient(env, flags.conf, c, record.Transport)
+		api, err := newAgentClient(env, flags.conf, c, func(base http.RoundTripper) http.RoundTripper {
+			return record.Transport(agent.FreshKey(c, o.Log, base))
+		})
 		if err != nil {
 			return o, err
 		}
