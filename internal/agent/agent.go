@@ -168,6 +168,7 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 
 	var parts sync.WaitGroup
 	parts.Go(func() { sched.run(ctx) })
+	o.Record.checksFrom(checks.waiting)
 	parts.Go(func() { registrar.run(ctx) })
 	parts.Go(func() { resolveIdentifiers(ctx, o, a.hosts) })
 	parts.Go(func() { define(ctx, o, plugins) })

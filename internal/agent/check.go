@@ -120,8 +120,14 @@ func (s *checks) flush(ctx context.Context) {
 	}
 }
 
-// waiting returns how many verdicts wait for the server, and the time of the oldest in Unix seconds.
-func (s *checks) waiting() (n int, oldest int64) { return s.queue.count() }
+// waiting returns what waits for the server.
+func (s *checks) waiting() VerdictStatus {
+	n, oldest := s.queue.count()
+	if n == 0 {
+		return VerdictStatus{}
+	}
+	return VerdictStatus{Waiting: n, Oldest: time.Unix(oldest, 0)}
+}
 
 // checkDeclarations returns the checks of the agent's own host, as the server is told of them:
 // those that are about another host are not among them. It is never nil, since an empty list

@@ -108,7 +108,7 @@ command = ["echo", '{"n": 9007199254740993}']
 	for range 3 { // one try and its repetition lose an answer each time
 		s.flush(ctx)
 	}
-	if n, _ := s.waiting(); n != 0 {
+	if n := s.waiting().Waiting; n != 0 {
 		t.Fatalf("%d verdicts wait; log:\n%s", n, log)
 	}
 	got, err := records.Checks(ctx, "org", id)

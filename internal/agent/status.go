@@ -57,6 +57,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	about   Status // the parts of it that do not change by themselves
 	queue   func() QueueStatus
+	checks  func() VerdictStatus
 	clock   announcer
 	sources map[sourceKey]*sourceRecord
 	owners  map[uint64]*sourceRecord // by hash of custom identifier and metric name
@@ -128,6 +129,16 @@ func (r *Recorder) queueFrom(f func() QueueStatus) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = f
+}
+
+// checksFrom says whom to ask about the verdicts of checks that wait. f must not call the Recorder.
+func (r *Recorder) checksFrom(f func() VerdictStatus) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks = f
 }
 
 // discarded notes n points that were given up before the server took them.
@@ -458,6 +469,8 @@ type Status struct {
 	Host     HostState   `json:"host"`
 	Server   ServerState `json:"server"`
 	Queue    QueueStatus `json:"queue"`
+	// Verdicts are those of checks that wait for the server, in a queue of their own.
+	Verdicts VerdictStatus `json:"verdicts"`
 	// Points since the start: taken by the server, refused by it, and given up in the queue.
 	Sent          int64     `json:"pointsSent"`
 	Refused       int64     `json:"pointsRefused"`
@@ -505,6 +518,12 @@ type QueueStatus struct {
 	Oldest time.Time `json:"oldest,omitzero"` // the minute of the oldest point; zero when it is not known
 }
 
+// A VerdictStatus is what checks have found and the server has not taken.
+type VerdictStatus struct {
+	Waiting int       `json:"waiting"`
+	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest of them was found; zero when none waits
+}
+
 // A SourceStatus says how one source fares. Counts are since the start.
 type SourceStatus struct {
 	Kind        string    `json:"kind"`
@@ -535,7 +554,7 @@ func (s SourceStatus) unwell() bool { return s.Failing || s.Behind > 0 }
 func (r *Recorder) Status(now time.Time) Status {
 	r.mu.Lock()
 	s := r.about
-	queue := r.queue
+	queue, checks := r.queue, r.checks
 	s.Now = now
 	s.Sent, s.Refused, s.Discarded = r.totals.pointsSent, r.totals.refused, r.totals.discarded
 	s.Server.PostsOK, s.Server.PostsFailed = r.totals.postsOK, r.totals.postsFailed
@@ -546,6 +565,9 @@ func (r *Recorder) Status(now time.Time) Status {
 	r.mu.Unlock()
 	if queue != nil {
 		s.Queue = queue()
+	}
+	if checks != nil {
+		s.Verdicts = checks()
 	}
 	slices.SortFunc(s.Sources, func(a, b SourceStatus) int {
 		rank := func(x SourceStatus) int {
@@ -585,6 +607,9 @@ func (s Status) problems() []string {
 	// A batch waits some seconds as a rule.
 	if q := s.Queue; q.Points > 0 && !q.Oldest.IsZero() && s.Now.Sub(q.Oldest) > 3*time.Minute {
 		add("%d points wait for the server, the oldest for %s", q.Points, ago(q.Oldest, s.Now))
+	}
+	if v := s.Verdicts; v.Waiting > 0 && s.Now.Sub(v.Oldest) > 3*time.Minute {
+		add("%d verdicts of checks wait for the server, the oldest for %s", v.Waiting, ago(v.Oldest, s.Now))
 	}
 	if s.Discarded > 0 && s.Now.Sub(s.LastDiscarded) < recentTrouble {
 		add("%d points were given up before the server took them", s.Discarded)
@@ -636,6 +661,11 @@ func (s Status) Write(w io.Writer) error {
 		}
 	}
 	row("queue", "%s", queue)
+	verdicts := "none wait"
+	if v := s.Verdicts; v.Waiting > 0 {
+		verdicts = fmt.Sprintf("%d of checks wait, the oldest %s old", v.Waiting, ago(v.Oldest, s.Now))
+	}
+	row("verdicts", "%s", verdicts)
 	row("points", "%d sent, %d refused, %d given up", s.Sent, s.Refused, s.Discarded)
 	row("config", "%s, loaded %s ago", cmp.Or(s.Config.File, "no file"), ago(s.Config.Loaded, s.Now))
 	row("root", "%s", s.Root)
