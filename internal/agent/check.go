@@ -75,7 +75,7 @@ func newChecks(o checkOptions) *checks {
 	for i, p := range o.Checks {
 		names[i] = p.Name
 		log := o.Log.With("check", p.Name)
-		s.checks = append(s.checks, &check{CheckPlugin: p, all: s, log: log, say: announcer{log: log}, actionSay: announcer{log: log}})
+		s.checks = append(s.checks, &check{CheckPlugin: p, all: s, log: log, say: announcer{log: log}, limitSay: announcer{log: log}, actionSay: announcer{log: log}})
 	}
 	o.Recorder.declare(KindCheck, names)
 	return s
@@ -149,6 +149,8 @@ type check struct {
 	log      *slog.Logger
 	say      announcer       // of its runs
 	left     <-chan struct{} // of the last run that nothing could end, closed when it did end; nil when there was none
+	acts     []time.Time     // of an hour, when its action was called; kept only where their number is limited
+	limitSay announcer       // of those
 	reported bool            // a verdict was reported, or was not to be, since the start
 
 	mu        sync.Mutex
@@ -230,7 +232,7 @@ func (c *check) turn(ctx context.Context) {
 		c.all.queue.remember(v)
 	}
 	c.reported = true
-	if c.Action != nil {
+	if c.Action != nil && c.actsNow(start, status, before.Status) {
 		c.act(ctx, actionCall{status: status, previous: before.Status, message: message})
 	}
 }
@@ -360,6 +362,27 @@ type actionCall struct {
 	status   saba.CheckStatus
 	previous saba.CheckStatus
 	message  string
+}
+
+// actsNow says whether the action runs after a run with that verdict, and counts it when it does.
+func (c *check) actsNow(now time.Time, status, previous saba.CheckStatus) bool {
+	when := c.ActWhen
+	switch {
+	case len(when.On) > 0 && !slices.Contains(when.On, status):
+		return false
+	case when.OnChange && (status == previous || previous == "" && status == saba.CheckOK):
+		return false
+	case when.PerHour == 0:
+		return true
+	}
+	c.acts = slices.DeleteFunc(c.acts, func(t time.Time) bool { return now.Sub(t) >= time.Hour })
+	if int64(len(c.acts)) >= when.PerHour {
+		c.limitSay.say(slog.LevelWarn, "limit", "the check's action has run max_per_hour times within an hour and is left out until that is over", "max_per_hour", when.PerHour)
+		return false
+	}
+	c.limitSay.over("the check's action runs again after it was left out")
+	c.acts = append(c.acts, now)
+	return true
 }
 
 // act runs the check's action in the background. One that is still at work is not joined by a

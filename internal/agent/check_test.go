@@ -844,6 +844,57 @@ func TestActions(t *testing.T) {
 	})
 }
 
+func TestWhenAnActionRuns(t *testing.T) {
+	for name, tt := range map[string]struct {
+		when ActWhen
+		want []string // after OK, OK, CRITICAL, CRITICAL, WARNING, OK
+	}{
+		"after every run":                 {ActWhen{}, []string{"OK after ", "OK after OK", "CRITICAL after OK", "CRITICAL after CRITICAL", "WARNING after CRITICAL", "OK after WARNING"}},
+		"after some verdicts":             {ActWhen{On: []saba.CheckStatus{saba.CheckCritical, saba.CheckUnknown}}, []string{"CRITICAL after OK", "CRITICAL after CRITICAL"}},
+		"after changes":                   {ActWhen{OnChange: true}, []string{"CRITICAL after OK", "WARNING after CRITICAL", "OK after WARNING"}},
+		"when it becomes critical":        {ActWhen{OnChange: true, On: []saba.CheckStatus{saba.CheckCritical}}, []string{"CRITICAL after OK"}},
+		"three times an hour at most":     {ActWhen{PerHour: 3}, []string{"OK after ", "OK after OK", "CRITICAL after OK"}},
+		"what is left out is not counted": {ActWhen{PerHour: 1, On: []saba.CheckStatus{saba.CheckWarning}}, []string{"WARNING after CRITICAL"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newCheckRig(t, CheckPlugin{Name: "ssh", Action: &Command{Args: []string{"action"}}, ActWhen: tt.when})
+				calls := recordActions(r)
+				r.gives("ssh", 0, "")
+				stop := r.start(t)
+				time.Sleep(firstWait("seed", "ssh") + time.Second)
+				for _, code := range []int{0, 2, 2, 1, 0} {
+					r.gives("ssh", code, "")
+					time.Sleep(time.Minute)
+				}
+				acted := func() (said []string) {
+					r.mu.Lock()
+					defer r.mu.Unlock()
+					for _, c := range *calls {
+						said = append(said, strings.TrimSuffix(c, ": "))
+					}
+					return said
+				}
+				equal(t, "calls", acted(), tt.want)
+				if tt.when.PerHour == 3 {
+					time.Sleep(54 * time.Minute) // until the first of the three is an hour ago
+					if n := len(acted()); n != 3 {
+						t.Errorf("%d calls within an hour, want 3", n)
+					}
+					time.Sleep(time.Minute)
+					if n := len(acted()); n != 4 {
+						t.Errorf("%d calls when the first is an hour ago, want 4", n)
+					}
+					if n := r.warnings(); n != 1 {
+						t.Errorf("%d warnings, want 1, when it is left out first:\n%s", n, r.log)
+					}
+				}
+				stop()
+			})
+		})
+	}
+}
+
 func TestAnActionAtWorkIsFollowedByTheNewestCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCheckRig(t, CheckPlugin{Name: "ssh", Action: &Command{Args: []string{"action"}}})

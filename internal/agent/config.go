@@ -40,6 +40,7 @@ const (
 	leastCheckInterval, mostCheckInterval = 1, 60 // minutes
 	leastNotificationInterval             = 10    // minutes
 	mostCheckAttempts                     = 10
+	mostActionsAnHour                     = 60  // a check runs no more often
 	leastExecutionInterval                = 10  // minutes
 	maxMemo                               = 250 // characters
 )
@@ -110,10 +111,18 @@ type CheckPlugin struct {
 	NotificationInterval int64         // minutes, 10 or more; 0 means: do not tell again
 	MaxCheckAttempts     int64         // 1 to 10 bad verdicts in a row before an alert opens; 0 is the server's default
 	PreventAutoClose     bool          // OK is never reported: a person closes the alert
-	Action               *Command      // run after every run of the check; nil is none
+	Action               *Command      // run after runs of the check; nil is none
+	ActWhen              ActWhen       // after which of them
 	Memo                 string        // at most maxMemo characters
 
 	runner CheckRunner // of a bundled check, that Bundle made ready
+}
+
+// ActWhen says after which runs of a check its action runs. The zero value is every run.
+type ActWhen struct {
+	On       []saba.CheckStatus // those with one of these verdicts; none of them is any
+	OnChange bool               // those with another verdict than the run before; a first OK is no change
+	PerHour  int64              // at most this many of an hour; 0 is no limit
 }
 
 // A MetadataPlugin prints a JSON document about this host.
@@ -972,6 +981,32 @@ func firstRunes(s string, n int) string {
 	return s
 }
 
+// actionKeys is every key of the table of a check's action.
+var actionKeys = slices.Concat(commandKeys, []pluginKey{
+	field("on", kindChecks, asStatuses, func(p *pluginTable) *[]saba.CheckStatus { return &p.check.ActWhen.On }),
+	field("on_change", kindChecks, asBool, func(p *pluginTable) *bool { return &p.check.ActWhen.OnChange }),
+	bounded("max_per_hour", kindChecks, asWhole, 1, mostActionsAnHour, "", func(p *pluginTable, n int64) { p.check.ActWhen.PerHour = n }),
+})
+
+// asStatuses reads verdicts of checks, in any case: ["CRITICAL", "unknown"].
+func asStatuses(v any) ([]saba.CheckStatus, error) {
+	words, err := asStrings(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) == 0 {
+		return nil, errors.New("is empty: name the verdicts after which the action runs, or remove the line")
+	}
+	statuses := make([]saba.CheckStatus, len(words))
+	for i, w := range words {
+		statuses[i] = saba.CheckStatus(strings.ToUpper(w))
+		if !statuses[i].Valid() {
+			return nil, fmt.Errorf("must hold some of OK, WARNING, CRITICAL and UNKNOWN, not %q", w)
+		}
+	}
+	return statuses, nil
+}
+
 // setAction reads the table of a check's action. Without a command it is none.
 func setAction(l *loader, path []string, p *pluginTable, v any) error {
 	m, ok := v.(map[string]any)
@@ -979,9 +1014,9 @@ func setAction(l *loader, path []string, p *pluginTable, v any) error {
 		return wrongType("a table", v)
 	}
 	var action pluginTable
-	l.pluginSection(path, m, commandKeys, kindChecks, &action)
+	l.pluginSection(path, m, actionKeys, kindChecks, &action)
 	if action.command {
-		p.check.Action = &action.metric.Command
+		p.check.Action, p.check.ActWhen = &action.metric.Command, action.check.ActWhen
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ max_check_attempts = 3
 prevent_alert_auto_close = true
 memo = "port 22"
 custom_identifier = "db-1"
-action = { command = "notify", user = "nobody", timeout_seconds = 3, env = { X = "1" } }
+action = { command = "notify", user = "nobody", timeout_seconds = 3, env = { X = "1" }, on = ["CRITICAL", "unknown"], on_change = true, max_per_hour = 4 }
 
 [plugin.checks.web]
 plugin = "http -u 'http://a/?b c'"
@@ -118,7 +118,8 @@ func TestEveryKeyIsKnown(t *testing.T) {
 	want := []CheckPlugin{
 		{Name: "ssh", Command: Command{Args: []string{"sh", "-c", "check-ssh"}}, CustomIdentifier: "db-1", Interval: 10 * time.Minute,
 			NotificationInterval: 60, MaxCheckAttempts: 1, PreventAutoClose: true, Memo: "port 22",
-			Action: &Command{Args: []string{"sh", "-c", "notify"}, User: "nobody", Timeout: 3 * time.Second, Env: []string{"X=1"}}},
+			Action:  &Command{Args: []string{"sh", "-c", "notify"}, User: "nobody", Timeout: 3 * time.Second, Env: []string{"X=1"}},
+			ActWhen: ActWhen{On: []saba.CheckStatus{saba.CheckCritical, saba.CheckUnknown}, OnChange: true, PerHour: 4}},
 		{Name: "web", Command: Command{Env: []string{"TOKEN=x"}}, Bundled: []string{"http", "-u", "http://a/?b c"}, Interval: time.Minute},
 	}
 	if !reflect.DeepEqual(c.Checks, want) {
@@ -166,6 +167,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"a key twice in a plugin":         {"[plugin.metrics.a]\ncommand = 'x'\nCommand = 'y'\n", []string{`:3: plugin.metrics.a.Command is the same key as command: keys do not tell upper from lower case`}},
 		"an unknown key of an action":     {"[plugin.checks.a]\ncommand = 'x'\n[plugin.checks.a.action]\ncomand = 'y'\ntimeout_seconds = 'z'\n", []string{`:4: unknown key "plugin.checks.a.action.comand": did you mean "command"?`, `:5: plugin.checks.a.action.timeout_seconds must be an integer of seconds, not a string`}},
 		"an action that is none":          {"[plugin.checks.a]\ncommand = 'x'\naction = 'y'\n", []string{`:3: plugin.checks.a.action must be a table, not a string`}},
+		"verdicts of an action":           {"[plugin.checks.a]\ncommand = 'x'\n[plugin.checks.a.action]\ncommand = 'y'\non = ['DOWN']\n[plugin.checks.b]\ncommand = 'x'\naction = { command = 'y', on = [] }\n", []string{`:5: plugin.checks.a.action.on must hold some of OK, WARNING, CRITICAL and UNKNOWN, not "DOWN"`, `:8: plugin.checks.b.action.on is empty: name the verdicts after which the action runs, or remove the line`}},
 		"metadata of the server":          {"[plugin.metadata.mackerel-x]\ncommand = 'x'\n", []string{`:1: plugin.metadata.mackerel-x has a name that the server refuses: those that begin with mackerel are its own`}},
 		"an unknown family":               {"[linux]\nmetrics = ['tpc']\n", []string{`:2: linux.metrics has the unknown family "tpc": did you mean "tcp"?`}},
 		"an unheard-of family":            {"[linux]\nmetrics = ['temperature']\n", []string{`:2: linux.metrics has the unknown family "temperature": there are ` + strings.Join(collect.LinuxFamilies(), ", ")}},
