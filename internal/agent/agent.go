@@ -107,13 +107,16 @@ func Run(ctx context.Context, o Options) error {
 	}
 	a := &running{ids: ids, queue: q, hosts: newHostIDs()}
 	o.Record.queueFrom(q.status)
-	sockets, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // it answers over the farewell too
-	var socket sync.WaitGroup
+	wholeLife, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // the farewell too
+	var beside sync.WaitGroup
+	if os.Getpid() == 1 { // in a container, say
+		beside.Go(func() { buryOrphans(wholeLife) })
+	}
 	if o.Record != nil {
 		if l, err := listenStatus(ctx, filepath.Join(o.Config.Root, socketFile)); err != nil {
 			o.Log.Warn("saba agent status will not work", "error", err)
 		} else {
-			socket.Go(func() { o.Record.serve(sockets, l) })
+			beside.Go(func() { o.Record.serve(wholeLife, l) })
 		}
 	}
 	o.Notify.Ready()
@@ -127,7 +130,7 @@ func Run(ctx context.Context, o Options) error {
 		o.Notify.Ready()
 	}
 	o.Notify.Stopping()
-	defer socket.Wait()
+	defer beside.Wait()
 	defer hangUp()
 	a.farewell(context.WithoutCancel(ctx), o)
 	return nil
@@ -165,10 +168,10 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
 	})
 	a.flush = checks.flush
+	o.Record.checksFrom(checks.waiting)
 
 	var parts sync.WaitGroup
 	parts.Go(func() { sched.run(ctx) })
-	o.Record.checksFrom(checks.waiting)
 	parts.Go(func() { registrar.run(ctx) })
 	parts.Go(func() { resolveIdentifiers(ctx, o, a.hosts) })
 	parts.Go(func() { define(ctx, o, plugins) })
