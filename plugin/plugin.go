@@ -344,6 +344,8 @@ func (p Plugin) newInstance(args []string) (*instance, error) {
 		return in, err
 	}
 	switch {
+	case in.version: // for which no other flag is needed
+		return in, nil
 	case fs.NArg() > 0:
 		return in, fmt.Errorf("unexpected argument %q: there are flags only", fs.Arg(0))
 	case in.prefix != "" && (strings.ContainsAny(in.prefix, "*#") || !saba.ValidGraphDefName("custom."+in.prefix)):

@@ -3,7 +3,10 @@ package plugins
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/saba-monitor/saba/plugin"
 )
 
 // A folder without a line in the list would be a plugin that nobody finds.
@@ -27,6 +30,10 @@ func TestTheListIsTheFolder(t *testing.T) {
 		}
 		if got, ok := Find(p.Name); !ok || got.Name != p.Name {
 			t.Errorf("Find(%q) = %q, %v", p.Name, got.Name, ok)
+		}
+		var out strings.Builder
+		if code := plugin.Run(t.Context(), p, []string{"-version"}, plugin.System{Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }}); code != 0 || !strings.HasPrefix(out.String(), "mackerel-plugin-"+p.Name+" version ") {
+			t.Errorf("%s -version = %d, %q", p.Name, code, out.String())
 		}
 		names = append(names, p.Name)
 	}
