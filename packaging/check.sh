@@ -34,6 +34,22 @@ in_root saba-agent version | grep -q '^saba-agent version ' || fail "the agent d
 [ "$(in_root systemctl is-enabled saba-agent.service 2>/dev/null || true)" = enabled ] || fail "the service is not enabled"
 in_root systemd-analyze verify /usr/lib/systemd/system/saba-agent.service || fail "systemd does not like the unit"
 
+# Commands of configurations are there, behind those that other packages may bring, and run.
+bin=/usr/lib/saba-agent/bin
+is $bin 755 root
+grep -q "^Environment=PATH=/.*:$bin\$" "$root/usr/lib/systemd/system/saba-agent.service" || fail "the service does not look into $bin"
+for kind in plugin check; do
+	prefix=check-
+	[ $kind = check ] || prefix=mackerel-plugin-
+	for name in $(in_root saba-agent $kind | sed -n '/^[A-Z][a-z]*s:$/,/^$/s/^  \([^ ]*\) .*/\1/p') $([ $kind = plugin ] || echo cert-file ssl-cert); do
+		in_root $bin/$prefix$name -version 2>&1 | grep -q "^$prefix$name version " || in_root $bin/$prefix$name --version | grep -q "^$prefix$name version " || fail "$prefix$name does not run"
+		links="${links:-} $name"
+	done
+	in_root $bin/mackerel-$kind | grep -q "saba-agent $kind NAME" || fail "mackerel-$kind does not run"
+done
+# shellcheck disable=SC2086 # one word a link
+[ "$(echo ${links:-} mackerel-plugin mackerel-check | wc -w)" = "$(in_root ls $bin | wc -l)" ] || fail "$bin has links that lead nowhere"
+
 # The agent's user can read what init writes, and nobody else can.
 in_root saba-agent init --apikey k --apibase http://127.0.0.1:1
 is /etc/saba/agent.toml 600 saba-agent
