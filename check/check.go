@@ -189,6 +189,8 @@ func (c Check) newInstance(args []string) (*instance, error) {
 	in.ownFlags()
 	err := fs.Parse(args)
 	switch {
+	case err != nil && in.checker == nil && !errors.Is(err, pflag.ErrHelp): // a flag of one of the commands, perhaps
+		return in, fmt.Errorf("%w (%w)", c.noCommand(""), inOurWords(fs, err))
 	case err != nil:
 		return in, inOurWords(fs, err)
 	case in.version:
@@ -210,7 +212,7 @@ func (c Check) noCommand(name string) error {
 	for _, sub := range c.Commands {
 		names = append(names, sub.Name)
 	}
-	if name == "" {
+	if name == "" || slices.Contains(names, name) { // which stands too late
 		return fmt.Errorf("it is not said what to check: write one of %s first", strings.Join(names, ", "))
 	}
 	return fmt.Errorf("there is no %q to check: write one of %s first", name, strings.Join(names, ", "))

@@ -148,6 +148,8 @@ func TestCommands(t *testing.T) {
 		"readonly ON":     "DB ReadOnly CRITICAL: [ON]",
 		"":                "DB UNKNOWN: it is not said what to check: write one of uptime, readonly first; check-db -h lists the flags",
 		"uptiem":          `DB UNKNOWN: there is no "uptiem" to check: write one of uptime, readonly first;`,
+		"-p 1":            "DB UNKNOWN: it is not said what to check: write one of uptime, readonly first (unknown flag -p); check-db -h",
+		"-t 5 uptime":     "DB UNKNOWN: it is not said what to check: write one of uptime, readonly first;",
 		"uptime now":      `DB UNKNOWN: unexpected argument "now"`,
 		"readonly --loud": "DB ReadOnly UNKNOWN: unknown flag --loud",
 	} {
