@@ -143,6 +143,7 @@ type running struct {
 	hosts *hostIDs
 	// plugins are those of the last generation, whose counters go on where the next one has the same.
 	plugins []*plugin
+	checks  []*check                  // of the last generation too
 	flush   func(ctx context.Context) // of the verdicts of checks that the last generation left
 }
 
@@ -167,7 +168,8 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 		Checks: o.Config.Checks, Root: o.Config.Root, Seed: seed, API: o.API, Hosts: a.hosts,
 		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
 	})
-	a.flush = checks.flush
+	checks.inherit(a.checks)
+	a.checks, a.flush = checks.checks, checks.flush
 	o.Record.checksFrom(checks.waiting)
 
 	var parts sync.WaitGroup

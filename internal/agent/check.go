@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -79,6 +80,18 @@ func newChecks(o checkOptions) *checks {
 	}
 	o.Recorder.declare(KindCheck, names)
 	return s
+}
+
+// inherit lets checks go on where those of the configuration before were, as far as they are the same. Those have ended,
+// but for runs that nothing ends.
+func (s *checks) inherit(before []*check) {
+	for _, c := range s.checks {
+		for _, old := range before {
+			if c.Name == old.Name && slices.Equal(c.Bundled, old.Bundled) && reflect.DeepEqual(c.Command, old.Command) {
+				c.runner, c.left = old.runner, old.left
+			}
+		}
+	}
 }
 
 // run runs the checks and posts their verdicts until ctx ends, and everything that it started

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +75,56 @@ func TestAReloadChangesTheAgentWhereItStands(t *testing.T) {
 		equal(t, "statuses after", after.statuses, []saba.HostStatus{saba.Poweroff})
 		if len(before.created) != 1 || len(after.created) != 0 {
 			t.Errorf("%d and %d hosts registered, want one, before\n%s", len(before.created), len(after.created), log)
+		}
+	})
+}
+
+// A check that a new configuration leaves as it is keeps what it knows, and what hangs of it hangs on: a second run beside it
+// would hang as well, and so with each reload.
+func TestAReloadLeavesChecksAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		into(30 * time.Second)
+		server := &fakeServer{}
+		o, log := options(t, server)
+		reload := make(chan Options)
+		o.Reload = reload
+		var runs [3]atomic.Int32 // of each generation
+		free := make(chan struct{})
+		generation := func(n int, words ...string) Options {
+			next := o
+			next.Config.Checks = []CheckPlugin{{Name: "nfs", Bundled: append([]string{"disk"}, words...), Interval: time.Minute}}
+			err := Bundle(&next.Config, Bundled{Check: func(_ string, args []string) (CheckRunner, error) {
+				return fakeCheckRunner{args, func(context.Context, []string, []string) (saba.CheckStatus, string) { // deaf to its context
+					runs[n].Add(1)
+					<-free
+					return saba.CheckWarning, fmt.Sprint("of generation ", n)
+				}}, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return next
+		}
+		stop := start(t, generation(0))
+		time.Sleep(5 * time.Minute)
+		reload <- generation(1)
+		time.Sleep(5 * time.Minute)
+		if n, again := runs[0].Load(), runs[1].Load(); n != 1 || again != 0 {
+			t.Errorf("the check that hangs has run %d and %d times, want once\n%s", n, again, log)
+		}
+		close(free)
+		time.Sleep(5 * time.Minute)
+		if n, again := runs[0].Load(), runs[1].Load(); n < 5 || again != 0 {
+			t.Errorf("the check no longer hangs and has run %d and %d times, want more of the first alone", n, again)
+		}
+		reload <- generation(2, "-other")
+		time.Sleep(5 * time.Minute)
+		stop()
+		if n := runs[2].Load(); n < 4 {
+			t.Errorf("the check has other arguments and has run %d times, want more", n)
+		}
+		if last := server.reports[len(server.reports)-1]; last.Message != "of generation 2" {
+			t.Errorf("the last report is %+v", last)
 		}
 	})
 }
