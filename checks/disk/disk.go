@@ -16,7 +16,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // Check says whether enough of the file systems is free.

@@ -17,7 +17,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check"
 	"github.com/saba-monitor/saba/check/checktest"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 const mb = 1 << 20

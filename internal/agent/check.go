@@ -88,7 +88,7 @@ func (s *checks) inherit(before []*check) {
 	for _, c := range s.checks {
 		for _, old := range before {
 			if c.Name == old.Name && slices.Equal(c.Bundled, old.Bundled) && reflect.DeepEqual(c.Command, old.Command) {
-				c.runner, c.left = old.runner, old.left
+				c.runner, c.left, c.acts = old.runner, old.left, old.acts
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba/internal/inturn"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // A breaking file system refuses some files, as one whose disk, driver or permissions are gone does.

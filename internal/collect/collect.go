@@ -36,7 +36,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/inturn"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // A Collector reads one group of metrics.

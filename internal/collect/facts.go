@@ -13,7 +13,7 @@ import (
 	"strconv"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // Facts describe a host, as its agent registers it.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // machineSockets is what the kernel of every machine of testdata answers about sockets.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // Filesystem reports how full the file systems on block devices are. The zero value asks the host.

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // mounted returns a mountinfo of lines like "1 0 8:1 / /point type source".

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // seed adds one file of every machine.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/saba-monitor/saba/internal/mount"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 var update = flag.Bool("update", false, "write what the collectors say to testdata/*/want.txt")

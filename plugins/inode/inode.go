@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
 	"github.com/saba-monitor/saba/plugin"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // Plugin reports the inodes of each file system on a block device.

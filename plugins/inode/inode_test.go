@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
-	"github.com/saba-monitor/saba/internal/mount"
 	"github.com/saba-monitor/saba/plugin/plugintest"
+	"github.com/saba-monitor/saba/plugin/target/mount"
 )
 
 // df knows what this host has.
