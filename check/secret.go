@@ -30,7 +30,12 @@ func (s *Secret) Read(ctx context.Context) (string, error) {
 	case s.file == "":
 		return Getenv(ctx, s.env), nil
 	}
-	f, err := os.Open(s.file)
+	return ReadSecret(s.file)
+}
+
+// ReadSecret returns what file holds, without the end of its last line: at most 64 KiB.
+func ReadSecret(file string) (string, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
@@ -38,7 +43,7 @@ func (s *Secret) Read(ctx context.Context) (string, error) {
 	const most = 64 << 10
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && len(b) > most {
-		err = fmt.Errorf("%s is too long to hold a password", s.file)
+		err = fmt.Errorf("%s is too long to hold a secret", file)
 	}
 	return strings.TrimRight(string(b), "\r\n"), err
 }

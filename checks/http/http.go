@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,7 +34,10 @@ var Check = check.Check{
 		fs.FuncP("status", "s", "`CODE=STATUS` or FROM-TO=STATUS says what a status of HTTP means; may be repeated, the first that fits counts (default 4xx is WARNING, 5xx is CRITICAL, others are OK)", c.addStatus)
 		c.tls.AddFlags(fs)
 		fs.StringVarP(&c.sourceIP, "source-ip", "i", "", "`address` of this host to ask from")
-		fs.FuncP("header", "H", "`name: value` of a request header; may be repeated", c.addHeader)
+		fs.FuncP("header", "H", "`name: value` of a request header; visible to everybody on this host, so a secret rather in --header-file; may be repeated", func(s string) error {
+			return addHeader(c.header, s)
+		})
+		fs.StringVar(&c.headerFile, "header-file", "", "`file` that holds request headers, one name: value a line")
 		fs.FuncP("pattern", "p", "`regexp` that the body must match", func(s string) (err error) {
 			c.pattern, err = regexp.Compile(s)
 			return err
@@ -61,6 +65,7 @@ type checker struct {
 	tls          target.TLS
 	sourceIP     string
 	header       http.Header
+	headerFile   string // with more of them
 	pattern      *regexp.Regexp
 	maxRedirects int
 	method       string
@@ -97,13 +102,35 @@ func (c *checker) addStatus(s string) error {
 	return nil
 }
 
-func (c *checker) addHeader(s string) error {
-	name, value, ok := strings.Cut(s, ":")
+// addHeader adds a line like "Authorization: Bearer x" to header. The error does not show it.
+func addHeader(header http.Header, line string) error {
+	name, value, ok := strings.Cut(line, ":")
 	if name = strings.TrimSpace(name); !ok || name == "" {
 		return errors.New("it must be like \"Authorization: Bearer x\"")
 	}
-	c.header.Add(name, strings.TrimSpace(value))
+	header.Add(name, strings.TrimSpace(value))
 	return nil
+}
+
+// headers returns what the flags say.
+func (c *checker) headers() (http.Header, error) {
+	header := c.header.Clone()
+	if c.headerFile == "" {
+		return header, nil
+	}
+	text, err := check.ReadSecret(c.headerFile)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if err := addHeader(header, line); err != nil {
+			return nil, fmt.Errorf("a line of %s is no header: %w", c.headerFile, err)
+		}
+	}
+	return header, nil
 }
 
 func (c *checker) addRoute(s string) error {
@@ -197,10 +224,12 @@ func (c *checker) request(ctx context.Context) (*http.Request, error) {
 		return nil, errors.New("--url is not a URL that can be asked")
 	}
 	r.Header.Set("User-Agent", "check-http")
-	for name, values := range c.header {
-		r.Header[name] = values
+	header, err := c.headers()
+	if err != nil {
+		return nil, err
 	}
-	if host := c.header.Get("Host"); host != "" {
+	maps.Copy(r.Header, header)
+	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 	}
 	user, err := c.user.Read(ctx)
@@ -239,9 +268,16 @@ func (c *checker) client(ctx context.Context) (*http.Client, error) {
 	if len(c.routes) > 0 {
 		t.Proxy = nil // which would be what is connected to
 	}
-	return &http.Client{Transport: t, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+	return &http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) > c.maxRedirects {
 			return http.ErrUseLastResponse
+		}
+		if !strings.EqualFold(r.URL.Host, via[0].URL.Host) {
+			for name := range via[0].Header { // they may be secrets, which are for the first host alone
+				if name != "User-Agent" {
+					r.Header.Del(name)
+				}
+			}
 		}
 		return nil
 	}}, nil

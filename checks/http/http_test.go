@@ -349,3 +349,31 @@ func FuzzRoute(f *testing.F) {
 		}
 	})
 }
+
+// A header may be a password: a file keeps it from the other users of this host, and a host that we
+// are only sent to does not get it.
+func TestHeadersFromAFile(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "key:"+r.Header.Get("X-Key")+" by "+r.UserAgent()+".")
+	}
+	other := httptest.NewServer(http.HandlerFunc(echo))
+	defer other.Close()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/there", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
+	mux.HandleFunc("/", echo)
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "headers")
+	for _, tt := range []struct{ text, line, want string }{
+		{"X-Key: topsecret\n\nUser-Agent: b\r\n", "/ -p 'key:topsecret by b\\.'", `HTTP OK: .*`},
+		{"X-Key: topsecret", "/there -p 'key: by check-http'", `HTTP OK: .*`},
+		{"topsecret", "/", `HTTP UNKNOWN: a line of ` + regexp.QuoteMeta(file) + ` is no header: it must be like "Authorization: Bearer x"`},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "--header-file "+file+" -u "+server.URL+tt.line, tt.want)
+	}
+	expect(t, "-H X-Key:topsecret -u "+server.URL+"/there -p 'key: by'", `HTTP OK: .*`)
+	expect(t, "--header-file "+file+"x -u "+server.URL, `HTTP UNKNOWN: open .*`)
+}

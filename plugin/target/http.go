@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,25 +30,55 @@ type HTTP struct {
 	Insecure  bool   // certificates are not verified
 	Header    http.Header
 
+	headerFile Secret // more of them, a line each
+
 	once   sync.Once
 	client *http.Client
 }
 
-// AddFlags adds -socket, -insecure and -header to fs.
+// AddFlags adds -socket, -insecure, -header and -header-file to fs.
 func (h *HTTP) AddFlags(fs *flag.FlagSet) {
 	fs.StringVar(&h.Socket, "socket", "", "unix `socket` to ask through, in place of host and port")
 	fs.BoolVar(&h.Insecure, "insecure", false, "do not verify the certificate of an https URL")
-	fs.Func("header", "`name: value` of a request header; may be repeated", func(s string) error {
-		name, value, ok := strings.Cut(s, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return errors.New("it must be like \"Authorization: Bearer x\"")
-		}
+	fs.Func("header", "`name: value` of a request header; visible to everybody on this host, so a secret rather in -header-file; may be repeated", func(s string) error {
 		if h.Header == nil {
 			h.Header = http.Header{}
 		}
-		h.Header.Add(name, strings.TrimSpace(value))
-		return nil
+		return addHeader(h.Header, s)
 	})
+	fs.StringVar(&h.headerFile.file, "header-file", "", "`file` that holds request headers, one name: value a line")
+}
+
+// addHeader adds a line like "Authorization: Bearer x" to header. The error does not show it.
+func addHeader(header http.Header, line string) error {
+	name, value, ok := strings.Cut(line, ":")
+	if name = strings.TrimSpace(name); !ok || name == "" {
+		return errors.New("it must be like \"Authorization: Bearer x\"")
+	}
+	header.Add(name, strings.TrimSpace(value))
+	return nil
+}
+
+// header returns the headers that the flags say. It reads the file anew each time: secrets change.
+func (h *HTTP) header(ctx context.Context) (http.Header, error) {
+	if h.headerFile.file == "" {
+		return h.Header, nil
+	}
+	text, err := h.headerFile.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	maps.Copy(header, h.Header.Clone())
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if err := addHeader(header, line); err != nil {
+			return nil, fmt.Errorf("a line of %s is no header: %w", h.headerFile.file, err)
+		}
+	}
+	return header, nil
 }
 
 // A URL is where something is asked over HTTP, in one flag or in several.
@@ -87,8 +118,10 @@ func (h *HTTP) start() {
 			return fmt.Errorf("it redirects more than %d times", maxRedirects)
 		}
 		if !strings.EqualFold(r.URL.Host, via[0].URL.Host) {
-			for name := range h.Header { // they may be secrets, which are for the first host alone
-				r.Header.Del(name)
+			for name := range via[0].Header { // they may be secrets, which are for the first host alone
+				if name != "User-Agent" {
+					r.Header.Del(name)
+				}
 			}
 		}
 		return nil
@@ -124,11 +157,13 @@ func (h *HTTP) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("it is not a URL that can be asked")
 	}
-	r.Header.Set("User-Agent", h.UserAgent)
-	for name, values := range h.Header {
-		r.Header[name] = values
+	header, err := h.header(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if host := h.Header.Get("Host"); host != "" {
+	r.Header.Set("User-Agent", h.UserAgent)
+	maps.Copy(r.Header, header)
+	if host := header.Get("Host"); host != "" {
 		r.Host = host
 	}
 	res, err := h.client.Do(r)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -64,6 +66,25 @@ func TestARedirectTakesNoSecretElsewhere(t *testing.T) {
 	}
 	if _, err := h.Get(t.Context(), server.URL+"/round"); err == nil || !strings.HasSuffix(err.Error(), "/round: it redirects more than 10 times") {
 		t.Errorf("a circle: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "headers")
+	h = &HTTP{UserAgent: "test", headerFile: Secret{file: file}}
+	for _, tt := range []struct{ text, path, want, wrong string }{
+		{"\nX-Key: topsecret\r\nUser-Agent: b\n", "/here", "topsecret", ""},
+		{"X-Key: changed\n", "/here", "changed", ""},
+		{"X-Key: changed\n", "/there", "", ""},
+		{"topsecret", "/here", "", "a line of " + file + " is no header: "},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		body, err := h.Get(t.Context(), server.URL+tt.path)
+		if string(body) != tt.want || (err != nil) != (tt.wrong != "") {
+			t.Errorf("%s with %q: X-Key arrived as %q, %v, want %q", tt.path, tt.text, body, err, tt.want)
+		}
+		if err != nil && (!strings.Contains(err.Error(), tt.wrong) || strings.Contains(err.Error(), "topsecret")) {
+			t.Errorf("with %q: %v", tt.text, err)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Secret) Read(ctx context.Context) (string, error) {
 	const most = 64 << 10
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && len(b) > most {
-		err = fmt.Errorf("%s is too long to hold a password", s.file)
+		err = fmt.Errorf("%s is too long to hold a secret", s.file)
 	}
 	return strings.TrimRight(string(b), "\r\n"), err
 }
