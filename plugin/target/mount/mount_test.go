@@ -85,7 +85,7 @@ func FuzzDistinct(f *testing.F) {
 // seeds returns the tables of the machines that the collectors are tested with.
 func seeds(f *testing.F) []string {
 	f.Helper()
-	found, err := filepath.Glob(filepath.Join("..", "collect", "testdata", "*", "*", "self", "mountinfo"))
+	found, err := filepath.Glob(filepath.Join("..", "..", "..", "internal", "collect", "testdata", "*", "*", "self", "mountinfo"))
 	if err != nil || len(found) == 0 {
 		f.Fatalf("no seeds: %v", err)
 	}
