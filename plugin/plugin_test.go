@@ -301,6 +301,27 @@ func TestRunWords(t *testing.T) {
 	}
 }
 
+// A deaf collector does not hear that its time is over: a read of a pipe, for example.
+type deaf struct{ end chan struct{} }
+
+func (d deaf) Collect(context.Context) ([]saba.Value, error) {
+	<-d.end
+	return nil, nil
+}
+
+func TestRunLeavesBehindWhatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, start := deaf{make(chan struct{})}, time.Now()
+		defer close(d.end)
+		p := cache(&fake{})
+		p.New = func(*flag.FlagSet) Collector { return d }
+		code, stdout, stderr := run(t, p, map[string]string{"MACKEREL_PLUGIN_WORKDIR": t.TempDir()}, "-timeout", "2s")
+		if took := time.Since(start); code != 1 || stdout != "" || stderr != "mackerel-plugin-cache: it does not end, though its time is over: context deadline exceeded\n" || took != 3*time.Second {
+			t.Errorf("Run = %d, %q, %q after %v", code, stdout, stderr, took)
+		}
+	})
+}
+
 func TestRunKeepsCountersBetweenProcesses(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,9 @@ const (
 // explainGap is the time between the two collections of -explain, so that counters and the like have a rate.
 const explainGap = 2 * time.Second
 
+// grace is how long a collector may take to return after its time is over.
+const grace = time.Second
+
 // A System is what a plugin may touch of its process.
 type System struct {
 	Program        string // what the plugin was called as; "" means mackerel-plugin- and its name
@@ -147,13 +150,32 @@ func (in *instance) printDefinitions(w io.Writer) error {
 	return err
 }
 
-// collect asks the target, within the timeout. now is when.
+// collect asks the target, within the timeout. now is when. A collector that does not return though
+// its time is over is left behind: some reads, as that of a pipe, nothing breaks off.
 func (in *instance) collect(ctx context.Context) (readings []saba.Value, now time.Time, err error) {
 	limited, cancel := context.WithTimeout(ctx, in.timeout)
 	defer cancel()
 	now = time.Now()
-	readings, err = in.collector.Collect(limited)
-	return readings, now, err
+	type outcome struct {
+		readings []saba.Value
+		err      error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		r, err := in.collector.Collect(limited)
+		done <- outcome{r, err}
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+	case <-limited.Done():
+		select {
+		case o = <-done:
+		case <-time.After(grace):
+			o.err = fmt.Errorf("it does not end, though its time is over: %w", limited.Err())
+		}
+	}
+	return o.readings, now, o.err
 }
 
 // printValues collects once and prints a line a value. Counters are compared with the run
