@@ -68,6 +68,8 @@ type Options struct {
 	Volatile bool
 	// run replaces runCommand in tests.
 	run func(ctx context.Context, c Command, environ []string) (Result, error)
+	// now replaces time.Now in tests of a clock that is set: it says which minute it is.
+	now func() time.Time
 	// Reload receives what the agent shall go on with instead, as after a change of its file; nil
 	// never does. Its Config.Root and StopTimeout do not count: they are fixed by the start.
 	Reload <-chan Options
@@ -75,6 +77,14 @@ type Options struct {
 	Notify *Notifier // tells the service manager; nil tells nobody
 	// StopTimeout bounds the time that Run takes to return after ctx has ended; 0 means DefaultStopTimeout.
 	StopTimeout time.Duration
+}
+
+// clock returns what says which minute it is.
+func (o Options) clock() func() time.Time {
+	if o.now != nil {
+		return o.now
+	}
+	return time.Now
 }
 
 // UserAgent is what an agent calls itself to the server.
@@ -125,7 +135,7 @@ func Run(ctx context.Context, o Options) error {
 		if !again {
 			break
 		}
-		next.Config.Root, next.StopTimeout = o.Config.Root, o.StopTimeout
+		next.Config.Root, next.StopTimeout, next.now = o.Config.Root, o.StopTimeout, o.now
 		o = next
 		o.Notify.Ready()
 	}

@@ -760,6 +760,53 @@ func TestTheScheduleSurvivesAClockThatIsSet(t *testing.T) {
 	}
 }
 
+// A step of the clock costs no minute but those that it leaps over, whether the server takes values or not.
+func TestAClockThatIsSetCostsNoMinute(t *testing.T) {
+	for name, step := range map[string]time.Duration{
+		"an hour ahead": time.Hour, "an hour back": -time.Hour, "ahead, into the middle of a minute": time.Hour + 30*time.Second,
+		"back, into the middle of a minute": -time.Hour - 30*time.Second, "to the next day, and not its first minute": 23 * time.Hour,
+	} {
+		for _, away := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, server away: %v", name, away), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					first := into(10 * time.Second)
+					server := &fakeServer{}
+					o, log := options(t, server, &fakeSource{name: "load"})
+					o.Volatile = false
+					var ahead, comes atomic.Int64 // comes, at the end of the next look at the clock
+					o.now = func() time.Time {
+						now := time.Now().Add(time.Duration(ahead.Load())).Round(0)
+						ahead.Add(comes.Swap(0))
+						return now
+					}
+					stop := start(t, o)
+					time.Sleep(5 * time.Minute)
+					if away {
+						server.set(func() { server.onPost = func([]saba.Point) error { return networkError() } })
+					}
+					time.Sleep(5 * time.Minute)
+					comes.Store(int64(step)) // while a turn begins, which is the worst moment
+					since := saba.Minute(time.Now().Add(step).Unix()) + 2*saba.Resolution
+					time.Sleep(10 * time.Minute)
+					server.set(func() { server.onPost = nil })
+					time.Sleep(2 * time.Minute)
+					until := saba.Minute(o.now().Unix())
+					stop()
+					got := server.times("host1", "load")
+					for _, want := range slices.Concat(minutes(first, 11), minutes(since, int((until-since)/60)+1)) {
+						if !slices.Contains(got, want) {
+							t.Errorf("the minute %v is missing", time.Unix(want, 0).UTC())
+						}
+					}
+					if missed := strings.Contains(log.String(), "minutes were missed"); missed != (step > 0) {
+						t.Errorf("the log says that minutes were missed: %v, after a step of %v", missed, step)
+					}
+				})
+			})
+		}
+	}
+}
+
 func readID(t *testing.T, o Options) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(o.Config.Root, "id"))

@@ -188,7 +188,7 @@ type keptQueue struct {
 // openQueue opens the agent's queue of values.
 func openQueue(o Options) (keptQueue, error) {
 	if o.Volatile {
-		q := newMemoryQueue(maxQueued, time.Now)
+		q := newMemoryQueue(maxQueued, o.clock())
 		return keptQueue{
 			queue:  q,
 			status: func() QueueStatus { return QueueStatus{Points: q.waiting()} },
@@ -201,7 +201,7 @@ func openQueue(o Options) (keptQueue, error) {
 		}, nil
 	}
 	q, err := openSpool(filepath.Join(o.Config.Root, queueFolder), spoolOptions{
-		MaxBytes: o.Config.QueueBytes, MaxAge: o.Config.QueueAge, Now: time.Now, Log: o.Log,
+		MaxBytes: o.Config.QueueBytes, MaxAge: o.Config.QueueAge, Now: o.clock(), Log: o.Log,
 	})
 	if err != nil {
 		return keptQueue{}, err

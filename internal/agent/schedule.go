@@ -58,6 +58,7 @@ type adder interface{ add(b batch) }
 // A schedule starts every source each minute and puts what they bring into the queue.
 type schedule struct {
 	log      *slog.Logger
+	now      func() time.Time
 	sources  []*source
 	queue    adder
 	own      []Source // those that are no plugins
@@ -73,7 +74,7 @@ type schedule struct {
 type parted interface{ Parts() []collect.Outcome }
 
 func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
-	s := &schedule{log: o.Log, queue: q, own: o.Sources, counters: &counters{}, record: o.Record, alive: o.Notify.Alive}
+	s := &schedule{log: o.Log, now: o.clock(), queue: q, own: o.Sources, counters: &counters{}, record: o.Record, alive: o.Notify.Alive}
 	for _, src := range o.Sources {
 		added := &source{
 			kind: KindHost, name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},
@@ -116,7 +117,7 @@ func (s *schedule) run(ctx context.Context) {
 	defer s.wait()
 	s.declare()
 	before, rates := s.counters.restore(s.own)
-	now := time.Now()
+	now := s.now()
 	at := now
 	if !rates {
 		s.baseline(ctx)
@@ -130,7 +131,7 @@ func (s *schedule) run(ctx context.Context) {
 	}
 	last := int64(math.MinInt64)
 	for {
-		now := time.Now()
+		now := s.now()
 		if minute := saba.Minute(now.Unix()); minute != last {
 			if missed := (minute-last)/saba.Resolution - 1; last != math.MinInt64 && missed > 0 {
 				s.log.Warn("minutes were missed: was the machine suspended, or its clock set?", "minutes", missed)
@@ -139,8 +140,9 @@ func (s *schedule) run(ctx context.Context) {
 			s.turn(ctx, minute)
 		}
 		// Computed anew each time, so that the schedule follows the wall clock when it is set,
-		// and a timer that wakes too early by it only sleeps again.
-		if !sleep(ctx, time.Until(nextMinute(now))) {
+		// and a timer that wakes too early by it only sleeps again. A clock that was set back since
+		// the look at it would have us sleep for as long.
+		if !sleep(ctx, min(nextMinute(now).Sub(s.now()), time.Minute)) {
 			return
 		}
 	}
