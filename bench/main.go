@@ -55,6 +55,7 @@ type plan struct {
 	redisPort   string // "" without Redis
 	nginxPort   string // "" without nginx
 	mysqlPort   string // "" without MariaDB
+	pgPort      string // "" without PostgreSQL
 }
 
 func run(minutes int, bin, only string, keep bool) (err error) {
@@ -105,6 +106,11 @@ func run(minutes int, bin, only string, keep bool) (err error) {
 		fmt.Println("without MariaDB:", err)
 	} else {
 		defer mariadb.stop()
+	}
+	if postgres, err := p.startPostgreSQL(); err != nil {
+		fmt.Println("without PostgreSQL:", err)
+	} else {
+		defer postgres.stop()
 	}
 	if nginx, err := p.startNginx(); err != nil {
 		fmt.Println("without nginx:", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,6 +49,9 @@ func (p *plan) bundled() []bundled {
 	}
 	if p.mysqlPort != "" {
 		all = append(all, bundled{"mysql", "-host 127.0.0.1 -port " + p.mysqlPort, "-metric-key-prefix"})
+	}
+	if p.pgPort != "" {
+		all = append(all, bundled{"postgres", "-hostname 127.0.0.1 -user postgres -port " + p.pgPort, "-metric-key-prefix"})
 	}
 	return all
 }
@@ -113,6 +117,53 @@ func (p *plan) startMariaDB() (*subject, error) {
 	}
 	p.mysqlPort = port
 	return s, nil
+}
+
+// startPostgreSQL starts the PostgreSQL that the bundled plugin watches, as its user postgres without a password. It
+// refuses to run as root, and then runs as its own user of the host.
+func (p *plan) startPostgreSQL() (*subject, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin") // Debian's, which are on nobody's path
+	if err != nil || len(found) == 0 {
+		return nil, errors.New("there is none in /usr/lib/postgresql")
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Join(p.work, "postgresql")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	var as []string
+	if os.Geteuid() == 0 {
+		as = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"}
+		out, err := exec.Command("chown", "postgres", folder).CombinedOutput()
+		if err := errors.Join(err, os.Chmod(p.work, 0o711)); err != nil { // that user has to pass through
+			return nil, fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	command := func(name string, args ...string) []string {
+		return slices.Concat(as, []string{filepath.Join(found[len(found)-1], name)}, args)
+	}
+	data := filepath.Join(folder, "data")
+	initdb := command("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N")
+	if out, err := exec.Command(initdb[0], initdb[1:]...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	s, err := start("postgresql", folder, nil, command("postgres", "-D", data, "-p", port, "-k", folder)...)
+	if err != nil {
+		return nil, err
+	}
+	ready := command("pg_isready", "-q", "-h", "127.0.0.1", "-p", port)
+	for range 1000 {
+		if err = exec.Command(ready[0], ready[1:]...).Run(); err == nil {
+			p.pgPort = port
+			return s, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	_, _ = s.stop()
+	return nil, err
 }
 
 // answers waits until something takes connections at a port.
