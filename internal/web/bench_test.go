@@ -74,3 +74,23 @@ func BenchmarkHostPage(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) { latencies(b, func() { fetch(b, c, bb.address) }) })
 	}
 }
+
+// BenchmarkAlerts asks for pages while 300 of 1,000 hosts have an open alert, among 20,000 closed ones.
+func BenchmarkAlerts(b *testing.B) {
+	g := newRig(b, time.Now)
+	m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "busy", Metric: "cpu%", Operator: ">", Warning: new(80.0), Duration: 1})
+	for i := range 1000 {
+		h := g.host(saba.Host{Name: fmt.Sprintf("web-%04d.example.test", i), Roles: []saba.RoleName{{Service: "shop", Role: "web"}}})
+		for n := range 20 {
+			a := g.alert(m, h.ID, saba.CheckWarning, "cpu% 95.25 > 80", time.Duration(n+2)*time.Hour)
+			g.move(a, saba.AlertMove{At: a.OpenedAt + 60, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring, Message: "cpu% 12"})
+		}
+		if i < 300 {
+			g.alert(m, h.ID, saba.CheckWarning, "cpu% 95.25 > 80", time.Hour)
+		}
+	}
+	c := g.signedIn()
+	for name, path := range map[string]string{"open": "/alerts", "closed": "/alerts?closed=1", "count": "/keys"} {
+		b.Run(name, func(b *testing.B) { latencies(b, func() { fetch(b, c, g.server.URL+path) }) })
+	}
+}

@@ -70,7 +70,7 @@ func (b *tab) shoot(name string) {
 		return
 	}
 	png := b.Screenshot(!strings.Contains(name, "390")) // whole, a phone's page would be too long to look at
-	if err := os.WriteFile(filepath.Join(*shots, strings.ReplaceAll(name, "/", "-")+".png"), png, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(*shots, strings.NewReplacer("/", "-", "?", "-").Replace(name)+".png"), png, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -80,6 +80,7 @@ func (b *tab) shoot(name string) {
 func TestLook(t *testing.T) {
 	g := newRig(t, time.Now)
 	main := g.town()
+	alert := g.storm(main)
 	b := newTab(t, g)
 	host := "/hosts/" + main.ID
 	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
@@ -90,6 +91,9 @@ func TestLook(t *testing.T) {
 		{"host", host + "?range=1h"},
 		{"host-1d", host + "?range=1d"},
 		{"graph", host + "/graphs/cpu?range=6h"},
+		{"alerts", "/alerts"},
+		{"alerts-closed", "/alerts?closed=1"},
+		{"alert", "/alerts/" + alert.ID},
 		{"services", "/services"},
 		{"service", "/services/shop?range=12h"},
 		{"keys", "/keys"},
@@ -314,8 +318,12 @@ func TestStrangersTextStaysText(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.fill(h, 10*time.Minute, map[string]func(int64) float64{"custom.evil.x": wave(1, 0, 5)})
+	open, err := g.records.Alerts(t.Context(), g.org.ID, saba.AlertPage{Limit: 10})
+	if err != nil || len(open) != 1 {
+		t.Fatalf("open are %v, %v", open, err)
+	}
 	b := newTab(t, g)
-	for _, path := range []string{"/hosts", "/hosts?q=%3Cscript%3Edocument.title='owned'%3C/script%3E", "/hosts/" + h.ID, "/hosts/" + h.ID + "/graphs/custom.evil", "/hosts/" + h.ID + "/retire"} {
+	for _, path := range []string{"/alerts", "/alerts/" + open[0].ID, "/hosts", "/hosts?q=%3Cscript%3Edocument.title='owned'%3C/script%3E", "/hosts/" + h.ID, "/hosts/" + h.ID + "/graphs/custom.evil", "/hosts/" + h.ID + "/retire"} {
 		b.Open(path)
 		b.allDrawn()
 		if got := js[string](b, `document.title`); strings.Contains(got, "owned") && !strings.Contains(got, "<") {

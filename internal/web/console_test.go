@@ -88,6 +88,7 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 	g := newRig(t, time.Now)
 	ctx := context.Background()
 	h := g.host(saba.Host{Name: "ours"})
+	alert := g.alert(g.monitor(saba.Monitor{Type: saba.MonitorConnectivity}), h.ID, saba.CheckCritical, "unreachable", time.Minute)
 	token := g.session()
 	s, err := g.records.SessionByHash(ctx, saba.HashSecret(token), time.Now().Unix())
 	if err != nil {
@@ -103,6 +104,9 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 		}
 		r := httptest.NewRequest("GET", concrete(rt.pattern, h), strings.NewReader("status=standby"))
 		r.SetPathValue("id", h.ID)
+		if strings.HasPrefix(rt.pattern, "/alerts") {
+			r.SetPathValue("id", alert.ID)
+		}
 		r.SetPathValue("graph", "loadavg")
 		if rt.method == "POST" {
 			r.Method = "POST"

@@ -20,6 +20,7 @@ type hostPage struct {
 	Row       hostRow
 	Facts     []fact
 	Addresses []string
+	Alerts    []alertRow // that are open
 	Checks    []checkRow
 	Metadata  []string
 	Room      chartRoom
@@ -61,9 +62,16 @@ func (c *console) hostShow(w http.ResponseWriter, r *http.Request, v visitor) er
 		Young: len(sub.graphs) == 0 || c.Now().Unix()-h.CreatedAt < 120,
 	}
 	p.Scripts = true
+	open := slices.DeleteFunc(slices.Clone(v.open), func(a saba.Alert) bool { return a.Host != h.ID })
+	names := alertNames{checks: map[string]string{}}
+	if names.monitors, err = c.monitorsOf(ctx, v.Org, open); err != nil {
+		return err
+	}
 	for _, ch := range checks {
+		names.checks[ch.ID] = ch.Name
 		p.Checks = append(p.Checks, checkRow{ch.Name, ch.Memo, ch.Latest.Message, ch.Latest.Status, ch.Latest.OccurredAt})
 	}
+	p.Alerts = c.alertRows(open, names)
 	slices.SortStableFunc(p.Checks, func(a, b checkRow) int { return cmp.Compare(urgency[a.Status], urgency[b.Status]) })
 	return c.render(w, r, http.StatusOK, "host", p)
 }

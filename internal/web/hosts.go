@@ -59,11 +59,20 @@ type hostRow struct {
 	Memory   share
 	LastSeen int64 // 0 when nothing was ever received
 	Silent   string
+	Alarm    *hostAlarm // nil when no alert is open
 
 	load float64 // for sorting; NaN when unknown
 }
 
 type roleLink struct{ Label, URL string }
+
+func roleLinks(roles []saba.RoleName) []roleLink {
+	var links []roleLink
+	for _, r := range roles {
+		links = append(links, roleLink{r.String(), "/hosts?role=" + url.QueryEscape(r.String())})
+	}
+	return links
+}
 
 // A share is a percentage with a bar; NaN when unknown.
 type share struct {
@@ -156,11 +165,15 @@ func (c *console) hostList(w http.ResponseWriter, r *http.Request, v visitor) er
 		return fmt.Errorf("list services: %w", err)
 	}
 	words := strings.Fields(strings.ToLower(p.Search))
+	open := alarms(v.open)
 	var rows []hostRow
 	ids := map[string]string{}
 	for i := range hosts {
 		if h := &hosts[i]; matchesAll(h, words) {
 			row := c.hostRow(h)
+			if alarm, ok := open[h.ID]; ok {
+				row.Alarm = &alarm
+			}
 			rows, ids[row.URL] = append(rows, row), h.ID
 		}
 	}
@@ -240,12 +253,9 @@ func matchesAll(h *saba.Host, words []string) bool {
 
 // hostRow describes a host from what is in memory.
 func (c *console) hostRow(h *saba.Host) hostRow {
-	row := hostRow{URL: "/hosts/" + url.PathEscape(h.ID), Label: h.Label(), Status: h.Status, Address: firstAddress(h), load: math.NaN()}
+	row := hostRow{URL: "/hosts/" + url.PathEscape(h.ID), Label: h.Label(), Status: h.Status, Address: firstAddress(h), Roles: roleLinks(h.Roles), load: math.NaN()}
 	if h.DisplayName != "" && h.DisplayName != h.Name {
 		row.Name = h.Name
-	}
-	for _, r := range h.Roles {
-		row.Roles = append(row.Roles, roleLink{r.String(), "/hosts?role=" + url.QueryEscape(r.String())})
 	}
 	now := c.Now().Unix()
 	seen, ok := c.Samples.LastSeen(h.Org, h.ID)

@@ -23,11 +23,12 @@ var pageFiles embed.FS
 // A layout is what every page has around its own content.
 type layout struct {
 	Title    string
-	Lit      string   // which entry of the navigation is lit: "hosts", "services", "keys", "new"
+	Lit      string   // which entry of the navigation is lit: "hosts", "services", "alerts", "keys", "new"
 	Email    string   // of who is signed in; "" shows neither navigation nor account
 	Writes   bool     // whoever is signed in may change something
 	Manages  bool     // and decide who uses saba
 	Troubles []string // what is wrong with saba itself, for those who manage it
+	Open     string   // how many alerts are open; "" for none
 	Scripts  bool     // load the charts' scripts
 	Refresh  int      // seconds after which the page loads itself again; 0 for never
 	Bare     bool     // no header and footer: the page stands in a frame
@@ -35,7 +36,7 @@ type layout struct {
 
 // layoutFor returns the layout of a page for v.
 func layoutFor(v visitor, lit, title string) layout {
-	return layout{Title: title, Lit: lit, Email: v.user.Email, Writes: v.Write, Manages: v.Manage, Troubles: v.troubles}
+	return layout{Title: title, Lit: lit, Email: v.user.Email, Writes: v.Write, Manages: v.Manage, Troubles: v.troubles, Open: openCount(v.open)}
 }
 
 // loadPages parses every page with the layout and the shared parts around it.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -31,7 +32,8 @@ type visitor struct {
 	saba.Principal
 	user     saba.User
 	session  saba.Session
-	troubles []string // that a visitor who may do something about them is shown on every page
+	troubles []string     // that a visitor who may do something about them is shown on every page
+	open     []saba.Alert // the open alerts, for pages: newest first, maxOpen at most
 }
 
 // routes lists every address of the console with the permission that it asks. What is open to
@@ -66,6 +68,11 @@ var routes = []route{
 	{"GET", "/services/{service}/graphs.json", saba.Read, data, (*console).serviceGraphs},
 	{"GET", "/services/{service}/graphs/{graph}", saba.Read, page, (*console).serviceGraph},
 
+	{"GET", "/alerts", saba.Read, page, (*console).alertList},
+	{"GET", "/alerts/{id}", saba.Read, page, (*console).alertShow},
+	{"POST", "/alerts/{id}/memo", saba.ReadWrite, page, (*console).alertMemoDo},
+	{"POST", "/alerts/{id}/close", saba.ReadWrite, page, (*console).alertCloseDo},
+
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
 	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},
@@ -82,8 +89,9 @@ var routes = []route{
 	{"", "/", saba.Read, page, (*console).lost},
 }
 
-// maxForm bounds the body of a form, in bytes.
-const maxForm = 64 << 10
+// maxForm bounds the body of a form, in bytes. The longest is the memo of an alert, of which forms write each byte as
+// three at worst.
+const maxForm = 3*saba.MaxAlertMemo + 1<<10
 
 // A table is the routes by the pattern under which the mux knows them.
 type table struct {
@@ -168,6 +176,11 @@ func (c *console) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 	if v.Manage && rt.kind == page && c.Troubles != nil {
 		v.troubles = c.Troubles()
+	}
+	if v.User != "" && rt.kind == page {
+		var failed error
+		v.open, failed = c.openAlerts(r.Context(), v.Org)
+		err = cmp.Or(err, failed)
 	}
 	if err == nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)

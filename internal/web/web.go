@@ -35,6 +35,16 @@ type Store interface {
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
 	MetadataNamespaces(ctx context.Context, o saba.MetadataOwner) ([]string, error)
 
+	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
+	Alert(ctx context.Context, org, id string) (saba.Alert, error)
+	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
+	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	SetAlertMemo(ctx context.Context, org, id, memo string) error
+	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
+	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
+	CheckList(ctx context.Context, org, fromID string, limit int) ([]saba.Check, error)
+	Check(ctx context.Context, org, id string) (saba.Check, error)
+
 	CreateKey(ctx context.Context, k saba.Key) error
 	Keys(ctx context.Context, org string) ([]saba.Key, error)
 	DeleteKey(ctx context.Context, org, id string) error

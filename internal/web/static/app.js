@@ -32,6 +32,11 @@ function times() {
     t.textContent = s < 1 ? 'now' : span(s) + ' ago';
     t.title = at.toLocaleString('en-GB', {dateStyle: 'long', timeStyle: 'long'});
   }
+  for (const t of document.querySelectorAll('time[data-exact]')) {
+    const at = new Date(t.dateTime);
+    t.textContent = at.toLocaleString('en-GB', {dateStyle: 'medium', timeStyle: 'medium'});
+    t.title = at.toLocaleString('en-GB', {dateStyle: 'long', timeStyle: 'long'});
+  }
 }
 times();
 setInterval(() => document.hidden || times(), 5000);
@@ -42,9 +47,17 @@ if (charts) import('./charts.js').then(({Room}) => new Room(charts, swap));
 if (document.querySelector('[data-swap="hosts"]')) {
   // An empty list waits for its first host.
   const again = () => setTimeout(async () => {
-    if (!document.hidden) await swap(['hosts', 'matches']);
+    if (!document.hidden) await swap(['hosts', 'matches', 'open']);
     again();
   }, document.querySelector('[data-host-link]') ? 20000 : 3000);
+  again();
+}
+
+if (document.querySelector('[data-swap="alerts"]')) {
+  const again = () => setTimeout(async () => {
+    if (!document.hidden) await swap(['alerts', 'matches', 'open']);
+    again();
+  }, 20000);
   again();
 }
 

@@ -501,7 +501,7 @@ export class Room {
       if (this.charts.some(c => c.inSight)) this.load();
       else this.fetch([]);
       if (this.element.hasAttribute('data-whole')) this.swap(['numbers']);
-      else if (this.charts.length) this.swap(['facts', 'checks']);
+      else if (this.charts.length) this.swap(['facts', 'checks', 'alarms', 'open']);
     }
     this.schedule();
   }

@@ -1,0 +1,305 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/saba-monitor/saba"
+)
+
+const (
+	stepsPerPage = 100
+	aroundAlert  = 3600 // seconds of the chart before and after the opening
+	maxReason    = 8192 // characters, as through the API
+)
+
+// alertPage is page/alert.html.
+type alertPage struct {
+	layout
+	Row    alertRow
+	Rule   string // in words; "" when nothing is known of it
+	Steps  []alertStep
+	Older  string      // address of older steps; "" when there are none
+	Newest string      // address of the newest ones, where others are shown
+	Chart  *alertChart // nil where the alert is about no metric that is drawn
+	Again  string      // what it is that opens the alert again after it was closed by hand
+	Limit  int         // characters of a reason
+}
+
+// An alertStep is a step of an alert.
+type alertStep struct {
+	At            int64
+	Status        saba.CheckStatus
+	Why           string
+	Value, Detail string // "" when there is none
+}
+
+// An alertChart is the graph of an alert's metric around its opening, as pictures for wide and narrow pages.
+type alertChart struct {
+	Page         string // of the graph at that time
+	Wide, Narrow string // addresses of pictures
+	Alt          string
+}
+
+// The sizes of an alert's pictures, in CSS pixels.
+const (
+	alertWide, alertWideHigh     = 960, 320
+	alertNarrow, alertNarrowHigh = 360, 280
+)
+
+// triggers says why an alert took a step.
+var triggers = map[saba.AlertTrigger]string{
+	saba.TriggerMonitoring:    "judged",
+	saba.TriggerManual:        "closed by hand",
+	saba.TriggerMonitorDelete: "the monitor was deleted",
+	saba.TriggerHostRetire:    "the host was retired",
+	saba.TriggerServiceDelete: "the service was deleted",
+	saba.TriggerRetraining:    "what is usual was learned anew",
+	saba.TriggerServiceChange: "the monitor's service was changed",
+}
+
+func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) error {
+	ctx := r.Context()
+	a, err := c.Store.Alert(ctx, v.Org, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	names, rule, err := c.ruleOf(ctx, v.Org, a)
+	if err != nil {
+		return err
+	}
+	p := alertPage{Row: c.alertRow(a, names), Rule: rule, Again: "sample", Limit: maxReason}
+	if a.Type == saba.AlertCheck {
+		p.Again = "report"
+	}
+	title := p.Row.Rule
+	if p.Row.Where != nil {
+		title += " · " + p.Row.Where.Label
+	}
+	p.layout = layoutFor(v, "alerts", title)
+
+	from := r.URL.Query().Get("from")
+	logs, err := c.Store.AlertLogs(ctx, v.Org, a.ID, from, stepsPerPage+1)
+	if err != nil {
+		return fmt.Errorf("list the log of alert %s: %w", a.ID, err)
+	}
+	if from != "" {
+		p.Newest = p.Row.URL
+	}
+	if len(logs) > stepsPerPage {
+		p.Older = p.Row.URL + "?from=" + url.QueryEscape(logs[stepsPerPage].ID)
+		logs = logs[:stepsPerPage]
+	}
+	for i, l := range logs {
+		s := alertStep{At: l.At, Status: l.Status, Why: triggers[l.Trigger]}
+		if p.Older == "" && i == len(logs)-1 {
+			s.Why = "opened"
+		}
+		if l.Value != nil {
+			s.Value = figure(*l.Value)
+		}
+		if l.Detail != nil {
+			s.Detail = l.Detail.Message
+		}
+		p.Steps = append(p.Steps, s)
+	}
+	if p.Chart, err = c.alertChart(ctx, v, a, names.monitors[a.Monitor]); err != nil {
+		return err
+	}
+	return c.render(w, r, http.StatusOK, "alert", p)
+}
+
+// ruleOf returns the names for one alert, and its rule in words. What is gone has neither.
+func (c *console) ruleOf(ctx context.Context, org string, a saba.Alert) (n alertNames, rule string, err error) {
+	n = alertNames{map[string]saba.Host{}, map[string]saba.Monitor{}, map[string]string{}}
+	if a.Host != "" {
+		switch h, err := c.Store.Host(ctx, org, a.Host); {
+		case err == nil:
+			n.hosts[h.ID] = h
+		case !errors.Is(err, saba.ErrNotFound):
+			return n, "", fmt.Errorf("read host %s of an alert: %w", a.Host, err)
+		}
+	}
+	if a.Type == saba.AlertCheck {
+		switch ch, err := c.Store.Check(ctx, org, a.Monitor); {
+		case err == nil:
+			n.checks[ch.ID], rule = ch.Name, checkWords(ch)
+		case !errors.Is(err, saba.ErrNotFound):
+			return n, "", fmt.Errorf("read check %s of an alert: %w", a.Monitor, err)
+		}
+		return n, rule, nil
+	}
+	switch m, err := c.Store.Monitor(ctx, org, a.Monitor); {
+	case err == nil:
+		n.monitors[m.ID], rule = m, monitorWords(m)
+	case !errors.Is(err, saba.ErrNotFound):
+		return n, "", fmt.Errorf("read monitor %s of an alert: %w", a.Monitor, err)
+	}
+	return n, rule, nil
+}
+
+// checkWords says when a check opens an alert.
+func checkWords(ch saba.Check) string {
+	words := "the agent's check " + ch.Name
+	if n := ch.Latest.MaxCheckAttempts; n > 1 {
+		words += fmt.Sprintf(", bad %d times in a row", n)
+	}
+	return words
+}
+
+// monitorWords says what a monitor asks for: "mean of 3 points of cpu% > 80 warning, > 90 critical". It is "" for types
+// that are not judged yet.
+func monitorWords(m saba.Monitor) string {
+	var words []string
+	switch m.Type {
+	case saba.MonitorHost, saba.MonitorService:
+		var limits []string
+		for _, l := range []struct {
+			limit *float64
+			name  string
+		}{{m.Warning, "warning"}, {m.Critical, "critical"}} {
+			if l.limit != nil {
+				limits = append(limits, fmt.Sprintf("%s %s %s", m.Operator, figure(*l.limit), l.name))
+			}
+		}
+		what := m.Metric
+		if m.Duration > 1 {
+			what = fmt.Sprintf("mean of %d points of %s", m.Duration, m.Metric)
+		}
+		if len(limits) > 0 {
+			words = append(words, what+" "+strings.Join(limits, ", "))
+			if m.MaxCheckAttempts > 1 {
+				words = append(words, fmt.Sprintf("%d times in a row", m.MaxCheckAttempts))
+			}
+		}
+		for _, l := range []struct {
+			minutes *int64
+			name    string
+		}{{m.MissingDurationWarning, "warning"}, {m.MissingDurationCritical, "critical"}} {
+			if l.minutes != nil {
+				words = append(words, fmt.Sprintf("no point of %s for %s %s", m.Metric, count(int(*l.minutes), "minute"), l.name))
+			}
+		}
+	case saba.MonitorConnectivity:
+		words = append(words, "no metric of a host for 10 minutes "+strings.ToLower(string(m.AlertStatusOnGone)))
+	default:
+		return ""
+	}
+	switch {
+	case m.Service != "":
+		words = append(words, "of the service "+m.Service)
+	case len(m.Scopes) > 0:
+		words = append(words, "of hosts in "+scopeWords(m.Scopes))
+	}
+	if len(m.ExcludeScopes) > 0 {
+		words = append(words, "not of hosts in "+scopeWords(m.ExcludeScopes))
+	}
+	return strings.Join(words, "; ")
+}
+
+func scopeWords(scopes []saba.Scope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = s.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// figure writes a value as the messages of alerts do: four digits after the point at most.
+func figure(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 0.001 || a >= 1e15) {
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64)
+}
+
+// rateGraphs are the graphs on which the metrics of saba.RateMetrics are seen.
+var rateGraphs = map[string]string{
+	"cpu%": "cpu", "memory%": "memory", "swap%": "memory", "disk%": "filesystem", "container-cpu%": "container.cpu", "container-memory%": "container.memory",
+}
+
+// alertChart returns the graph that has the metric of an alert's monitor, nil where there is none.
+func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m saba.Monitor) (*alertChart, error) {
+	var sub subject
+	var err error
+	switch m.Type { // "" when the monitor is gone
+	case saba.MonitorHost:
+		_, sub, err = c.hostSubject(ctx, v, a.Host)
+	case saba.MonitorService:
+		sub, err = c.serviceSubject(ctx, v, m.Service)
+	default:
+		return nil, nil
+	}
+	if errors.Is(err, saba.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(sub.graphs, func(g saba.Graph) bool {
+		if name := rateGraphs[m.Metric]; name != "" && m.Type == saba.MonitorHost {
+			return g.Name == name
+		}
+		return slices.ContainsFunc(g.Series, func(s saba.GraphSeries) bool { return s.Metric == m.Metric })
+	})
+	if i < 0 {
+		return nil, nil
+	}
+	now := c.Now()
+	rng := timeRange{from: a.OpenedAt - aroundAlert, to: min(a.OpenedAt+aroundAlert, max(now.Unix(), a.OpenedAt))}
+	card := newChartCard(sub, sub.graphs[i], rng, now.Location())
+	image, _, _ := strings.Cut(card.Image, "&width=")
+	return &alertChart{
+		Page: card.Page, Alt: card.Alt,
+		Wide:   fmt.Sprintf("%s&width=%d&height=%d", image, alertWide, alertWideHigh),
+		Narrow: fmt.Sprintf("%s&width=%d&height=%d", image, alertNarrow, alertNarrowHigh),
+	}, nil
+}
+
+// formText returns what was typed into a field of several lines, without what browsers and databases add and refuse.
+func formText(r *http.Request, name string) string {
+	s := strings.ToValidUTF8(r.PostForm.Get(name), "\uFFFD")
+	return strings.TrimSpace(strings.NewReplacer("\r\n", "\n", "\x00", "").Replace(s))
+}
+
+func (c *console) alertMemoDo(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	memo, id := formText(r, "memo"), r.PathValue("id")
+	if len(memo) > saba.MaxAlertMemo {
+		return saba.Errorf(saba.ErrTooLarge, "The memo may have %d KiB, not %d bytes: shorten it.", saba.MaxAlertMemo>>10, len(memo))
+	}
+	if err := c.Store.SetAlertMemo(r.Context(), v.Org, id, memo); err != nil {
+		return err
+	}
+	c.Log.Info("the memo of an alert was written", "alert", id, "by", v.User)
+	http.Redirect(w, r, "/alerts/"+url.PathEscape(id), http.StatusSeeOther)
+	return nil
+}
+
+// alertCloseDo closes an alert; one that is closed already stays as it is.
+func (c *console) alertCloseDo(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	reason, id := formText(r, "reason"), r.PathValue("id")
+	if n := utf8.RuneCountInString(reason); n > maxReason {
+		return saba.Errorf(saba.ErrInvalid, "The reason may have %d characters, not %d: shorten it.", maxReason, n)
+	}
+	_, err := c.Store.MoveAlert(r.Context(), v.Org, id, saba.AlertMove{At: c.Now().Unix(), Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: reason})
+	if err != nil {
+		return err
+	}
+	c.Log.Info("an alert was closed by hand", "alert", id, "by", v.User)
+	http.Redirect(w, r, "/alerts/"+url.PathEscape(id), http.StatusSeeOther)
+	return nil
+}
