@@ -64,6 +64,7 @@ const (
 	DropBadPoint    DropReason = "bad_point"    // a field is missing or of the wrong type
 	DropUnknownHost DropReason = "unknown_host" // no such host in the organization of the key
 	DropRetiredHost DropReason = "retired_host" // the host was retired
+	DropTooMany     DropReason = "too_many"     // its host or service has MaxMetrics metrics already
 	DropEngine      DropReason = "engine"       // the storage engine refused this point alone
 )
 
@@ -96,6 +97,10 @@ func (s Sample) Acceptable(now time.Time) (DropReason, bool) {
 
 // MaxMetricName bounds the length of a metric name in bytes.
 const MaxMetricName = 255
+
+// MaxMetrics bounds how many metrics of one host or service may be in use at a time. A fault of a plugin that puts a time or a
+// random number into its names must not fill the memory of the server.
+const MaxMetrics = 20_000
 
 // ValidMetricName says whether name may name a host or service metric: letters and digits of ASCII, dots,
 // underscores and hyphens.

@@ -241,7 +241,7 @@ func TestDropsAreCounted(t *testing.T) {
 	}
 	const dropped = "saba_points_dropped_total/"
 	want := map[string]float64{"saba_points_received_total": 7, dropped + "engine": 2, dropped + "retired_host": 1, dropped + "bad_point": 4,
-		dropped + "too_old": 0, dropped + "too_new": 0, dropped + "not_finite": 0, dropped + "bad_name": 0, dropped + "unknown_host": 0}
+		dropped + "too_old": 0, dropped + "too_new": 0, dropped + "not_finite": 0, dropped + "bad_name": 0, dropped + "unknown_host": 0, dropped + "too_many": 0}
 	if !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 // reasons lists every reason, so that each has its counter from the start.
 var reasons = []saba.DropReason{
 	saba.DropTooOld, saba.DropTooNew, saba.DropNotFinite, saba.DropBadName, saba.DropBadPoint,
-	saba.DropUnknownHost, saba.DropRetiredHost, saba.DropEngine,
+	saba.DropUnknownHost, saba.DropRetiredHost, saba.DropTooMany, saba.DropEngine,
 }
 
 // cause returns the sentence of the log for a reason: what happened, and what to look at.
@@ -33,6 +34,8 @@ func cause(reason saba.DropReason) string {
 		return "points dropped: the organization of the sender's key has no such host; delete the agent's id file so that it registers again, or give it the right key"
 	case saba.DropRetiredHost:
 		return "points dropped: the host was retired; stop its agent, or delete the agent's id file so that it registers as a new host"
+	case saba.DropTooMany:
+		return fmt.Sprintf("points dropped: their host or service has %d metrics, the most there may be in two days; look for a plugin that makes new names all the time", saba.MaxMetrics)
 	}
 	return "points dropped: the storage engine refused them"
 }

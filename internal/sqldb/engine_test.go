@@ -236,6 +236,26 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A disk that takes no more changes (it failed, and the kernel made it read-only) is no fault of the request either.
+func TestDiskThatTakesNoChanges(t *testing.T) {
+	db := openTemp(t)
+	readOnly := func(on string) {
+		t.Helper()
+		if _, err := db.writer.ExecContext(t.Context(), `PRAGMA query_only = `+on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readOnly("on")
+	host := saba.Host{ID: "h1", Org: "org1", Name: "h1", Status: saba.Working}
+	if err := db.CreateHost(t.Context(), host, nil, nil); !errors.Is(err, saba.ErrUnavailable) || !strings.Contains(err.Error(), "look at its disk") {
+		t.Errorf("error %v, want one matching %q that says where to look", err, saba.ErrUnavailable)
+	}
+	readOnly("off")
+	if err := db.CreateHost(t.Context(), host, nil, nil); err != nil {
+		t.Errorf("with changes again: %v", err)
+	}
+}
+
 // Another program that writes (a backup tool, a shell) makes us wait and then say so.
 func TestHeldByAnotherProgram(t *testing.T) {
 	db := openTemp(t)

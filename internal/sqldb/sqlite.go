@@ -270,6 +270,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: the disk is full: %w", saba.ErrUnavailable, err)
 	case sqlite3.SQLITE_BUSY:
 		return fmt.Errorf("%w: another program holds the database: %w", saba.ErrUnavailable, err)
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("%w: the database cannot be read or written, look at its disk: %w", saba.ErrUnavailable, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("the database is damaged; stop saba and restore a backup: %w", err)
 	}

@@ -317,6 +317,9 @@ func (b *batch) choose(r *request) saba.Drops {
 			case !validName(p.Name):
 				drops = drop(drops, saba.DropBadName)
 				continue
+			case o != nil && o.plain >= saba.MaxMetrics && !isLabelled(p.Name): // how many labelled ones there may be is for their way in to say
+				drops = drop(drops, saba.DropTooMany)
+				continue
 			}
 			o, e = n.entry(&p.Series)
 		}

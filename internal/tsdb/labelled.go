@@ -56,6 +56,9 @@ func writeLabel(b *strings.Builder, n int, name, value string) {
 	b.WriteByte('"')
 }
 
+// isLabelled says whether the Name of a series holds labels.
+func isLabelled(name string) bool { return strings.Contains(name, "{") }
+
 // baseName returns the metric name of a series, without its labels.
 func baseName(name string) string {
 	base, _, _ := strings.Cut(name, "{")

@@ -43,6 +43,7 @@ type newest struct {
 type owned struct {
 	seen   int64 // Unix milliseconds of the newest sample of all, or never
 	series map[string]*entry
+	plain  int // how many of series have no labels of their own
 }
 
 // An entry is what is known of a series.
@@ -101,6 +102,9 @@ func (n *newest) entry(s *saba.Series) (*owned, *entry) {
 	if e == nil {
 		e = &entry{at: never}
 		o.series[n.intern(s.Name)] = e
+		if !isLabelled(s.Name) {
+			o.plain++
+		}
 	}
 	return o, e
 }
@@ -134,6 +138,9 @@ func (n *newest) prune(now time.Time, retention time.Duration) {
 		for name, e := range o.series {
 			if e.at < oldest {
 				delete(o.series, name)
+				if !isLabelled(name) {
+					o.plain--
+				}
 				continue
 			}
 			names[name] = name

@@ -313,6 +313,27 @@ func TestWhatIsOldIsForgotten(t *testing.T) {
 	}
 }
 
+func TestAHostThatMakesNamesAllTheTimeIsStopped(t *testing.T) {
+	db := openFor(t, Options{Dir: t.TempDir()})
+	now := time.Unix(start, 0)
+	points := []saba.Point{point(series("first"), start, 1), point(series(`labelled{a="b"}`), start, 1)}
+	for i := range saba.MaxMetrics + 4 {
+		points = append(points, point(series("n"+strconv.Itoa(i)), start, 1))
+	}
+	if drops, err := db.Append(t.Context(), now, points); err != nil || drops.Total() != 5 || drops[saba.DropTooMany] != 5 {
+		t.Fatalf("Append of %d metrics = %v, %v; want 5 dropped as too many", saba.MaxMetrics+5, drops, err)
+	}
+	// All others go on: those it has, those with labels, and those of other hosts.
+	other := saba.Series{Org: "o", Host: "other", Name: "n"}
+	put(t, db, start+60, point(series("first"), start+60, 2), point(series(`labelled{a="c"}`), start+60, 1), point(other, start+60, 1))
+	if got, ok := db.Latest(other); !ok || got.Value != 1 {
+		t.Errorf("Latest(%v) = %v, %t", other, got, ok)
+	}
+	// There is room again for as many as were forgotten.
+	db.newest.prune(now.Add(keepNewest+time.Second), DefaultRetention)
+	put(t, db, start+120, point(series("new"), start+120, 1))
+}
+
 func TestOneFolderHasOneUser(t *testing.T) {
 	dir := t.TempDir()
 	openFor(t, Options{Dir: dir})
