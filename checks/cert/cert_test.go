@@ -15,12 +15,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/saba-monitor/saba/check/checktest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // expect runs the check and compares what it prints, as a regular expression for all of it.
@@ -108,27 +108,8 @@ func serve(t *testing.T, c *tls.Config, pairs ...*pair) (port string) {
 // listen serves each connection by handle, and returns the port.
 func listen(t *testing.T, handle func(net.Conn)) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			handle(conn)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	_, port, _ = net.SplitHostPort(targettest.Listen(t, handle))
+	return port
 }
 
 // of is how a verdict names a certificate and its last minute.

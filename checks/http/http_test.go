@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba/check/checktest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // words splits a command line at blanks, but for what stands between single quotes.
@@ -164,32 +165,6 @@ func TestALargeBodyCostsLittleMemory(t *testing.T) {
 	}
 }
 
-// listen serves each connection by handle.
-func listen(t *testing.T, handle func(net.Conn)) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			handle(conn)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
-	return l.Addr().String()
-}
-
 func TestBadTargets(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -197,9 +172,9 @@ func TestBadTargets(t *testing.T) {
 	}
 	refused := free.Addr().String()
 	_ = free.Close()
-	silent := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	silent := targettest.Listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	answers := func(s string) string {
-		return listen(t, func(c net.Conn) {
+		return targettest.Listen(t, func(c net.Conn) {
 			_, _ = http.ReadRequest(bufio.NewReader(c))
 			_, _ = io.WriteString(c, s)
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check/checktest"
 	"github.com/saba-monitor/saba/plugin/target/postgrestest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // want fails the test unless the check says so: a verdict, and a part of the message.
@@ -82,25 +83,9 @@ func TestARealServer(t *testing.T) {
 }
 
 func TestWhatIsNoDatabase(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.Copy(io.Discard, c)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	want(t, saba.CheckUnknown, "ask PostgreSQL at "+l.Addr().String()+": no answer within 300ms", "connection", "-H", host, "-p", port, "-t", "0.3", "-P", "topsecret")
+	address := targettest.Listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	host, port, _ := net.SplitHostPort(address)
+	want(t, saba.CheckUnknown, "ask PostgreSQL at "+address+": no answer within 300ms", "connection", "-H", host, "-p", port, "-t", "0.3", "-P", "topsecret")
 	want(t, saba.CheckUnknown, "ask PostgreSQL at 127.0.0.1:1: connect: connection refused", "connection", "-H", "127.0.0.1", "-p", "1")
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check/checktest"
 	"github.com/saba-monitor/saba/plugin/target/redistest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // want fails the test unless the check says so: a verdict, and a part of the message.
@@ -124,28 +125,14 @@ func TestBadServers(t *testing.T) {
 		"it copies all data": {fmt.Sprintf("$%d\r\n%s\r\n-ERR no\r\n", len(copies), copies), "ERR no", "copies all data of its master at m:6379"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					_, _ = c.Read(make([]byte, 1<<10))
-					_, _ = io.WriteString(c, tt.says)
-					if tt.says == "" {
-						_, _ = io.Copy(io.Discard, c)
-					}
-					_ = c.Close()
+			address := targettest.Listen(t, func(c net.Conn) {
+				_, _ = c.Read(make([]byte, 1<<10))
+				_, _ = io.WriteString(c, tt.says)
+				if tt.says == "" {
+					_, _ = io.Copy(io.Discard, c)
 				}
-			}()
-			t.Cleanup(func() { _ = l.Close(); <-done })
-			host, port, _ := net.SplitHostPort(l.Addr().String())
+			})
+			host, port, _ := net.SplitHostPort(address)
 			want(t, saba.CheckCritical, tt.reachable, "reachable", "-H", host, "-p", port, "-t", "0.3")
 			status := saba.CheckUnknown
 			if strings.Contains(tt.says, copies) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/saba-monitor/saba/check/checktest"
 	"github.com/saba-monitor/saba/plugin/target/redistest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // expect runs the check and compares what it prints, as a regular expression for all of it. It
@@ -38,27 +39,8 @@ func listen(t *testing.T, handle func(net.Conn)) (port string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, l, handle)
+	targettest.Serve(t, l, handle)
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
-func serve(t *testing.T, l net.Listener, handle func(net.Conn)) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			handle(conn)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
 }
 
 // says is a server that says something, and waits for the end.
@@ -124,7 +106,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, tls.NewListener(l, web.TLS), says("220 secure\r\n"))
+	targettest.Serve(t, tls.NewListener(l, web.TLS), says("220 secure\r\n"))
 	expect(t, `TCP OK: .* \[220 secure\]`, "-H", "127.0.0.1", "-p", port, "-S", "--ca-file", ca, "-e", "secure")
 	expect(t, `TCP OK: .* \[220 secure\]`, "-p", port, "--service", "ssmtp", "--no-check-certificate")
 	expect(t, `TCP CRITICAL: localhost port `+port+`: TLS: tls: failed to verify certificate: x509: .*not localhost`, "-p", port, "-S", "--ca-file", ca)
@@ -142,7 +124,7 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, l, says("hello\n"))
+	targettest.Serve(t, l, says("hello\n"))
 	expect(t, `TCP OK: `+took+path+` \[hello\]`, "-U", path, "-e", "hello")
 	expect(t, `TCP CRITICAL: /no/such: dial unix /no/such: .*`, "--unix-sock", "/no/such")
 	expect(t, `TCP OK: /no/such takes no connections`, "-U", "/no/such", "-C")

@@ -455,7 +455,7 @@ func (r verdictRecord) append(b []byte) []byte {
 	if err != nil {
 		return b // not possible of strings and numbers
 	}
-	return fmt.Appendf(b, "%08x %s\n", crc32.Checksum(line, castagnoli), line)
+	return fmt.Appendf(b, "%08x %s\n", crc32.Checksum(line, castagnoli()), line)
 }
 
 // parseVerdicts reads the lines of a file, and counts those that it skips.
@@ -479,7 +479,7 @@ func parseVerdict(line []byte) (r verdictRecord, err error) {
 		return r, errDamagedLine
 	}
 	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
-	if err != nil || uint32(sum) != crc32.Checksum(line[9:], castagnoli) {
+	if err != nil || uint32(sum) != crc32.Checksum(line[9:], castagnoli()) {
 		return r, errDamagedLine
 	}
 	if err := json.Unmarshal(line[9:], &r); err != nil {

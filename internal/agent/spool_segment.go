@@ -26,8 +26,9 @@ const (
 // recordMark begins every record: two bytes that no text in UTF-8 holds.
 const recordMark = "\xf5\x9b"
 
-// castagnoli is the polynomial that processors compute by themselves.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is the polynomial that processors compute by themselves. Its table is made with the first call, as most
+// programs of this binary need none.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 var errDamaged = errors.New("the record is damaged")
 
@@ -35,7 +36,7 @@ var errDamaged = errors.New("the record is damaged")
 func appendSegmentHeader(b []byte, kind string, version byte) []byte {
 	at := len(b)
 	b = append(append(b, kind...), version)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli()))
 }
 
 // segmentVersion returns the version in the header of the segment that data begins. It is false when
@@ -45,7 +46,7 @@ func segmentVersion(data []byte, kind string) (version byte, ok bool) {
 		return 0, false
 	}
 	sum := binary.LittleEndian.Uint32(data[segmentHeaderSize-4:])
-	if string(data[:len(kind)]) != kind || sum != crc32.Checksum(data[:segmentHeaderSize-4], castagnoli) {
+	if string(data[:len(kind)]) != kind || sum != crc32.Checksum(data[:segmentHeaderSize-4], castagnoli()) {
 		return 0, false
 	}
 	return data[len(kind)], true
@@ -66,7 +67,7 @@ func sealRecord(record []byte) {
 
 // recordSum returns the checksum of a record's length and payload.
 func recordSum(record []byte) uint32 {
-	return crc32.Update(crc32.Checksum(record[2:6], castagnoli), castagnoli, record[recordHeaderSize:])
+	return crc32.Update(crc32.Checksum(record[2:6], castagnoli()), castagnoli(), record[recordHeaderSize:])
 }
 
 // payloadAt returns the payload of the record that data begins; false when there is none or

@@ -19,6 +19,7 @@ import (
 
 	"github.com/saba-monitor/saba/plugin/target"
 	"github.com/saba-monitor/saba/plugin/target/redistest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // newRedis returns a Redis with flags, which are right.
@@ -190,25 +191,10 @@ func TestAReplicaIsNotTheMaster(t *testing.T) {
 // listen serves connections, after something was read, until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 1<<10))
-			serve(c)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return l.Addr().String()
+	return targettest.Listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1<<10))
+		serve(c)
+	})
 }
 
 func TestAPasswordThatTheServerRepeatsIsNotShown(t *testing.T) {

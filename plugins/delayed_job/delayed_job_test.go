@@ -17,6 +17,7 @@ import (
 	"github.com/saba-monitor/saba/plugin/plugintest"
 	"github.com/saba-monitor/saba/plugin/target/mysqltest"
 	"github.com/saba-monitor/saba/plugin/target/postgrestest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // A server is a real database with its own folder.
@@ -198,7 +199,7 @@ func TestWhatIsNoDatabase(t *testing.T) {
 	} {
 		for _, scheme := range []string{"mysql2", "postgres"} {
 			t.Run(name+" for "+scheme, func(t *testing.T) {
-				at := listen(t, serve)
+				at := targettest.Listen(t, serve)
 				values, err := embed(t, "-timeout", "300ms", "-dsn", scheme+"://me:topsecret@"+at+"/jobs?sslmode=disable").Values(t.Context())
 				if len(values) > 0 || err == nil || !strings.Contains(err.Error(), " at "+at+": ") || strings.Contains(err.Error(), "secret") {
 					t.Errorf("Values = %v, %v, want no value and an error that names %s", values, err, at)
@@ -206,29 +207,6 @@ func TestWhatIsNoDatabase(t *testing.T) {
 			})
 		}
 	}
-}
-
-// listen serves connections until the test ends.
-func listen(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serve(c)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return l.Addr().String()
 }
 
 func TestNamesOfDatabases(t *testing.T) {

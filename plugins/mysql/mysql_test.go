@@ -15,6 +15,7 @@ import (
 	"github.com/saba-monitor/saba/plugin/plugintest"
 	"github.com/saba-monitor/saba/plugin/target/mysql"
 	"github.com/saba-monitor/saba/plugin/target/mysqltest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // What a MariaDB of today does not have: it no longer counts rows, semaphores and single kinds
@@ -362,25 +363,11 @@ func TestBadServers(t *testing.T) {
 		}
 	}
 	t.Run("it speaks another protocol", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			if c, err := l.Accept(); err == nil {
-				_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n")
-				_ = c.Close()
-			}
-		}()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
+		_, port, _ := net.SplitHostPort(targettest.Listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n") }))
 		values, err := embed(t, "-host", "127.0.0.1", "-port", port).Values(t.Context())
 		if len(values) > 0 || err == nil || !strings.Contains(err.Error(), "protocol of MySQL") {
 			t.Errorf("Values = %v, %v", values, err)
 		}
-		_ = l.Close()
-		<-done
 	})
 	db.Pause()
 	begin := time.Now()

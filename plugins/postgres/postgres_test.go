@@ -18,6 +18,7 @@ import (
 	"github.com/saba-monitor/saba/plugin"
 	"github.com/saba-monitor/saba/plugin/plugintest"
 	"github.com/saba-monitor/saba/plugin/target/postgrestest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 // args returns the flags of a server, and more.
@@ -399,28 +400,14 @@ func TestWhatIsNoDatabase(t *testing.T) {
 		"it says no more than who is in": {welcome + answer("150000", "15", "100", "off", "me"), "deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					_, _ = io.WriteString(c, tt.says)
-					_ = c.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
-					_, _ = io.Copy(io.Discard, c)
-					_ = c.Close()
-				}
-			}()
-			t.Cleanup(func() { _ = l.Close(); <-done })
-			host, port, _ := net.SplitHostPort(l.Addr().String())
+			address := targettest.Listen(t, func(c net.Conn) {
+				_, _ = io.WriteString(c, tt.says)
+				_ = c.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
+				_, _ = io.Copy(io.Discard, c)
+			})
+			host, port, _ := net.SplitHostPort(address)
 			all, err := embed(t, "-timeout", "2s", "-connect_timeout", "1", "-hostname", host, "-port", port, "-user", "me", "-password", "topsecret").Values(t.Context())
-			if len(all) > 0 || err == nil || !strings.HasPrefix(err.Error(), "ask PostgreSQL at "+l.Addr().String()) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+			if len(all) > 0 || err == nil || !strings.HasPrefix(err.Error(), "ask PostgreSQL at "+address) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v, %v, want no value and %q", all, err, tt.want)
 			}
 		})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/saba-monitor/saba/plugin/target/postgres"
 	"github.com/saba-monitor/saba/plugin/target/postgrestest"
+	"github.com/saba-monitor/saba/plugin/target/targettest"
 )
 
 func query(sql string, args ...string) postgres.Query {
@@ -220,23 +221,8 @@ const welcome = "R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"
 // listen serves connections, after something was read, until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 1<<10))
-			serve(c)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return l.Addr().String()
+	return targettest.Listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1<<10))
+		serve(c)
+	})
 }
