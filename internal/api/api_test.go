@@ -94,6 +94,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"GET", "/hosts/" + id + "/metrics?name=m&from=NaN&to=2", "", 400, "from must be a time"},
 		{"GET", "/hosts/" + id + "/metrics?name=m&from=3&to=2", "", 400, "to must not be before from (3), not 2"},
 		{"GET", "/hosts/" + id + "/metrics?name=m&from=3&to=2?{}", "", 400, "to must not be before from (3), not 2"}, // as a JavaScript client asks
+		{"GET", "/hosts/" + id + "/metrics?name=m&from=1&to=2&aggregate=sum", "", 400, `aggregate must be mean, min or max, not "sum"`},
 		{"GET", "/hosts/" + id + "/metrics?name=m&from=1&to=2", "", 404, `no metric "m"`},
 		{"GET", "/hosts/nobody/metrics?name=m&from=1&to=2", "", 404, `no host "nobody"`},
 		{"GET", "/services/nobody/metrics?name=m&from=1&to=2", "", 404, `no service "nobody"`},

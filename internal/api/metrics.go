@@ -146,14 +146,16 @@ func (s *server) serviceMetrics(w http.ResponseWriter, c *call) error {
 type metricRange struct {
 	name           string
 	from, to, step int64
+	pick           func(a, b float64) float64 // which of two values of a step counts; nil takes the mean of all
 }
 
 // oldest is how far back a range reaches at most. It bounds the work of from=0, which common
 // clients send when they mean "all".
 const oldest = 5 * 366 * 24 * time.Hour
 
-// readRange reads name, from and to of a query. The spacing follows from the span that was
-// asked for; ends where there can be no samples are drawn in.
+// readRange reads name, from, to and aggregate of a query. The spacing follows from the span that was
+// asked for; ends where there can be no samples are drawn in, and then moved to the edges of their steps: what a step
+// says does not depend on where a range begins.
 func (s *server) readRange(q url.Values) (r metricRange, err error) {
 	if r.name = q.Get("name"); r.name == "" {
 		return r, saba.Invalidf("name", "is required: the metric to read")
@@ -167,11 +169,24 @@ func (s *server) readRange(q url.Values) (r metricRange, err error) {
 	if r.to < r.from {
 		return r, saba.Invalidf("to", "must not be before from (%d), not %d", r.from, r.to)
 	}
+	switch a := q.Get("aggregate"); a { // saba's own
+	case "", "mean":
+	case "min":
+		r.pick = math.Min
+	case "max":
+		r.pick = math.Max
+	default:
+		return r, saba.Invalidf("aggregate", "must be mean, min or max, not %q", clip(a))
+	}
 	now := s.now()
 	r.from = max(r.from, 0)
 	r.to = min(r.to, now.Add(time.Hour).Unix()) // nothing later is stored (saba.MaxAhead)
 	r.step = saba.Step(max(r.to-r.from, 0))
 	r.from = max(r.from, now.Add(-oldest).Unix())
+	if r.step > saba.Resolution {
+		r.from -= r.from % r.step
+		r.to += r.step - 1 - r.to%r.step
+	}
 	return r, nil
 }
 
@@ -206,7 +221,7 @@ func (s *server) metrics(w http.ResponseWriter, c *call, series saba.Series, r m
 			return fmt.Errorf("read %s: %w", series.Name, err)
 		}
 		if len(samples) > 0 && len(samples[0]) > 0 {
-			if out.Metrics, err = appendMeans(out.Metrics, samples[0], from, to, r.step); err != nil {
+			if out.Metrics, err = r.appendSteps(out.Metrics, samples[0], from, to); err != nil {
 				return err
 			}
 		}
@@ -226,22 +241,33 @@ func (s *server) metrics(w http.ResponseWriter, c *call, series saba.Series, r m
 	return s.json(w, c, out)
 }
 
-// appendMeans appends samples, as they are at a minute's step and as means at any other. A
+// appendSteps appends samples, as they are at a minute's step and one a step at any other. A
 // step without a sample is left out: a gap is not zero.
-func appendMeans(out []sampleOut, samples []saba.Sample, from, to, step int64) ([]sampleOut, error) {
-	if step == saba.Resolution {
+func (r metricRange) appendSteps(out []sampleOut, samples []saba.Sample, from, to int64) ([]sampleOut, error) {
+	switch {
+	case r.step == saba.Resolution:
 		for _, p := range samples {
 			out = append(out, sampleOut(p))
 		}
 		return out, nil
+	case r.pick != nil:
+		for _, p := range samples {
+			at := p.Time - p.Time%r.step
+			if last := len(out) - 1; last >= 0 && out[last].Time == at {
+				out[last].Value = r.pick(out[last].Value, p.Value)
+			} else {
+				out = append(out, sampleOut{Time: at, Value: p.Value})
+			}
+		}
+		return out, nil
 	}
-	start, means, err := saba.Downsample(samples, from, to, step)
+	start, means, err := saba.Downsample(samples, from, to, r.step)
 	if err != nil {
 		return nil, fmt.Errorf("take means: %w", err)
 	}
 	for i, v := range means {
 		if !math.IsNaN(v) && !math.IsInf(v, 0) { // the sum of huge values may be infinite, and JSON has no word for it
-			out = append(out, sampleOut{Time: start + int64(i)*step, Value: v})
+			out = append(out, sampleOut{Time: start + int64(i)*r.step, Value: v})
 		}
 	}
 	return out, nil

@@ -541,3 +541,29 @@ func TestAPostedDefinitionIsNotForgottenAtOnce(t *testing.T) {
 	r.refuse(400, "DELETE", "/graph-defs", `{"name":"custom.a.*"}`)
 	r.delete("/graph-defs", `{"name":"custom.b"}`)
 }
+
+func TestALongRangeHasAValueAStep(t *testing.T) {
+	r := newRig(t)
+	id := r.register(`{"name":"a","meta":{}}`)
+	var points []string
+	for minute, value := range map[int64]int{0: 1, 60: 2, 240: 9, 300: 5, 900: -3, 960: 7} { // 600 to 899 is silent
+		points = append(points, fmt.Sprintf(`{"hostId":%q,"name":"m","time":%d,"value":%d}`, id, 1_699_995_600+minute, value))
+	}
+	r.post("/tsdb", "["+strings.Join(points, ",")+"]")
+	r.clock.Add(24 * 60 * 60)
+	for aggregate, want := range map[string]string{
+		"":                "4 5 2",
+		"&aggregate=mean": "4 5 2",
+		"&aggregate=min":  "1 5 -3",
+		"&aggregate=max":  "9 5 7",
+	} {
+		var steps []string
+		for _, v := range strings.Fields(want) {
+			steps = append(steps, fmt.Sprintf(`{"time":%d,"value":%s}`, 1_699_995_600+300*[]int{0, 1, 3}[len(steps)], v))
+		}
+		// Wherever a range begins and ends within them, the steps are whole.
+		for _, ends := range []string{"from=1699995600&to=1700071200", "from=1699995700&to=1700068380", "from=1699924500&to=1699996520"} {
+			r.wantJSON(ends+aggregate, r.get("/hosts/"+id+"/metrics?name=m&"+ends+aggregate), `{"metrics":[`+strings.Join(steps, ",")+`]}`)
+		}
+	}
+}
