@@ -19,7 +19,7 @@ const module = "github.com/saba-monitor/saba"
 var arrows = map[string][]string{
 	"": {},
 
-	"check":        {"internal/statefile"},
+	"check":        {"internal/statefile", "internal/argv"},
 	"check/target": {"check"},
 
 	"checks": {
@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	},
 	"checks/cert":       {"check", "check/target"},
 	"checks/disk":       {"check", "plugin/target/mount"},
-	"checks/http":       {"check", "check/target", "internal/proxy"},
+	"checks/http":       {"check", "check/target", "internal/proxy", "internal/argv"},
 	"checks/load":       {"check"},
 	"checks/log":        {"check"},
 	"checks/mysql":      {"check", "plugin/target/mysql"},
@@ -50,8 +50,8 @@ var arrows = map[string][]string{
 
 	"client": {},
 
-	"cmd/saba":       {"internal/cli", "internal/servercli"},
-	"cmd/saba-agent": {"internal/cli"},
+	"cmd/saba":       {"internal/cli", "internal/servercli", "internal/argv"},
+	"cmd/saba-agent": {"internal/cli", "internal/argv"},
 
 	"e2e": {},
 
@@ -60,9 +60,10 @@ var arrows = map[string][]string{
 
 	"internal/agent":     {"client", "internal/collect", "internal/proxy"},
 	"internal/api":       {"internal/auth", "internal/hush"},
+	"internal/argv":      {},
 	"internal/auth":      {},
 	"internal/chart":     {},
-	"internal/cli":       {"check", "checks", "client", "internal/agent", "internal/collect", "plugin", "plugins"},
+	"internal/cli":       {"check", "checks", "client", "internal/agent", "internal/collect", "plugin", "plugins", "internal/argv"},
 	"internal/collect":   {"internal/inturn", "plugin/target/mount"},
 	"internal/hush":      {},
 	"internal/ingest":    {},
@@ -77,8 +78,8 @@ var arrows = map[string][]string{
 	"internal/tsdb":      {},
 	"internal/web":       {"internal/chart"},
 
-	"plugin":                 {"internal/statefile"},
-	"plugin/target":          {"plugin"},
+	"plugin":                 {"internal/statefile", "internal/argv"},
+	"plugin/target":          {"plugin", "internal/argv"},
 	"plugin/target/mount":    {"internal/inturn"},
 	"plugin/target/mysql":    {},
 	"plugin/target/postgres": {},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/argv"
 )
 
 // exitCodes are what agents read. Only an OK is 0: a help page is none, or -h in place of -H
@@ -37,7 +38,7 @@ type System struct {
 func Main(c Check) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(Run(ctx, c, os.Args[1:], System{Stdout: os.Stdout, Getenv: os.Getenv}))
+	os.Exit(Run(ctx, c, argv.Clone()[1:], System{Stdout: os.Stdout, Getenv: os.Getenv}))
 }
 
 // Run runs c with the arguments after its name, prints "Title STATUS: message" and returns the

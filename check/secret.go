@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/saba-monitor/saba/internal/argv"
 )
 
 // A Secret is a password: the value of a flag, which everybody on the host may see, or better
@@ -18,8 +20,20 @@ type Secret struct {
 // variable env is read in their absence.
 func (s *Secret) AddFlags(fs *FlagSet, name, short, env string) {
 	s.env = env
-	fs.StringVarP(&s.value, name, short, "", "`"+name+"`; visible to everybody on this host, so rather "+env+" in the environment, or --"+name+"-file")
+	fs.VarP(shown{&s.value}, name, short, "`"+name+"`; for a moment visible to everybody on this host, so rather "+env+" in the environment, or --"+name+"-file")
 	fs.StringVar(&s.file, name+"-file", "", "`file` that holds the "+name)
+}
+
+// A shown is the value of a flag that is hidden once it was read.
+type shown struct{ value *string }
+
+func (v shown) String() string { return "" }
+func (v shown) Type() string   { return "string" }
+
+func (v shown) Set(s string) error {
+	*v.value = s
+	argv.Hide(s)
+	return nil
 }
 
 // Read returns the secret, "" when there is none. It reads anew each time: secrets change.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/argv"
 )
 
 // metaVariable tells a plugin what is asked of it: anything but "" asks for its graph definitions.
@@ -51,7 +52,7 @@ func (sys System) say(err error) {
 func Main(p Plugin) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(Run(ctx, p, os.Args[1:], System{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
+	os.Exit(Run(ctx, p, argv.Clone()[1:], System{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
 }
 
 // Run runs p with the arguments after its name and returns the exit code: 0, 1 when something

@@ -20,6 +20,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check"
 	"github.com/saba-monitor/saba/check/target"
+	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/internal/proxy"
 )
 
@@ -34,7 +35,8 @@ var Check = check.Check{
 		fs.FuncP("status", "s", "`CODE=STATUS` or FROM-TO=STATUS says what a status of HTTP means; may be repeated, the first that fits counts (default 4xx is WARNING, 5xx is CRITICAL, others are OK)", c.addStatus)
 		c.tls.AddFlags(fs)
 		fs.StringVarP(&c.sourceIP, "source-ip", "i", "", "`address` of this host to ask from")
-		fs.FuncP("header", "H", "`name: value` of a request header; visible to everybody on this host, so a secret rather in --header-file; may be repeated", func(s string) error {
+		fs.FuncP("header", "H", "`name: value` of a request header; for a moment visible to everybody on this host, so a secret rather in --header-file; may be repeated", func(s string) error {
+			defer argv.Hide(s)
 			return addHeader(c.header, s)
 		})
 		fs.StringVar(&c.headerFile, "header-file", "", "`file` that holds request headers, one name: value a line")

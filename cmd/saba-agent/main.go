@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/internal/cli"
 )
 
@@ -22,7 +23,8 @@ func main() {
 	// A second signal ends the process at once, but for one that comes with the first: timeout(1), for one, sends the
 	// same to the process and to its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
-	os.Exit(cli.Run(ctx, os.Args, cli.OS(revision), cli.AgentCommands()))
+	args := argv.Clone()
+	os.Exit(cli.Run(ctx, args, cli.OS(revision, args), cli.AgentCommands()))
 }
 
 // modest fits the runtime to a program that rests for all but a moment of each minute, unless the environment says

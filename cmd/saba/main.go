@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/internal/cli"
 	"github.com/saba-monitor/saba/internal/servercli"
 )
@@ -23,7 +24,8 @@ func main() {
 	// A second signal ends the process at once, but for one that comes with the first: timeout(1), for one, sends the
 	// same to the process and to its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
-	os.Exit(cli.Run(ctx, os.Args, cli.OS(revision), slices.Concat(servercli.Commands(), cli.AgentCommands())))
+	args := argv.Clone()
+	os.Exit(cli.Run(ctx, args, cli.OS(revision, args), slices.Concat(servercli.Commands(), cli.AgentCommands())))
 }
 
 // modest keeps the heap near to what lives in it, unless the environment says otherwise. Nearly all of a server's heap

@@ -20,6 +20,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/client"
 	"github.com/saba-monitor/saba/internal/agent"
+	"github.com/saba-monitor/saba/internal/argv"
 )
 
 // AgentCommands lists the commands that both binaries have.
@@ -97,7 +98,7 @@ func newAgentFlags(env *Env) *agentFlags {
 	f := &agentFlags{FlagSet: env.Flags("")}
 	f.StringVar(&f.conf, "conf", agent.DefaultConf, "configuration `file` in TOML; the default one may be missing")
 	f.StringVar(&f.base, "apibase", "", "`URL` of the server (also SABA_API_BASE; default "+agent.DefaultAPIBase+")")
-	f.StringVar(&f.key, "apikey", "", "API `key`; visible to everybody on this host, so rather --apikey-file, SABA_API_KEY or the file")
+	f.StringVar(&f.key, "apikey", "", "API `key`; for a moment visible to everybody on this host, so rather --apikey-file, SABA_API_KEY or the file")
 	f.StringVar(&f.keyFile, "apikey-file", "", "`file` that holds the API key alone")
 	f.StringVar(&f.root, "root", "", "`folder` that keeps this host's id (default "+agent.DefaultRoot+")")
 	f.Var(&f.roles, "role", "`service:role` of this host, in place of those in the file; may be repeated")
@@ -209,6 +210,7 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 	if !*once && env.Slacken != nil {
 		env.Slacken(ctx)
 	}
+	argv.Hide(flags.key)
 	c, file, err := flags.config(env)
 	if err != nil {
 		return err

@@ -45,9 +45,9 @@ type System struct {
 	Slacken func(ctx context.Context)
 }
 
-// OS returns the System of this process.
-func OS(revision string) System {
-	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func(ctx context.Context) { agent.Slacken(ctx, os.Args) }}
+// OS returns the System of this process, which args started.
+func OS(revision string, args []string) System {
+	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func(ctx context.Context) { agent.Slacken(ctx, args) }}
 }
 
 // hangups is System.Hangups of a process: SIGHUP no longer ends it.

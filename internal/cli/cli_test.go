@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/internal/cli"
 )
 
@@ -21,7 +22,8 @@ func TestMain(m *testing.M) {
 	main := func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
-		os.Exit(cli.Run(ctx, os.Args, cli.OS("abc1234"), cli.AgentCommands()))
+		args := argv.Clone()
+		os.Exit(cli.Run(ctx, args, cli.OS("abc1234", args), cli.AgentCommands()))
 	}
 	testscript.Main(m, map[string]func(){"saba": main, "saba-agent": main, "mackerel-plugin-gostats": main, "mackerel-plugin-redsi": main, "check-http": main, "check-htpt": main, "check-ssl-cert": main, "mackerel-plugin": main, "mackerel-check": main})
 }

@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/saba-monitor/saba/internal/argv"
 )
 
 const (
@@ -40,10 +42,11 @@ type HTTP struct {
 func (h *HTTP) AddFlags(fs *flag.FlagSet) {
 	fs.StringVar(&h.Socket, "socket", "", "unix `socket` to ask through, in place of host and port")
 	fs.BoolVar(&h.Insecure, "insecure", false, "do not verify the certificate of an https URL")
-	fs.Func("header", "`name: value` of a request header; visible to everybody on this host, so a secret rather in -header-file; may be repeated", func(s string) error {
+	fs.Func("header", "`name: value` of a request header; for a moment visible to everybody on this host, so a secret rather in -header-file; may be repeated", func(s string) error {
 		if h.Header == nil {
 			h.Header = http.Header{}
 		}
+		defer argv.Hide(s)
 		return addHeader(h.Header, s)
 	})
 	fs.StringVar(&h.headerFile.file, "header-file", "", "`file` that holds request headers, one name: value a line")

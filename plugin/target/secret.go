@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/plugin"
 )
 
@@ -20,8 +21,19 @@ type Secret struct {
 // AddFlags adds -name and -name-file to fs; the environment variable env is read in their absence.
 func (s *Secret) AddFlags(fs *flag.FlagSet, name, env string) {
 	s.env = env
-	fs.StringVar(&s.value, name, "", "`"+name+"`; visible to everybody on this host, so rather "+env+" in the environment, or -"+name+"-file")
+	fs.Var(shown{&s.value}, name, "`"+name+"`; for a moment visible to everybody on this host, so rather "+env+" in the environment, or -"+name+"-file")
 	fs.StringVar(&s.file, name+"-file", "", "`file` that holds the "+name)
+}
+
+// A shown is the value of a flag that is hidden once it was read.
+type shown struct{ value *string }
+
+func (v shown) String() string { return "" }
+
+func (v shown) Set(s string) error {
+	*v.value = s
+	argv.Hide(s)
+	return nil
 }
 
 // Read returns the secret, "" when there is none. It reads anew each time: secrets change. ctx is

@@ -9,3 +9,6 @@ ALTER TABLE graph_defs ADD COLUMN seen_at BIGINT NOT NULL DEFAULT 0;
 -- The hash of the token in an invitation's link; '' while nobody made a link.
 ALTER TABLE invitations ADD COLUMN hash TEXT NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX invitations_hash ON invitations (hash) WHERE hash <> '';
+
+-- Open alerts are counted with every page and every round of monitors, however many were closed.
+CREATE INDEX alerts_open_newest ON alerts (org, opened_at, id) WHERE closed_at = 0;
