@@ -192,7 +192,7 @@ func TestOTLPAsksForItsForm(t *testing.T) {
 		"no gzip":              {"application/json", "gzip", "x", 400, "gzip"},
 		"a bomb":               {"application/json", "gzip", bomb.String(), 413, "16 MiB"},
 		"no JSON":              {"application/json", "", "{", 400, "JSON"},
-		"another kind of JSON": {"application/json", "", `{"resourceMetrics":7}`, 400, "JSON"},
+		"another kind of JSON": {"application/json", "", `{"resourceMetrics":7}`, 400, "resourceMetrics must not be a JSON number"},
 		"many tiny values":     {"application/json", "", `{"resourceMetrics":[{}` + strings.Repeat(",{}", 200_000) + `]}`, 413, "200000 values"},
 		"no protobuf":          {"application/x-protobuf", "", "\x0a\xff", 400, "protobuf"},
 	} {

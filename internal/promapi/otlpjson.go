@@ -1,7 +1,9 @@
 package promapi
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -145,6 +147,9 @@ func (o *otlpIntake) readJSON(body []byte) error {
 	}
 	var request jsonRequest
 	if err := json.Unmarshal(body, &request); err != nil {
+		if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) { // its text names our types
+			return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP metrics: %s must not be a JSON %s (at byte %d)", cmp.Or(kind.Field, "the body"), kind.Value, kind.Offset)
+		}
 		return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP metrics: %v", err)
 	}
 	for _, rm := range request.ResourceMetrics {
