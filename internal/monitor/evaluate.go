@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -201,7 +202,7 @@ type hostMetric struct {
 }
 
 func partsNeedNames(metric string) bool {
-	return metric == "disk%" || len(metric) > 10 && metric[:10] == "container-"
+	return metric == "disk%" || strings.HasPrefix(metric, "container-")
 }
 
 // newer returns what there is to judge for a target, if anything is newer than what was judged.

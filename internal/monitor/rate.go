@@ -79,7 +79,6 @@ func (p part) series(samples [][]saba.Sample) []saba.Sample {
 	if p.combine == nil {
 		return samples[0]
 	}
-	needed := 2 // of cpu%: idle and one other
 	combined := make([]saba.Sample, 0, len(samples[0]))
 	next := make([]int, len(samples))
 	values := make([]float64, 0, len(samples))
@@ -95,7 +94,7 @@ func (p part) series(samples [][]saba.Sample) []saba.Sample {
 				values = append(values, samples[k][i].Value)
 			}
 		}
-		if len(values) < needed {
+		if len(values) < 2 { // of cpu%: idle and one other
 			continue
 		}
 		if v, ok := p.combine(values); ok {

@@ -12,7 +12,6 @@ import (
 type Judgement struct {
 	Status  saba.CheckStatus
 	Value   *float64 // that was judged; nil when there was none
-	At      int64    // Unix seconds; the minute of the newest sample, or the time of the judgement where there is none
 	Message string
 	// Firm says that it was bad as often in a row as the monitor asks for: an alert may open.
 	Firm bool
@@ -32,7 +31,7 @@ func threshold(m *saba.Monitor, label string, samples []saba.Sample) (j Judgemen
 		value := mean(samples[end-n : end])
 		status, limit := compare(m, value)
 		if end == len(samples) {
-			j = Judgement{Status: status, Value: &value, At: samples[end-1].Time, Message: label + " " + number(value)}
+			j = Judgement{Status: status, Value: &value, Message: label + " " + number(value)}
 			if status != saba.CheckOK {
 				j.Message += fmt.Sprintf(" %s %s", m.Operator, number(limit))
 			}
@@ -84,7 +83,7 @@ func silence(what string, last, since, now int64, warning, critical *int64) (j J
 	}
 	counted, real := now-max(last, since), now-last
 	over := func(minutes *int64, seconds int64) bool { return minutes != nil && seconds >= *minutes*60 }
-	j = Judgement{At: now, Firm: true}
+	j = Judgement{Firm: true}
 	switch {
 	case over(critical, counted):
 		j.Status = saba.CheckCritical
