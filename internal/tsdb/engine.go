@@ -62,11 +62,18 @@ func options(retention time.Duration, maxBytes int64) *tsdb.Options {
 
 func openEngine(dir string, retention time.Duration, maxBytes int64, log *slog.Logger, outer prometheus.Registerer) (*engine, error) {
 	e := &engine{dir: dir, reg: &registrations{outer: outer, wbl: prometheus.NewRegistry()}}
+	var opened atomic.Pointer[tsdb.DB]
+	o := options(retention, maxBytes)
+	o.BlockCompactionExcludeFunc = func(b *tsdb.BlockMeta) bool {
+		db := opened.Load()
+		return db == nil || aheadOfHead(b, db.Blocks())
+	}
 	var err error
-	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, options(retention, maxBytes), nil); err != nil {
+	if e.db, err = tsdb.Open(dir, slog.New(hushed{log.Handler()}), e.reg, o, nil); err != nil {
 		e.reg.unregister()
 		return nil, err
 	}
+	opened.Store(e.db)
 	e.db.DisableCompactions() // until mayCompact
 	if outer != nil {
 		e.reg.MustRegister(gauges(dir)...)
@@ -90,6 +97,25 @@ func openEngine(dir string, retention time.Duration, maxBytes int64, log *slog.L
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+// aheadOfHead says whether block b, of late points alone, reaches into hours that the head has not compacted yet. Such a
+// block must not be merged with others: the engine takes the end of the newest block that is not of late points alone for
+// the end of what is in blocks, and at the next start, or compaction, drops what is in the logs before it
+// (DB.inOrderBlocksMaxTime and LeveledCompactor.plan in tsdb of Prometheus 3.15). It waits until the head is there.
+//
+// The engine looks at no block that was made after one that waits. So compactions lag behind, by four hours at most.
+func aheadOfHead(b *tsdb.BlockMeta, blocks []*tsdb.Block) bool {
+	if !b.Compaction.FromOutOfOrder() {
+		return false
+	}
+	for _, other := range blocks {
+		m := other.Meta()
+		if !m.Compaction.FromOutOfOrder() && m.MaxTime >= b.MaxTime {
+			return false
+		}
+	}
+	return true
 }
 
 // mostHead is the span of the head from which on it is compacted in any case.
