@@ -1,6 +1,9 @@
 package saba
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A Downtime is a time during which no alert opens. Scopes select what it is for: hosts by service and
 // role, rules by monitor; without any it is for everything. The JSON keys are the protocol's, and
@@ -12,6 +15,7 @@ type Downtime struct {
 	Start                int64       `json:"start"`    // Unix seconds
 	Duration             int64       `json:"duration"` // minutes
 	Recurrence           *Recurrence `json:"recurrence,omitzero"`
+	Timezone             string      `json:"timezone,omitzero"`       // IANA name of the zone whose days recur; "" means the server's. saba's own
 	ServiceScopes        []string    `json:"serviceScopes,omitempty"` // service names
 	ServiceExcludeScopes []string    `json:"serviceExcludeScopes,omitempty"`
 	RoleScopes           []Scope     `json:"roleScopes,omitempty"`
@@ -48,6 +52,7 @@ func (d *Downtime) Check() error {
 		checkText("memo", d.Memo, MaxObjectMemo),
 		checkBetween("start", d.Start, 1, maxTime),
 		checkBetween("duration", d.Duration, 1, maxDowntime),
+		checkTimezone("timezone", d.Timezone),
 		checkNames("serviceScopes", d.ServiceScopes), checkNames("serviceExcludeScopes", d.ServiceExcludeScopes),
 		checkRoles("roleScopes", d.RoleScopes), checkRoles("roleExcludeScopes", d.RoleExcludeScopes),
 		checkIDs("monitorScopes", d.MonitorScopes), checkIDs("monitorExcludeScopes", d.MonitorExcludeScopes),
@@ -76,6 +81,17 @@ func (d *Downtime) Check() error {
 		checkOneOf("recurrence.type", r.Type, RecurrenceTypes...),
 		checkBetween("recurrence.interval", r.Interval, 1, maxRecurring),
 		checkBetween("recurrence.until", r.Until, 0, maxTime))
+}
+
+// checkTimezone checks the name of a time zone, which may be empty. "Local" is none: it would be another one on another machine.
+func checkTimezone(field, name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+		return Invalidf(field, "must be the name of a time zone such as Europe/Berlin or UTC, not %q", short(name))
+	}
+	return nil
 }
 
 // checkNames checks a list of service names, each of which may stand in it once.

@@ -36,6 +36,7 @@ type Monitor struct {
 	Memo                 string      `json:"memo,omitzero"`
 	NotificationInterval *int64      `json:"notificationInterval,omitzero"` // minutes until an open alert is told again; nil means never
 	Mute                 bool        `json:"isMute"`                        // alerts open and close, nobody is told
+	MuteUntil            int64       `json:"muteUntil,omitzero"`            // the same up to then (Unix seconds), whatever Mute is; 0 means not. saba's own
 
 	// host, connectivity, anomalyDetection. No scopes means all hosts.
 	Scopes        []Scope `json:"scopes,omitzero"`
@@ -154,6 +155,7 @@ func (m *Monitor) Check(now int64) error {
 		checkLine("name", m.Name, 1, MaxObjectName),
 		checkText("memo", m.Memo, MaxMonitorMemo),
 		checkOptional("notificationInterval", m.NotificationInterval, 10, maxInterval),
+		checkBetween("muteUntil", m.MuteUntil, 0, maxTime),
 		checkCount("scopes", len(m.Scopes), MaxReferences),
 		checkCount("excludeScopes", len(m.ExcludeScopes), MaxReferences),
 	); err != nil {
@@ -275,6 +277,9 @@ func (m *Monitor) checkAnomaly(now int64) error {
 		checkOneOf("criticalSensitivity", m.CriticalSensitivity, "", "insensitive", "normal", "sensitive"),
 		checkBetween("maxCheckAttempts", m.MaxCheckAttempts, 1, 10))
 }
+
+// Muted says whether nobody is told of the monitor's alerts at a time (Unix seconds).
+func (m *Monitor) Muted(at int64) bool { return m.Mute || at < m.MuteUntil }
 
 // Watches says whether a host with the given roles is in the monitor's scopes.
 func (m *Monitor) Watches(roles []RoleName) bool {

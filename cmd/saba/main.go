@@ -9,6 +9,7 @@ import (
 	"slices"
 	"syscall"
 	"time"
+	_ "time/tzdata" // the zones of downtimes, for machines that have none (450 KB)
 
 	"github.com/saba-monitor/saba/internal/argv"
 	"github.com/saba-monitor/saba/internal/cli"

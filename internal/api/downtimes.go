@@ -12,6 +12,7 @@ type downtimeIn struct {
 	Start                *int64           `json:"start"`
 	Duration             int64            `json:"duration"` // minutes
 	Recurrence           *saba.Recurrence `json:"recurrence"`
+	Timezone             *string          `json:"timezone"` // absent keeps what was: clients of the protocol do not know it
 	ServiceScopes        []string         `json:"serviceScopes"`
 	ServiceExcludeScopes []string         `json:"serviceExcludeScopes"`
 	RoleScopes           []string         `json:"roleScopes"`
@@ -20,12 +21,17 @@ type downtimeIn struct {
 	MonitorExcludeScopes []string         `json:"monitorExcludeScopes"`
 }
 
-// readDowntime reads the body that makes or replaces a downtime.
+// readDowntime reads the body that makes a downtime.
 func (c *call) readDowntime() (d saba.Downtime, err error) {
 	var in downtimeIn
 	if err := c.decode(&in); err != nil {
 		return d, err
 	}
+	return in.downtime(nil)
+}
+
+// downtime makes a downtime of the fields. old is the one that it replaces, nil when it is new.
+func (in downtimeIn) downtime(old *saba.Downtime) (d saba.Downtime, err error) {
 	if in.Start == nil {
 		return d, saba.Invalidf("start", "is required: a time in Unix seconds")
 	}
@@ -33,6 +39,12 @@ func (c *call) readDowntime() (d saba.Downtime, err error) {
 		Name: in.Name, Memo: in.Memo, Start: *in.Start, Duration: in.Duration, Recurrence: in.Recurrence,
 		ServiceScopes: in.ServiceScopes, ServiceExcludeScopes: in.ServiceExcludeScopes,
 		MonitorScopes: in.MonitorScopes, MonitorExcludeScopes: in.MonitorExcludeScopes,
+	}
+	if old != nil {
+		d.ID, d.Timezone = old.ID, old.Timezone
+	}
+	if in.Timezone != nil {
+		d.Timezone = *in.Timezone
 	}
 	if d.RoleScopes, err = parseScopes("roleScopes", in.RoleScopes); err != nil {
 		return d, err
@@ -64,13 +76,12 @@ func (s *server) downtimeCreate(w http.ResponseWriter, c *call) error {
 }
 
 func (s *server) downtimeUpdate(w http.ResponseWriter, c *call) error {
-	d, err := c.readDowntime()
-	if err != nil {
+	var in downtimeIn
+	if err := c.decode(&in); err != nil {
 		return err
 	}
-	d, err = s.store.UpdateDowntime(c.Context(), c.org, c.PathValue("downtime"), func(old saba.Downtime) (saba.Downtime, error) {
-		d.ID = old.ID
-		return d, nil
+	d, err := s.store.UpdateDowntime(c.Context(), c.org, c.PathValue("downtime"), func(old saba.Downtime) (saba.Downtime, error) {
+		return in.downtime(&old)
 	})
 	return shown(s, w, c, d, err, downtimeOut)
 }

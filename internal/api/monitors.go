@@ -13,6 +13,7 @@ type monitorIn struct {
 	Memo                            string             `json:"memo"`
 	NotificationInterval            *int64             `json:"notificationInterval"`
 	Mute                            bool               `json:"isMute"`
+	MuteUntil                       *int64             `json:"muteUntil"` // absent keeps what was: clients of the protocol do not know it
 	Scopes                          []string           `json:"scopes"`
 	ExcludeScopes                   []string           `json:"excludeScopes"`
 	Metric                          string             `json:"metric"`
@@ -56,7 +57,10 @@ func (in monitorIn) monitor(old *saba.Monitor, now int64) (m saba.Monitor, err e
 	}
 	m = saba.Monitor{Type: in.Type, Name: in.Name, Memo: in.Memo, NotificationInterval: in.NotificationInterval, Mute: in.Mute}
 	if old != nil {
-		m.ID = old.ID
+		m.ID, m.MuteUntil = old.ID, old.MuteUntil
+	}
+	if in.MuteUntil != nil {
+		m.MuteUntil = *in.MuteUntil
 	}
 	if in.MaxCheckAttempts != nil {
 		if m.MaxCheckAttempts = *in.MaxCheckAttempts; m.MaxCheckAttempts == 0 {

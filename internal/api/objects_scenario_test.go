@@ -119,6 +119,40 @@ func TestDowntimes(t *testing.T) { // trap 20: minutes
 	r.wantJSON("the empty list", r.get("/downtimes"), `{"downtimes":[]}`)
 }
 
+// What saba adds to the protocol is there when somebody has set it, and clients that do not know it keep it as it is.
+func TestClientsKeepWhatTheyDoNotKnow(t *testing.T) {
+	r := newRig(t)
+	id := r.create("/downtimes", `{"name":"n","start":5,"duration":1,"timezone":"Asia/Tokyo"}`)
+	for _, tt := range []struct{ send, want string }{
+		{`{"name":"n","start":6,"duration":1}`, `{"id":"ID","name":"n","start":6,"duration":1,"timezone":"Asia/Tokyo"}`},
+		{`{"name":"n","start":6,"duration":1,"timezone":null}`, `{"id":"ID","name":"n","start":6,"duration":1,"timezone":"Asia/Tokyo"}`},
+		{`{"name":"n","start":6,"duration":1,"timezone":"UTC"}`, `{"id":"ID","name":"n","start":6,"duration":1,"timezone":"UTC"}`},
+		{`{"name":"n","start":6,"duration":1,"timezone":""}`, `{"id":"ID","name":"n","start":6,"duration":1}`},
+	} {
+		r.wantJSON(tt.send, r.put("/downtimes/"+id, tt.send), tt.want)
+	}
+	id = r.create("/monitors", `{"type":"connectivity","muteUntil":1900000000}`)
+	const monitor = `{"id":"ID","type":"connectivity","name":"connectivity","alertStatusOnGone":"CRITICAL","scopes":[],"excludeScopes":[],"isMute":false`
+	for _, tt := range []struct{ send, want string }{
+		{`{"type":"connectivity"}`, monitor + `,"muteUntil":1900000000}`},
+		{`{"type":"connectivity","muteUntil":null,"isMute":false}`, monitor + `,"muteUntil":1900000000}`},
+		{`{"type":"connectivity","muteUntil":0}`, monitor + `}`},
+	} {
+		r.wantJSON(tt.send, r.put("/monitors/"+id, tt.send), tt.want)
+	}
+}
+
+func TestMonitorMuted(t *testing.T) {
+	for _, tt := range []struct {
+		m    saba.Monitor
+		want bool
+	}{{saba.Monitor{}, false}, {saba.Monitor{Mute: true}, true}, {saba.Monitor{MuteUntil: 100}, false}, {saba.Monitor{MuteUntil: 101}, true}, {saba.Monitor{Mute: true, MuteUntil: 5}, true}} {
+		if got := tt.m.Muted(100); got != tt.want {
+			t.Errorf("%+v is muted at 100: %t, want %t", tt.m, got, tt.want)
+		}
+	}
+}
+
 func TestChannelsHaveTheirLists(t *testing.T) { // trap 14
 	r := newRig(t)
 	for _, tt := range []struct{ send, want string }{
