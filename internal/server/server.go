@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,10 +52,12 @@ type Options struct {
 	Database string
 	// MaxBytes bounds what samples take on disk; the oldest go first. 0 for no limit.
 	MaxBytes int64
-	APIKey   string // a read/write key that must exist; "" makes one at the first start
-	Log      *slog.Logger
-	Now      func() time.Time
-	Random   io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+	// Allowed are addresses that external monitors and channels may reach besides public ones.
+	Allowed []netip.Prefix
+	APIKey  string // a read/write key that must exist; "" makes one at the first start
+	Log     *slog.Logger
+	Now     func() time.Time
+	Random  io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
 }
 
 // A Server is open: it holds the data folder and the address. Run serves; Close gives both back.

@@ -26,6 +26,7 @@ type serverFlags struct {
 	data    string
 	records databaseFlags
 	most    byteSize
+	allowed allowedFlag
 	verbose bool
 }
 
@@ -36,6 +37,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs.StringVar(&f.data, "data", "./saba-data", "the `folder` that keeps everything; made when it is missing")
 	f.records.addTo(fs)
 	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
+	fs.Var(&f.allowed, "allow-private-addresses", "let external monitors and channels reach addresses that are not public: all, or with =10.1.0.0/16,192.168.7.9 those; SABA_ALLOW_PRIVATE_ADDRESSES in the environment does as well")
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
 		return err
@@ -59,6 +61,10 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	if err != nil {
 		return nil, nil, err
 	}
+	allowed, err := f.allowed.prefixes(env)
+	if err != nil {
+		return nil, nil, err
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -66,7 +72,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	log := env.Logger(level)
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
-		Log: log, Now: time.Now, Random: rand.Reader,
+		Allowed: allowed, Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
 }

@@ -1,11 +1,14 @@
 package servercli
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/cli"
 )
 
@@ -32,6 +35,42 @@ func TestFlagsThatCannotBeAreRefused(t *testing.T) {
 			}
 			if found, err := filepath.Glob(data); err != nil || len(found) > 0 {
 				t.Errorf("the data folder was made all the same: %v", err)
+			}
+		})
+	}
+}
+
+// What may be reached comes from the flag, or from the environment when there is none.
+func TestAllowedAddressesAreOfTheFlagOrTheEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args []string
+		env  string
+		want string
+	}{
+		"nothing":            {nil, "", "[]"},
+		"the flag alone":     {[]string{"--allow-private-addresses"}, "", "[0.0.0.0/0 ::/0]"},
+		"a block":            {[]string{"--allow-private-addresses=10.1.0.0/16"}, "", "[10.1.0.0/16]"},
+		"the environment":    {nil, "1", "[0.0.0.0/0 ::/0]"},
+		"the flag counts":    {[]string{"--allow-private-addresses=false"}, "1", "[]"},
+		"a bad flag":         {[]string{"--allow-private-addresses=some"}, "", `invalid boolean value "some" for -allow-private-addresses: takes 1, 0, or addresses`},
+		"a bad environment":  {nil, "10.0.0.0/8 192.168.0.0/16", `SABA_ALLOW_PRIVATE_ADDRESSES takes 1, 0, or addresses and blocks such as 10.1.0.0/16,192.168.7.9, not "10.0.0.0/8 192.168.0.0/16"`},
+		"a block on its own": {[]string{"--allow-private-addresses", "10.1.0.0/16"}, "", `unexpected argument "10.1.0.0/16"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := &cli.Env{Program: "saba", Command: "server", System: cli.System{Stdout: io.Discard, Stderr: io.Discard, Getenv: func(name string) string {
+				return map[string]string{"SABA_ALLOW_PRIVATE_ADDRESSES": tt.env}[name]
+			}}}
+			var f serverFlags
+			err := f.parse(env, tt.args)
+			var got any
+			if err == nil {
+				got, err = f.allowed.prefixes(env)
+			}
+			switch {
+			case err != nil && !(strings.Contains(err.Error(), tt.want) && errors.Is(err, saba.ErrInvalid)):
+				t.Errorf("got the error %v, want %q", err, tt.want)
+			case err == nil && fmt.Sprint(got) != tt.want:
+				t.Errorf("got %v, want %s", got, tt.want)
 			}
 		})
 	}
