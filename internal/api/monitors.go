@@ -179,8 +179,9 @@ func (s *server) monitorUpdate(w http.ResponseWriter, c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	m, err := s.store.UpdateMonitor(c.Context(), c.org, c.PathValue("monitor"), func(old saba.Monitor) (saba.Monitor, error) {
-		return in.monitor(&old, s.now().Unix())
+	now := s.now().Unix()
+	m, err := s.store.UpdateMonitor(c.Context(), c.org, c.PathValue("monitor"), now, func(old saba.Monitor) (saba.Monitor, error) {
+		return in.monitor(&old, now)
 	})
 	return shown(s, w, c, m, err, newMonitorOut)
 }

@@ -15,7 +15,7 @@ type Objects interface {
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
 	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
 	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
-	UpdateMonitor(ctx context.Context, org, id string, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
+	UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
 	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
 
 	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)

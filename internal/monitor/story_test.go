@@ -174,7 +174,7 @@ func (s *story) do(w []string, line string) error {
 		}
 		return s.records.CreateMonitor(ctx, s.org, m)
 	case "edit":
-		_, err := s.records.UpdateMonitor(ctx, s.org, w[1], func(m saba.Monitor) (saba.Monitor, error) {
+		_, err := s.records.UpdateMonitor(ctx, s.org, w[1], s.now.Unix(), func(m saba.Monitor) (saba.Monitor, error) {
 			return m, json.Unmarshal([]byte(rest(line, 2)), &m)
 		})
 		return err

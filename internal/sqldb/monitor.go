@@ -36,10 +36,19 @@ func (db *DB) CreateMonitor(ctx context.Context, org string, m saba.Monitor) err
 	})
 }
 
-// UpdateMonitor replaces a monitor by what change makes of it, and returns that. Open alerts stay as they are.
-func (db *DB) UpdateMonitor(ctx context.Context, org, id string, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error) {
-	return updateOne(ctx, db, monitors, org, id, change, "", func(tx *sql.Tx, m saba.Monitor) ([]any, error) {
-		return nil, checkMonitor(ctx, tx, org, m)
+// UpdateMonitor replaces a monitor by what change makes of it, at a time in Unix seconds, and returns that. Open alerts stay
+// as they are, but for an external monitor's whose service becomes another one: that closes them.
+func (db *DB) UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error) {
+	var service string
+	remember := func(old saba.Monitor) (saba.Monitor, error) {
+		service = old.Service
+		return change(old)
+	}
+	return updateOne(ctx, db, monitors, org, id, remember, "", func(tx *sql.Tx, m saba.Monitor) ([]any, error) {
+		if err := checkMonitor(ctx, tx, org, m); err != nil || m.Type != saba.MonitorExternal || m.Service == service {
+			return nil, err
+		}
+		return nil, closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceChange}, `org = ? AND monitor = ?`, org, id)
 	})
 }
 

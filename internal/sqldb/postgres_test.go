@@ -238,7 +238,7 @@ func postgresAndAnotherProgram(t *testing.T, server *postgrestest.Server) {
 	}
 	c := server.Connect(url)
 	runs := 0
-	m, err := db.UpdateMonitor(ctx, "org1", "org1", func(m saba.Monitor) (saba.Monitor, error) {
+	m, err := db.UpdateMonitor(ctx, "org1", "org1", 0, func(m saba.Monitor) (saba.Monitor, error) {
 		if runs++; runs < 3 {
 			c.Ask(`UPDATE monitors SET doc = replace(doc, '"name":"', '"name":"psql ')`)
 		}
@@ -248,7 +248,7 @@ func postgresAndAnotherProgram(t *testing.T, server *postgrestest.Server) {
 	if err != nil || m.Name != "psql psql connectivity saba" || runs != 3 {
 		t.Errorf("after %d runs the name is %q, error %v; want both changes in 3", runs, m.Name, err)
 	}
-	_, err = db.UpdateMonitor(ctx, "org1", "org1", func(m saba.Monitor) (saba.Monitor, error) {
+	_, err = db.UpdateMonitor(ctx, "org1", "org1", 0, func(m saba.Monitor) (saba.Monitor, error) {
 		c.Ask(`UPDATE monitors SET doc = replace(doc, '"name":"', '"name":"x')`)
 		return m, nil
 	})

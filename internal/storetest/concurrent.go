@@ -21,7 +21,7 @@ func testChangesAtOnce(r objects) {
 		work.Go(func() {
 			for i := range times {
 				mark := fmt.Sprintf("%d.%d ", w, i)
-				_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", func(m saba.Monitor) (saba.Monitor, error) {
+				_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", 0, func(m saba.Monitor) (saba.Monitor, error) {
 					m.Memo += mark
 					return m, nil
 				})

@@ -17,7 +17,7 @@ type ObjectRecords interface {
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
 	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
 	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
-	UpdateMonitor(ctx context.Context, org, id string, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
+	UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
 	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
 
 	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
@@ -96,6 +96,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"a monitor names services and roles that exist", testMonitorScopes},
 		{"a role is watched by one monitor of anomalies", testAnomalyOnce},
 		{"an update that is refused changes nothing", testRefusedUpdate},
+		{"another service of an external monitor closes its alerts, another name does not", testMonitorServiceChange},
 		{"deleting a monitor closes its alerts and takes it out of notification groups", testDeleteMonitor},
 		{"deleting a service takes its monitors and annotations along and closes their alerts", testDeleteServiceObjects},
 		{"deleting a service leaves scopes that match nothing, never scopes that match everything", testDanglingScopes},
@@ -289,7 +290,7 @@ func testAnomalyOnce(r objects) {
 	m.ID, m.Scopes = "m3", []saba.Scope{dbs, web}
 	r.is(r.db.CreateMonitor(r.ctx, org1, m), saba.ErrInvalid, "scopes[1]", `"m1"`)
 	m.ID = "m1"
-	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", keep(m)) // its own role is not taken
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", 0, keep(m)) // its own role is not taken
 	r.ok(err)
 }
 
@@ -297,18 +298,45 @@ func testRefusedUpdate(r objects) {
 	want := r.monitor("m1")
 	bad := want
 	bad.Name, bad.Scopes = "changed", []saba.Scope{{Service: "none"}}
-	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", keep(bad))
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", 0, keep(bad))
 	r.is(err, saba.ErrInvalid)
-	_, err = r.db.UpdateMonitor(r.ctx, org1, "m1", func(old saba.Monitor) (saba.Monitor, error) {
+	_, err = r.db.UpdateMonitor(r.ctx, org1, "m1", 0, func(old saba.Monitor) (saba.Monitor, error) {
 		old.Name = "changed"
 		return old, saba.Invalidf("name", "is no good")
 	})
 	r.is(err, saba.ErrInvalid, "name is no good")
-	_, err = r.db.UpdateMonitor(r.ctx, org1, "none", keep(want))
+	_, err = r.db.UpdateMonitor(r.ctx, org1, "none", 0, keep(want))
 	r.is(err, saba.ErrNotFound, `"none"`)
 	got, err := r.db.Monitor(r.ctx, org1, "m1")
 	r.ok(err)
 	r.same("the monitor", got, want)
+}
+
+func testMonitorServiceChange(r objects) {
+	r.roles(role("shop", "web"), role("api", "web"))
+	for _, tt := range []struct{ id, service, to string }{{"m1", "shop", "api"}, {"m2", "shop", ""}, {"m3", "", "shop"}, {"m4", "shop", "shop"}} {
+		m := r.monitor(tt.id, ofType(saba.MonitorExternal), watching(tt.service))
+		r.alert("a"+tt.id, tt.id)
+		m.Name = "another name"
+		_, err := r.db.UpdateMonitor(r.ctx, org1, tt.id, noon+8, keep(m))
+		r.ok(err)
+		m.Service = tt.to
+		_, err = r.db.UpdateMonitor(r.ctx, org1, tt.id, noon+9, keep(m))
+		r.ok(err)
+		if tt.service != tt.to {
+			r.closed("a"+tt.id, saba.TriggerServiceChange)
+		} else if a := r.readAlert("a" + tt.id); !a.Open() {
+			r.Errorf("with the same service the alert is %+v, want it open", a)
+		}
+	}
+	m := r.monitor("m5", ofType(saba.MonitorService), watching("shop"))
+	r.alert("a5", "m5")
+	m.Service = "api"
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m5", noon+9, keep(m))
+	r.ok(err)
+	if a := r.readAlert("a5"); !a.Open() {
+		r.Errorf("the alert of a monitor of another type is %+v, want it open", a)
+	}
 }
 
 func testDeleteMonitor(r objects) {
@@ -924,7 +952,7 @@ func testForeignObjects(r objects) {
 	errOf := func(_ any, err error) error { return err }
 	for what, err := range map[string]error{
 		"read a monitor":       errOf(r.db.Monitor(r.ctx, org2, "m1")),
-		"update a monitor":     errOf(r.db.UpdateMonitor(r.ctx, org2, "m1", keep(saba.Monitor{}))),
+		"update a monitor":     errOf(r.db.UpdateMonitor(r.ctx, org2, "m1", 0, keep(saba.Monitor{}))),
 		"delete a monitor":     errOf(r.db.DeleteMonitor(r.ctx, org2, "m1", noon)),
 		"update a downtime":    errOf(r.db.UpdateDowntime(r.ctx, org2, "d1", keep(saba.Downtime{}))),
 		"delete a downtime":    errOf(r.db.DeleteDowntime(r.ctx, org2, "d1")),
