@@ -195,6 +195,7 @@ var modules = map[string]struct {
 	"modernc.org/sqlite":                  {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
 	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
 	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
+	"golang.org/x/image":                  {[]string{"internal/chart"}, "fonts with their outlines, and filled polygons, for pictures of graphs"},
 	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
 	"golang.org/x/sys":                    {[]string{"checks/log", "internal/agent", "internal/collect", "plugin/target/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, timer slack, and fdatasync, which the standard library lacks"},
 	"golang.org/x/text":                   {[]string{"checks/log"}, "reads logs in EUC-JP, Shift_JIS and the like"},

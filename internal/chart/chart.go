@@ -1,7 +1,7 @@
 // Package chart turns samples into charts: nice axes, values as people read them, colours,
-// and a whole SVG. It is pure: no clock, no files, no engine; it imports the root package
-// alone. Read svg.go for the drawing, scale.go for axes, format.go for values and
-// color.go for colours.
+// and a whole SVG or PNG. It is pure: no clock, no files, no engine; it imports the root package
+// and fonts alone. Read picture.go for what is drawn where, svg.go and png.go for how, limit.go for
+// thresholds, scale.go for axes, format.go for values and color.go for colours.
 //
 // # How values are written
 //

@@ -37,6 +37,14 @@ var (
 // Surface is the colour that charts are drawn on.
 var Surface = Color{"#ffffff", "#12181d"}
 
+// The colours of what is not a series.
+var (
+	ink    = Color{"#16202a", "#e8edf2"} // title and values
+	muted  = Color{"#566473", "#9aa8b6"} // axes and labels
+	faint  = Color{"#e9edf1", "#232d36"} // grid
+	ground = Color{"#aab5c0", "#52616f"} // the zero line
+)
+
 // A Style says how a series looks.
 type Style struct {
 	Color

@@ -6,50 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
-
-	"github.com/saba-monitor/saba"
-)
-
-// A Theme chooses between light and dark.
-type Theme int
-
-// The themes. Auto follows the reader's system, by a media query in the picture; the others
-// are for those who cannot be asked, such as a PNG.
-const (
-	Auto Theme = iota
-	Light
-	Dark
-)
-
-// A Chart is what one picture shows. Equal charts become equal bytes.
-type Chart struct {
-	Title    string
-	Unit     saba.Unit
-	From, To int64          // the range of time, Unix seconds
-	Location *time.Location // whose clocks the time axis shows; nil is UTC
-	Start    int64          // Unix seconds of the first value of each series
-	Step     int64          // seconds from one value to the next
-	Series   []Series       // in drawing order: the first stacked series is the lowest
-	Theme    Theme
-	Width    int // pixels; 0 is 960; bounded to 240…4096
-	Height   int // pixels; 0 is 320; bounded to 120…2160
-}
-
-// A Series is one line or area of a Chart. Its labels may come from strangers.
-type Series struct {
-	saba.GraphSeries
-	Values []float64 // NaN where there is none: a gap, and not zero
-}
-
-// The limits of a chart. What exceeds them is not drawn.
-const (
-	maxSeries = 300    // the legend says how many more there are
-	maxValues = 10_000 // a series
-	maxTime   = 1e11   // Unix seconds, the year 5138, both ways
 )
 
 // SVG writes c as an SVG document of its own: title, axes, lines and stacked areas, and a legend
@@ -61,256 +18,36 @@ const (
 // there is no data. The error matches saba.ErrInvalid when To is not after From, a time is beyond
 // the year 5138, or Step is not above 0 although there are values; any other is w's.
 func SVG(w io.Writer, c Chart) error {
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{{"from", c.From}, {"to", c.To}, {"start", c.Start}, {"step", c.Step}} {
-		if f.value < -maxTime || f.value > maxTime {
-			return saba.Invalidf(f.name, "must be Unix seconds before the year 5138, not %d", f.value)
-		}
+	if err := c.check(); err != nil {
+		return err
 	}
-	if c.To <= c.From {
-		return saba.Invalidf("to", "must be after from (%d), not %d", c.From, c.To)
-	}
-	if c.Step <= 0 && slices.ContainsFunc(c.Series, func(s Series) bool { return len(s.Values) > 0 }) {
-		return saba.Invalidf("step", "must be above 0, not %d", c.Step)
-	}
-	p := newPicture(c)
-	p.write()
-	if _, err := w.Write(p.Bytes()); err != nil {
+	p := newPicture(c, textWidth)
+	s := &svg{p: p}
+	p.canvas = s
+	s.document()
+	if _, err := w.Write(s.Bytes()); err != nil {
 		return fmt.Errorf("write a chart: %w", err)
 	}
 	return nil
 }
 
-// A box is a rectangle in pixels from the top left corner.
-type box struct{ x, y, w, h float64 }
-
-// A curve is a series prepared for drawing.
-type curve struct {
-	label           string
-	stacked         bool
-	look            int       // position in picture.looks
-	top, base       []float64 // what is drawn, of one length; top is NaN in gaps
-	last, low, high float64   // of the values in the range; NaN if there is none
-}
-
-// A picture is a Chart on its way to SVG, which its Buffer takes.
-type picture struct {
+// An svg is a canvas whose Buffer takes the document. Looks are the classes s0, s1… in it.
+type svg struct {
 	bytes.Buffer
-	c          Chart
-	curves     []curve
-	looks      []Style // the different styles of curves; --s0, --s1… in the style sheet
-	data       bool    // some value is in the range
-	first, end int     // positions of the values that the window shows, and their neighbours
-	axis       axis
-	wide       bool // the legend stands at the right, as a table; else below, as text
-	table      table
-	entries    []entry
-	pad        float64
-	plot       box
-	legend     box // h is 0 where there is none
+	p *picture
 }
 
-const (
-	axisHeight = 24.0 // of the time axis
-	rowHeight  = 18.0 // of the legend
-)
-
-func newPicture(c Chart) *picture {
-	p := &picture{c: c}
-	if p.c.Width == 0 {
-		p.c.Width = 960
-	}
-	if p.c.Height == 0 {
-		p.c.Height = 320
-	}
-	p.c.Width, p.c.Height = min(max(p.c.Width, 240), 4096), min(max(p.c.Height, 120), 2160)
-	if p.c.Location == nil {
-		p.c.Location = time.UTC
-	}
-	p.prepare()
-	p.layout()
-	return p
+func (s *svg) document() {
+	c := s.p.c
+	fmt.Fprintf(s, `<svg xmlns="http://www.w3.org/2000/svg" class="saba-chart" role="img" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n", c.Width, c.Height, c.Width, c.Height)
+	s.element("title", s.p.title())
+	s.element("desc", s.p.describe())
+	s.styleSheet()
+	s.p.draw()
+	s.WriteString("</svg>\n")
 }
 
-// at returns the time of the value at position i.
-func (p *picture) at(i int) int64 { return p.c.Start + int64(i)*p.c.Step }
-
-func (p *picture) inRange(i int) bool { return p.at(i) >= p.c.From && p.at(i) <= p.c.To }
-
-// prepare reads the values: what is stacked on what, extremes, colours.
-func (p *picture) prepare() {
-	series := p.c.Series[:min(len(p.c.Series), maxSeries)]
-	graph := make([]saba.GraphSeries, len(series))
-	length := 0
-	for i, s := range series {
-		graph[i] = s.GraphSeries
-		length = max(length, min(len(s.Values), maxValues))
-	}
-	if length > 0 {
-		before := p.c.From - p.c.Step // one more on each side, so that lines reach the edges
-		p.first = int(min(max(0, (before-p.c.Start+p.c.Step-1)/p.c.Step), int64(length)))
-		p.end = int(min(max(0, (p.c.To+p.c.Step-p.c.Start)/p.c.Step+1), int64(length)))
-	}
-	styles := Styles(graph)
-	// Below zero there is a stack of its own: a negative value must not lower the others.
-	above, below := make([]float64, length), make([]float64, length)
-	zero := make([]float64, length)
-	for i, s := range series {
-		v := curve{label: clean(s.FullLabel()), stacked: s.Stacked, top: make([]float64, length), base: zero, last: math.NaN(), low: math.NaN(), high: math.NaN()}
-		if v.look = slices.Index(p.looks, styles[i]); v.look < 0 {
-			v.look = len(p.looks)
-			p.looks = append(p.looks, styles[i])
-		}
-		if s.Stacked {
-			v.base = make([]float64, length)
-		}
-		for j := range length {
-			x := math.NaN()
-			if j < len(s.Values) && !math.IsInf(s.Values[j], 0) {
-				x = s.Values[j]
-			}
-			v.top[j] = x
-			if math.IsNaN(x) {
-				continue
-			}
-			if p.inRange(j) {
-				p.data = true
-				v.last = x
-				if !(v.low <= x) { // in this form it replaces NaN too
-					v.low = x
-				}
-				if !(v.high >= x) {
-					v.high = x
-				}
-			}
-			if s.Stacked {
-				sum := above
-				if x < 0 {
-					sum = below
-				}
-				v.base[j] = sum[j]
-				sum[j] = clamp(sum[j]+x, -maxMagnitude, maxMagnitude)
-				v.top[j] = sum[j]
-			}
-		}
-		p.curves = append(p.curves, v)
-	}
-}
-
-// layout finds the place of everything.
-func (p *picture) layout() {
-	w, h := float64(p.c.Width), float64(p.c.Height)
-	p.wide = w >= 640
-	header := 48.0
-	p.pad = 16
-	if !p.wide {
-		header, p.pad = 54, 12
-	}
-	p.plot = box{p.pad, header, w - 2*p.pad, h - header - axisHeight - 6}
-	if !p.data {
-		return
-	}
-	switch {
-	case p.wide:
-		p.legend = box{y: header - 4, h: p.plot.h + axisHeight/2}
-		p.legend.w = p.legendWidth(w * 0.4)
-		p.legend.x = w - p.pad - p.legend.w
-		p.plot.w = p.legend.x - 28 - p.plot.x
-	case h >= 180:
-		p.legend = box{x: p.pad, w: w - 2*p.pad}
-		p.legend.h = rowHeight * float64(p.legendRows(int(clamp((p.plot.h-80)/rowHeight, 1, 4))))
-		p.legend.y = h - 6 - p.legend.h
-		p.plot.h -= p.legend.h + 2
-	}
-	low, high, stacked := math.Inf(1), math.Inf(-1), false
-	for _, v := range p.curves {
-		stacked = stacked || v.stacked
-		for j := p.first; j < p.end; j++ {
-			if y := v.top[j]; p.inRange(j) && !math.IsNaN(y) {
-				low, high = math.Min(low, y), math.Max(high, y)
-			}
-		}
-	}
-	p.axis = newAxis(low, high, int(clamp(p.plot.h/40, 2, 8)), p.c.Unit, stacked)
-	gutter := 0.0
-	for _, t := range p.axis.ticks {
-		gutter = math.Max(gutter, textWidth(t.Text, 11, false))
-	}
-	gutter = math.Min(gutter+8, p.plot.w/3)
-	p.plot.x += gutter
-	p.plot.w -= gutter
-}
-
-// x and y return where a time and a value are drawn.
-func (p *picture) x(t int64) float64 {
-	return p.plot.x + p.plot.w*(float64(t-p.c.From)/float64(p.c.To-p.c.From))
-}
-
-func (p *picture) y(v float64) float64 {
-	return p.plot.y + p.plot.h*(1-(v-p.axis.min)/(p.axis.max-p.axis.min))
-}
-
-func (p *picture) write() {
-	fmt.Fprintf(p, `<svg xmlns="http://www.w3.org/2000/svg" class="saba-chart" role="img" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n", p.c.Width, p.c.Height, p.c.Width, p.c.Height)
-	title := clean(p.c.Title)
-	if title == "" {
-		title = "Chart"
-	}
-	when := span(p.c.From, p.c.To, p.c.Location)
-	p.element("title", title)
-	p.element("desc", p.describe(when))
-	p.styleSheet()
-	p.rect("surface", 0, 0, float64(p.c.Width), float64(p.c.Height), 0)
-	right := float64(p.c.Width) - p.pad
-	if p.wide {
-		p.text(p.pad, 28, "title", "", fit(title, 15, true, right-p.pad-textWidth(when, 11, false)-24))
-		p.text(right, 28, "", "end", when)
-	} else {
-		p.text(p.pad, 24, "title", "", fit(title, 15, true, right-p.pad))
-		p.text(p.pad, 41, "", "", fit(when, 11, false, right-p.pad))
-	}
-	p.grid()
-	if !p.data {
-		p.text(p.plot.x+p.plot.w/2, p.plot.y+p.plot.h/2+4, "empty", "middle", "No data in this range")
-	} else {
-		p.drawCurves()
-		p.drawLegend()
-	}
-	p.WriteString("</svg>\n")
-}
-
-// describe says in words what the chart shows, for those who do not see it.
-func (p *picture) describe(when string) string {
-	if !p.data {
-		return when + ": no data in this range."
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d series.", when, len(p.c.Series))
-	const most = 12
-	for i, v := range p.curves {
-		if i == most {
-			fmt.Fprintf(&b, " And %d more.", len(p.c.Series)-most)
-			break
-		}
-		if math.IsNaN(v.last) {
-			fmt.Fprintf(&b, " %s: no data.", v.label)
-			continue
-		}
-		fmt.Fprintf(&b, " %s: last %s, lowest %s, highest %s.", v.label, Format(v.last, p.c.Unit), Format(v.low, p.c.Unit), Format(v.high, p.c.Unit))
-	}
-	return b.String()
-}
-
-// The colours of what is not a series.
-var (
-	ink    = Color{"#16202a", "#e8edf2"} // title and values
-	muted  = Color{"#566473", "#9aa8b6"} // axes and labels
-	faint  = Color{"#e9edf1", "#232d36"} // grid
-	ground = Color{"#aab5c0", "#52616f"} // the zero line
-)
-
+// rules are the style of every chart, and more those of one with limits or a mark. png.go has the same look.
 const rules = `.saba-chart{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
 .saba-chart text{fill:var(--muted)}.saba-chart .title{font-size:15px;font-weight:600;fill:var(--ink)}.saba-chart .value{fill:var(--ink)}.saba-chart .major{font-weight:600}.saba-chart .empty{font-size:13px}
 .saba-chart .surface{fill:var(--surface)}.saba-chart .grid,.saba-chart .ground{fill:none;stroke:var(--grid);shape-rendering:crispEdges}.saba-chart .ground{stroke:var(--ground)}
@@ -318,360 +55,113 @@ const rules = `.saba-chart{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"
 .saba-chart .area{fill:currentColor;fill-opacity:.8}.saba-chart .key{fill:currentColor}
 `
 
+const more = `.saba-chart .warn{--tone:var(--warn)}.saba-chart .bad{--tone:var(--bad)}
+.saba-chart .band{fill:var(--tone);fill-opacity:.09}.saba-chart .limit{fill:none;stroke:var(--tone);stroke-width:1;stroke-dasharray:4 3;shape-rendering:crispEdges}
+.saba-chart .mark{fill:none;stroke:var(--tone,var(--ink));stroke-width:1;shape-rendering:crispEdges}.saba-chart .head{fill:var(--tone,var(--ink))}
+.saba-chart .halo{fill:var(--surface);fill-opacity:.8}.saba-chart .note{fill:var(--tone,var(--ink));font-weight:600}
+`
+
 // styleSheet writes the only style of the document.
-func (p *picture) styleSheet() {
-	p.WriteString("<style>\n" + rules)
-	for i := range p.looks {
-		fmt.Fprintf(p, ".saba-chart .s%d{color:var(--s%d)}", i, i)
+func (s *svg) styleSheet() {
+	s.WriteString("<style>\n" + rules)
+	noted := len(s.p.c.Limits) > 0 || s.p.c.Mark != nil
+	if noted {
+		s.WriteString(more)
 	}
-	if len(p.looks) > 0 {
-		p.WriteByte('\n')
+	for i := range s.p.looks {
+		fmt.Fprintf(s, ".saba-chart .s%d{color:var(--s%d)}", i, i)
+	}
+	if len(s.p.looks) > 0 {
+		s.WriteByte('\n')
 	}
 	colors := func(of func(Color) string) {
-		fmt.Fprintf(p, ".saba-chart{--surface:%s;--ink:%s;--muted:%s;--grid:%s;--ground:%s", of(Surface), of(ink), of(muted), of(faint), of(ground))
-		for i, s := range p.looks {
-			fmt.Fprintf(p, ";--s%d:%s", i, of(s.Color))
+		fmt.Fprintf(s, ".saba-chart{--surface:%s;--ink:%s;--muted:%s;--grid:%s;--ground:%s", of(Surface), of(ink), of(muted), of(faint), of(ground))
+		if noted {
+			fmt.Fprintf(s, ";--warn:%s;--bad:%s", of(warn), of(bad))
 		}
-		p.WriteString("}\n")
+		for i, l := range s.p.looks {
+			fmt.Fprintf(s, ";--s%d:%s", i, of(l.Color))
+		}
+		s.WriteString("}\n")
 	}
 	light, dark := func(c Color) string { return c.Light }, func(c Color) string { return c.Dark }
-	switch p.c.Theme {
+	switch s.p.c.Theme {
 	case Light:
 		colors(light)
 	case Dark:
 		colors(dark)
 	default:
 		colors(light)
-		p.WriteString("@media (prefers-color-scheme:dark){\n")
+		s.WriteString("@media (prefers-color-scheme:dark){\n")
 		colors(dark)
-		p.WriteString("}\n")
+		s.WriteString("}\n")
 	}
-	p.WriteString("</style>\n")
+	s.WriteString("</style>\n")
 }
 
-// grid writes both axes.
-func (p *picture) grid() {
-	right, bottom := p.plot.x+p.plot.w, p.plot.y+p.plot.h
-	times := timeTicks(p.c.From, p.c.To, int(clamp(p.plot.w/46, 2, 16)), p.c.Location)
-
-	p.open("path", "grid")
-	for _, t := range p.axis.ticks {
-		p.point('M', p.plot.x, p.y(t.Value))
-		p.WriteByte('H')
-		p.coord(right)
-	}
-	for _, t := range times {
-		if t.major {
-			p.point('M', p.x(t.time), p.plot.y)
-			p.WriteByte('V')
-			p.coord(bottom)
-		}
-	}
-	p.close()
-	p.open("path", "ground")
-	zero := bottom
-	if p.data && p.axis.min <= 0 && p.axis.max >= 0 {
-		zero = p.y(0)
-	}
-	p.point('M', p.plot.x, zero)
-	p.WriteByte('H')
-	p.coord(right)
-	for _, t := range times {
-		p.point('M', p.x(t.time), bottom)
-		p.WriteString("v4")
-	}
-	p.close()
-
-	for _, t := range p.axis.ticks {
-		p.text(p.plot.x-8, p.y(t.Value)+4, "", "end", t.Text)
-	}
-	free := math.Inf(-1) // where the next text may begin
-	for _, t := range times {
-		half := textWidth(t.text, 11, t.major) / 2
-		x := clamp(p.x(t.time), 4+half, float64(p.c.Width)-4-half)
-		if x-half < free {
-			continue
-		}
-		free = x + half + 8
-		class := ""
-		if t.major {
-			class = "major"
-		}
-		p.text(x, bottom+17, class, "middle", t.text)
-	}
+func (s *svg) open(class string) {
+	s.WriteString(`<path class="` + class + `" d="`)
 }
 
-// drawCurves writes areas and lines in a window that cuts off what is beyond the plot.
-func (p *picture) drawCurves() {
-	const margin = 3 // half a thick line stays whole at the edges
-	p.WriteString(`<svg`)
-	for i, v := range []float64{p.plot.x - margin, p.plot.y - margin, p.plot.w + 2*margin, p.plot.h + 2*margin} {
-		p.WriteString([]string{` x="`, ` y="`, ` width="`, ` height="`}[i])
-		p.coord(v)
-		p.WriteByte('"')
+func (s *svg) close() { s.WriteString("\"/>\n") }
+
+func (s *svg) move(x, y float64) { s.point('M', x, y) }
+
+func (s *svg) line(x, y float64) { s.point('L', x, y) }
+
+func (s *svg) point(command byte, x, y float64) {
+	s.WriteByte(command)
+	s.coord(x)
+	s.WriteByte(' ')
+	s.coord(y)
+}
+
+func (s *svg) across(x float64) {
+	s.WriteByte('H')
+	s.coord(x)
+}
+
+func (s *svg) upright(y float64) {
+	s.WriteByte('V')
+	s.coord(y)
+}
+
+func (s *svg) notch() { s.WriteString("v4") }
+
+func (s *svg) dot() { s.WriteString("h0") }
+
+func (s *svg) seal() { s.WriteByte('Z') }
+
+func (s *svg) series(look int, label string) {
+	fmt.Fprintf(s, `<g class="s%d">`, look)
+	s.element("title", label)
+}
+
+func (s *svg) endSeries() { s.WriteString("</g>\n") }
+
+func (s *svg) window(b box) {
+	s.WriteString(`<svg`)
+	for i, v := range []float64{b.x, b.y, b.w, b.h} {
+		s.WriteString([]string{` x="`, ` y="`, ` width="`, ` height="`}[i])
+		s.coord(v)
+		s.WriteByte('"')
 	}
-	p.WriteString(` viewBox="`)
-	for i, v := range []float64{p.plot.x - margin, p.plot.y - margin, p.plot.w + 2*margin, p.plot.h + 2*margin} {
+	s.WriteString(` viewBox="`)
+	for i, v := range []float64{b.x, b.y, b.w, b.h} {
 		if i > 0 {
-			p.WriteByte(' ')
+			s.WriteByte(' ')
 		}
-		p.coord(v)
+		s.coord(v)
 	}
-	p.WriteString("\">\n")
-	for _, stacked := range []bool{true, false} { // lines stand in front of areas
-		for _, v := range p.curves {
-			if v.stacked == stacked && !math.IsNaN(v.last) {
-				p.drawCurve(v)
-			}
-		}
-	}
-	p.WriteString("</svg>\n")
+	s.WriteString("\">\n")
 }
 
-// A run is a stretch of values without a gap, [first, end).
-type run struct{ first, end int }
-
-// runs returns the stretches of two and more values of v, and the positions of those alone.
-func (p *picture) runs(v curve) (runs []run, alone []int) {
-	for i := p.first; i < p.end; i++ {
-		if math.IsNaN(v.top[i]) {
-			continue
-		}
-		r := run{first: i}
-		for i < p.end && !math.IsNaN(v.top[i]) {
-			i++
-		}
-		if r.end = i; r.end-r.first > 1 {
-			runs = append(runs, r)
-		} else if p.inRange(r.first) {
-			alone = append(alone, r.first)
-		}
-	}
-	return runs, alone
-}
-
-// drawCurve writes one series: its areas, the lines on top of them, and what stands alone.
-func (p *picture) drawCurve(v curve) {
-	runs, alone := p.runs(v)
-	fmt.Fprintf(p, `<g class="s%d">`, v.look)
-	p.element("title", v.label)
-	if v.stacked && len(runs) > 0 {
-		p.open("path", "area")
-		for _, r := range runs {
-			p.polyline(v.top, r)
-			for i := r.end - 1; i >= r.first; i-- {
-				p.point('L', p.x(p.at(i)), p.y(v.base[i]))
-			}
-			p.WriteByte('Z')
-		}
-		p.close()
-	}
-	if len(runs) > 0 {
-		class := "line"
-		switch {
-		case v.stacked:
-			class = "line edge"
-		case p.looks[v.look].Dashed:
-			class = "line dashed"
-		}
-		p.open("path", class)
-		for _, r := range runs {
-			p.polyline(v.top, r)
-		}
-		p.close()
-	}
-	if len(alone) > 0 {
-		class := "line dot"
-		if v.stacked {
-			class = "line"
-		}
-		p.open("path", class)
-		for _, i := range alone {
-			p.point('M', p.x(p.at(i)), p.y(v.top[i]))
-			if v.stacked {
-				p.WriteByte('V')
-				p.coord(p.y(v.base[i]))
-			} else {
-				p.WriteString("h0") // of no length: its round ends are the dot
-			}
-		}
-		p.close()
-	}
-	p.WriteString("</g>\n")
-}
-
-func (p *picture) polyline(values []float64, r run) {
-	command := byte('M')
-	for i := r.first; i < r.end; i++ {
-		p.point(command, p.x(p.at(i)), p.y(values[i]))
-		command = 'L'
-	}
-}
-
-// drawLegend writes what each colour stands for.
-func (p *picture) drawLegend() {
-	switch {
-	case p.legend.h == 0:
-	case p.wide:
-		p.legendTable()
-	default:
-		p.legendText()
-	}
-}
-
-// A table is what the legend says beside the labels.
-type table struct {
-	cells  [][]string // a row a series that has one, then a column of columns each
-	widths []float64  // of the columns, in pixels
-}
-
-// columns are the headings of the legend's table.
-var columns = []string{"last", "min", "max"}
-
-const (
-	columnGap = 14.0 // before each column
-	keyWidth  = 18.0 // of the coloured mark and what follows it
-)
-
-// legendWidth fills p.table, and returns the width that the legend's table takes, at most
-// most where labels are long.
-func (p *picture) legendWidth(most float64) float64 {
-	rows := int(p.legend.h/rowHeight) - 1 // one is the heading
-	if rows < len(p.c.Series) {
-		rows-- // one says how many more
-	}
-	for _, h := range columns {
-		p.table.widths = append(p.table.widths, textWidth(h, 11, false))
-	}
-	label := 60.0
-	for _, v := range p.curves[:min(len(p.curves), max(rows, 0))] {
-		cells := []string{Format(v.last, p.c.Unit), Format(v.low, p.c.Unit), Format(v.high, p.c.Unit)}
-		p.table.cells = append(p.table.cells, cells)
-		for j, text := range cells {
-			p.table.widths[j] = math.Max(p.table.widths[j], textWidth(text, 11, false))
-		}
-		label = math.Max(label, textWidth(v.label, 11, false))
-	}
-	width := keyWidth + label
-	for _, w := range p.table.widths {
-		width += columnGap + w
-	}
-	return math.Min(width+1, most)
-}
-
-// legendTable writes a row a series, with the last, lowest and highest value.
-func (p *picture) legendTable() {
-	rights := make([]float64, len(columns)) // right edges
-	right := p.legend.x + p.legend.w
-	for j := len(columns) - 1; j >= 0; j-- {
-		rights[j] = right
-		right -= p.table.widths[j] + columnGap
-	}
-	room := right - p.legend.x - keyWidth
-	y := p.legend.y + 12
-	for j, h := range columns {
-		p.text(rights[j], y, "", "end", h)
-	}
-	for i, cells := range p.table.cells {
-		y += rowHeight
-		p.key(p.legend.x, y, p.curves[i])
-		p.text(p.legend.x+keyWidth, y, "", "", fit(p.curves[i].label, 11, false, room))
-		for j, text := range cells {
-			class := "value"
-			if j > 0 {
-				class = ""
-			}
-			p.text(rights[j], y, class, "end", text)
-		}
-	}
-	if more := len(p.c.Series) - len(p.table.cells); more > 0 {
-		p.text(p.legend.x+keyWidth, y+rowHeight, "", "", fmt.Sprintf("… and %d more", more))
-	}
-}
-
-// An entry is a piece of a legend below the chart.
-type entry struct {
-	label, value string
-	row          int
-	x, at        float64 // where it begins, and where the value does
-}
-
-// legendRows fills p.entries, label and last value of one series after the other, and
-// returns the number of lines that they take, at most most. What does not fit is counted by
-// the last entry, which is the only one without a value.
-func (p *picture) legendRows(most int) int {
-	const key, blank, gap = 14.0, 5.0, 14.0
-	right := p.legend.x + p.legend.w
-	x, row := p.legend.x, 0
-	for i, v := range p.curves {
-		e := entry{label: fit(v.label, 11, false, p.legend.w*0.55), value: Format(v.last, p.c.Unit)}
-		valueWidth := textWidth(e.value, 11, false)
-		width := key + textWidth(e.label, 11, false) + blank + valueWidth
-		room := right
-		if row == most-1 && i < len(p.c.Series)-1 { // keep some for the count of the others
-			room -= gap + textWidth("… and 999 more", 11, false)
-		}
-		if x > p.legend.x && x+width > room {
-			if row == most-1 {
-				break
-			}
-			x, row = p.legend.x, row+1
-		}
-		e.row, e.x, e.at = row, x, x+width-valueWidth
-		p.entries = append(p.entries, e)
-		x += width + gap
-	}
-	if more := len(p.c.Series) - len(p.entries); more > 0 {
-		p.entries = append(p.entries, entry{label: fmt.Sprintf("… and %d more", more), row: row, x: x - key})
-	}
-	return row + 1
-}
-
-// legendText writes the entries of a legend below the chart.
-func (p *picture) legendText() {
-	for i, e := range p.entries {
-		y := p.legend.y + 13 + rowHeight*float64(e.row)
-		p.text(e.x+14, y, "", "", e.label)
-		if e.value != "" {
-			p.key(e.x, y, p.curves[i])
-			p.text(e.at, y, "value", "", e.value)
-		}
-	}
-}
-
-// key writes the coloured mark of a series beside its label.
-func (p *picture) key(x, baseline float64, v curve) {
-	look := "s" + strconv.Itoa(v.look)
-	if v.stacked {
-		p.rect("key "+look, x, baseline-8, 9, 9, 2)
-		return
-	}
-	if p.looks[v.look].Dashed {
-		p.rect("key "+look, x, baseline-5, 4, 3, 1.5)
-		p.rect("key "+look, x+6, baseline-5, 4, 3, 1.5)
-		return
-	}
-	p.rect("key "+look, x, baseline-5, 10, 3, 1.5)
-}
-
-// open and close write the ends of a path; its commands go between them.
-func (p *picture) open(name, class string) {
-	p.WriteString("<" + name + ` class="` + class + `" d="`)
-}
-
-func (p *picture) close() { p.WriteString("\"/>\n") }
-
-func (p *picture) point(command byte, x, y float64) {
-	p.WriteByte(command)
-	p.coord(x)
-	p.WriteByte(' ')
-	p.coord(y)
-}
+func (s *svg) endWindow() { s.WriteString("</svg>\n") }
 
 // coord writes pixels with at most one decimal. What is far away is far enough away.
-func (p *picture) coord(v float64) {
+func (s *svg) coord(v float64) {
 	n := int64(math.Floor(clamp(v, -1e5, 1e5)*10 + 0.5))
-	b := p.AvailableBuffer()
+	b := s.AvailableBuffer()
 	if n < 0 {
 		b, n = append(b, '-'), -n
 	}
@@ -679,41 +169,44 @@ func (p *picture) coord(v float64) {
 	if n%10 != 0 {
 		b = append(b, '.', byte('0'+n%10))
 	}
-	p.Write(b)
+	s.Write(b)
 }
 
-func (p *picture) rect(class string, x, y, w, h, radius float64) {
-	p.WriteString(`<rect class="` + class + `"`)
-	for i, v := range []float64{x, y, w, h, radius} {
+func (s *svg) rect(class string, look int, b box, radius float64) {
+	s.WriteString(`<rect class="` + class)
+	if look != none {
+		s.WriteString(" s" + strconv.Itoa(look))
+	}
+	s.WriteByte('"')
+	for i, v := range []float64{b.x, b.y, b.w, b.h, radius} {
 		if v != 0 {
-			p.WriteString([]string{` x="`, ` y="`, ` width="`, ` height="`, ` rx="`}[i])
-			p.coord(v)
-			p.WriteByte('"')
+			s.WriteString([]string{` x="`, ` y="`, ` width="`, ` height="`, ` rx="`}[i])
+			s.coord(v)
+			s.WriteByte('"')
 		}
 	}
-	p.WriteString("/>\n")
+	s.WriteString("/>\n")
 }
 
-// text writes one line of text. class names its look, anchor is "", "middle" or "end".
-func (p *picture) text(x, baseline float64, class, anchor, text string) {
-	p.WriteString(`<text x="`)
-	p.coord(x)
-	p.WriteString(`" y="`)
-	p.coord(baseline)
+func (s *svg) text(x, baseline float64, class, anchor, text string) {
+	s.WriteString(`<text x="`)
+	s.coord(x)
+	s.WriteString(`" y="`)
+	s.coord(baseline)
 	if class != "" {
-		p.WriteString(`" class="` + class)
+		s.WriteString(`" class="` + class)
 	}
 	if anchor != "" {
-		p.WriteString(`" text-anchor="` + anchor)
+		s.WriteString(`" text-anchor="` + anchor)
 	}
-	p.WriteString(`">`)
-	_ = xml.EscapeText(p, []byte(text)) // a Buffer takes everything
-	p.WriteString("</text>\n")
+	s.WriteString(`">`)
+	_ = xml.EscapeText(s, []byte(text)) // a Buffer takes everything
+	s.WriteString("</text>\n")
 }
 
 // element writes an element that holds text alone.
-func (p *picture) element(name, text string) {
-	p.WriteString("<" + name + ">")
-	_ = xml.EscapeText(p, []byte(text)) // a Buffer takes everything
-	p.WriteString("</" + name + ">\n")
+func (s *svg) element(name, text string) {
+	s.WriteString("<" + name + ">")
+	_ = xml.EscapeText(s, []byte(text)) // a Buffer takes everything
+	s.WriteString("</" + name + ">\n")
 }

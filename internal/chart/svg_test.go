@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -17,7 +18,7 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-var update = flag.Bool("update", false, "write testdata/*.svg instead of comparing with it")
+var update = flag.Bool("update", false, "write testdata/*.svg and *.png instead of comparing with them")
 
 const (
 	newYear = 1767225600 // 2026-01-01 00:00 UTC, a Thursday
@@ -131,7 +132,33 @@ func charts() map[string]Chart {
 		line("custom.y", strings.Repeat("very long ", 100), wave(61, 1, 1, 2)),
 		line("custom.z", "日本語のとても長いラベルはここで切れるはずです", wave(61, 2, 1, 3)))
 
+	limited := func(c Chart, warning, critical float64, below bool) Chart {
+		c.Limits = []Limit{{critical, saba.CheckCritical, below}, {warning, saba.CheckWarning, below}}
+		c.Mark = &Mark{At: noon - 1200, Bad: saba.CheckCritical}
+		return c
+	}
+	small := func(c Chart) Chart {
+		c.Width, c.Height, c.Density = 480, 240, 2.5
+		return c
+	}
+	thirty := hour("Thirty queues", saba.UnitInteger)
+	for i := range 30 {
+		thirty.Series = append(thirty.Series, line(fmt.Sprintf("custom.queue.q%d", i), fmt.Sprintf("queue %d", i+1), wave(61, 40+float64(i), 20, i)))
+	}
+	jobs := make([]float64, 61)
+	for i := range jobs {
+		jobs[i] = math.Pow(10, float64(i)/10)
+	}
+
 	return map[string]Chart{
+		"limits":       limited(hour("cpu% · web1", saba.UnitPercentage, line("cpu%", "cpu%", wave(61, 70, 28, 2))), 80, 90, false),
+		"limits-small": small(limited(hour("cpu% · web1", saba.UnitPercentage, line("cpu%", "cpu%", wave(61, 70, 28, 2))), 80, 90, false)),
+		"limits-below": small(limited(hour("Memory available", saba.UnitBytes, line("memory.available", "available", without(wave(61, 3e9, 2e9, 4), 20, 30))), 2e9, 1e9, true)),
+		"limits-far":   small(limited(hour("Far from its limits", saba.UnitFloat, line("custom.a.b", "b", wave(61, 3, 2, 4))), 80, 90, false)),
+		"limits-many":  small(limited(thirty, 50, 60, false)),
+		"limits-jobs":  small(limited(hour("本番 · 1 to a million jobs", saba.UnitInteger, line("custom.a.b", "jobs", jobs)), 50, 1e5, false)),
+		"limits-zero":  small(limited(hour("Errors", saba.UnitInteger, line("custom.a.b", "errors", make([]float64, 61))), 1, 10, false)),
+		"limits-cold":  small(limited(hour("Temperature", saba.UnitFloat, line("custom.a.b", "freezer", wave(61, -18, 4, 4))), -15, -10, false)),
 		"loadavg": hour("Load average", saba.UnitFloat,
 			line("loadavg1", "1 minute", wave(61, 0.9, 0.7, 1)), line("loadavg5", "5 minutes", wave(61, 0.8, 0.3, 2)), line("loadavg15", "15 minutes", wave(61, 0.7, 0.1, 3))),
 		"cpu-light": light, "cpu-dark": dark,
@@ -157,7 +184,7 @@ func charts() map[string]Chart {
 	}
 }
 
-func draw(t testing.TB, c Chart) []byte {
+func drawSVG(t testing.TB, c Chart) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := SVG(&b, c); err != nil {
@@ -169,7 +196,7 @@ func draw(t testing.TB, c Chart) []byte {
 func TestSVGIsTheGoldenOne(t *testing.T) {
 	for name, c := range charts() {
 		t.Run(name, func(t *testing.T) {
-			got := draw(t, c)
+			got := drawSVG(t, c)
 			wellFormed(t, got)
 			file := filepath.Join("testdata", name+".svg")
 			if *update {
@@ -273,7 +300,7 @@ func TestSVGContents(t *testing.T) {
 		"the smallest is a chart": {Chart{From: noon, To: noon + 60, Width: 1, Height: 1, Start: noon, Step: 60, Series: []Series{gap}}, []string{`width="240" height="120"`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := string(draw(t, tt.chart))
+			got := string(drawSVG(t, tt.chart))
 			for _, s := range tt.want {
 				if !strings.Contains(got, s) {
 					t.Errorf("no %q in %s", s, got)
@@ -288,7 +315,7 @@ func TestSVGContents(t *testing.T) {
 	}
 	// Three stretches of line and one dot.
 	var paths []string
-	for part := range strings.SplitSeq(string(draw(t, hour("x", saba.UnitFloat, gap))), "<path ") {
+	for part := range strings.SplitSeq(string(drawSVG(t, hour("x", saba.UnitFloat, gap))), "<path ") {
 		if strings.HasPrefix(part, `class="line`) {
 			paths = append(paths, fmt.Sprint(strings.Count(part, "M")))
 		}
@@ -298,7 +325,7 @@ func TestSVGContents(t *testing.T) {
 	}
 }
 
-// Whatever is in a chart, the result is XML without a number that is none.
+// Whatever is in a chart, the results are XML without a number that is none, and a PNG.
 func FuzzSVG(f *testing.F) {
 	f.Add("title", "label", "bytes", int64(noon-3600), int64(noon), int64(noon-3600), int64(60), 960, 320, []byte("\x00\x01\x7f\xff"), true)
 	f.Add("\x00]]>", "&<\xff", "seconds", int64(-5), int64(1<<33), int64(-1<<36), int64(1), 0, 1000, []byte{1, 200, 3, 0, 0, 0, 250, 251, 252, 253, 254, 255}, false)
@@ -313,6 +340,10 @@ func FuzzSVG(f *testing.F) {
 			}
 		}
 		half := len(values) / 2
+		c.Mark = &Mark{At: from + step, Bad: saba.CheckStatus(unit)}
+		for i, v := range values[:min(len(values), 4)] {
+			c.Limits = append(c.Limits, Limit{v, []saba.CheckStatus{saba.CheckWarning, saba.CheckCritical}[i%2], stacked})
+		}
 		c.Series = []Series{
 			{saba.GraphSeries{Metric: "a", Label: label, Group: title, Stacked: stacked}, values[:half]},
 			{saba.GraphSeries{Metric: "b", Label: label, Stacked: stacked}, values[half:]},
@@ -326,6 +357,14 @@ func FuzzSVG(f *testing.F) {
 			return
 		}
 		wellFormed(t, b.Bytes())
+		c.Width, c.Height, c.Density = 240, 120, 1 // larger ones take their time
+		b.Reset()
+		if err := PNG(&b, c); err != nil {
+			t.Fatalf("SVG draws it, PNG does not: %v", err)
+		}
+		if _, err := png.Decode(&b); err != nil {
+			t.Errorf("no PNG: %v", err)
+		}
 	})
 }
 
@@ -342,13 +381,13 @@ func BenchmarkSVG(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(len(draw(b, c)))/1024, "KiB/chart")
+	b.ReportMetric(float64(len(drawSVG(b, c)))/1024, "KiB/chart")
 }
 
 func TestChartsOfDifferentZonesDiffer(t *testing.T) {
 	c := hour("x", saba.UnitFloat)
 	c.Location = time.FixedZone("", 5*3600+45*60)
-	if got := string(draw(t, c)); !strings.Contains(got, "1 Jan 2026, 16:45–17:45 UTC+05:45") {
+	if got := string(drawSVG(t, c)); !strings.Contains(got, "1 Jan 2026, 16:45–17:45 UTC+05:45") {
 		t.Errorf("no range with its zone in %s", got)
 	}
 }

@@ -29,7 +29,10 @@ func clean(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// textWidth estimates how wide a text is, in pixels. No font is at hand where charts are made,
+// A ruler returns how wide a text is, in pixels.
+type ruler func(s string, size float64, bold bool) float64
+
+// textWidth estimates how wide a text is, in pixels. No font is at hand where an SVG is made,
 // so it goes by classes of characters, and rather too wide than too narrow.
 func textWidth(s string, size float64, bold bool) float64 {
 	em := 0.0
@@ -55,14 +58,14 @@ func textWidth(s string, size float64, bold bool) float64 {
 }
 
 // fit cuts s, with an ellipsis, so that it is no wider than room pixels.
-func fit(s string, size float64, bold bool, room float64) string {
-	if textWidth(s, size, bold) <= room {
+func (width ruler) fit(s string, size float64, bold bool, room float64) string {
+	if width(s, size, bold) <= room {
 		return s
 	}
-	room -= textWidth("…", size, bold)
+	room -= width("…", size, bold)
 	end := 0
 	for i, r := range s {
-		room -= textWidth(string(r), size, bold)
+		room -= width(string(r), size, bold)
 		if room < 0 {
 			break
 		}
