@@ -155,62 +155,13 @@ func checkWords(ch saba.Check) string {
 	return words
 }
 
-// monitorWords says what a monitor asks for: "mean of 3 points of cpu% > 80 warning, > 90 critical". It is "" for types
-// that are not judged yet.
+// monitorWords says what a monitor asks for: "mean of 3 points of cpu% > 80 warning, > 90 critical; of hosts in shop".
 func monitorWords(m saba.Monitor) string {
-	var words []string
-	switch m.Type {
-	case saba.MonitorHost, saba.MonitorService:
-		var limits []string
-		for _, l := range []struct {
-			limit *float64
-			name  string
-		}{{m.Warning, "warning"}, {m.Critical, "critical"}} {
-			if l.limit != nil {
-				limits = append(limits, fmt.Sprintf("%s %s %s", m.Operator, figure(*l.limit), l.name))
-			}
-		}
-		what := m.Metric
-		if m.Duration > 1 {
-			what = fmt.Sprintf("mean of %d points of %s", m.Duration, m.Metric)
-		}
-		if len(limits) > 0 {
-			words = append(words, what+" "+strings.Join(limits, ", "))
-			if m.MaxCheckAttempts > 1 {
-				words = append(words, fmt.Sprintf("%d times in a row", m.MaxCheckAttempts))
-			}
-		}
-		for _, l := range []struct {
-			minutes *int64
-			name    string
-		}{{m.MissingDurationWarning, "warning"}, {m.MissingDurationCritical, "critical"}} {
-			if l.minutes != nil {
-				words = append(words, fmt.Sprintf("no point of %s for %s %s", m.Metric, count(int(*l.minutes), "minute"), l.name))
-			}
-		}
-	case saba.MonitorConnectivity:
-		words = append(words, "no metric of a host for 10 minutes "+strings.ToLower(string(m.AlertStatusOnGone)))
-	default:
-		return ""
-	}
-	switch {
-	case m.Service != "":
-		words = append(words, "of the service "+m.Service)
-	case len(m.Scopes) > 0:
-		words = append(words, "of hosts in "+scopeWords(m.Scopes))
-	}
-	if len(m.ExcludeScopes) > 0 {
-		words = append(words, "not of hosts in "+scopeWords(m.ExcludeScopes))
+	words := conditionWords(m)
+	if scope := forWords(m); scope != "" {
+		words = append(words, scope)
 	}
 	return strings.Join(words, "; ")
-}
-
-func scopeWords(scopes []saba.Scope) string {
-	names := make([]string, len(scopes))
-	for i, s := range scopes {
-		names[i] = s.String()
-	}
-	return strings.Join(names, ", ")
 }
 
 // figure writes a value as the messages of alerts do: four digits after the point at most.

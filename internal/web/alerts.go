@@ -123,18 +123,17 @@ func (c *console) watched(ctx context.Context, org string) (watched, idle string
 	if err != nil {
 		return "", "", fmt.Errorf("list monitors: %w", err)
 	}
-	judged := 0
+	n := 0
 	for _, m := range monitors {
-		switch m.Type {
-		case saba.MonitorHost, saba.MonitorService, saba.MonitorConnectivity:
-			judged++
+		if judged(m.Type) {
+			n++
 		}
 	}
-	watched = fmt.Sprintf("Watched: %s, by %s and by the checks of agents.", count(len(hosts), "host"), count(judged, "monitor"))
-	if judged == 0 {
-		watched = fmt.Sprintf("Watched: %s, by the checks of agents alone. There is no monitor yet: make one through the API.", count(len(hosts), "host"))
+	watched = fmt.Sprintf("Watched: %s, by %s and by the checks of agents.", count(len(hosts), "host"), count(n, "monitor"))
+	if n == 0 {
+		watched = fmt.Sprintf("Watched: %s, by the checks of agents alone. There is no monitor yet.", count(len(hosts), "host"))
 	}
-	if others := len(monitors) - judged; others > 0 {
+	if others := len(monitors) - n; others > 0 {
 		idle = fmt.Sprintf("Not judged yet: %s of other types.", count(others, "monitor"))
 	}
 	return watched, idle, nil

@@ -344,8 +344,15 @@ func TestMonitorWords(t *testing.T) {
 			Type: saba.MonitorService, Service: "shop", Metric: "orders", Operator: "<", Warning: new(1.0), Duration: 1, MissingDurationWarning: new(int64(10)), MissingDurationCritical: new(int64(30))},
 		"no point of orders for 30 minutes critical; of the service shop": {
 			Type: saba.MonitorService, Service: "shop", Metric: "orders", Operator: ">", Duration: 1, MaxCheckAttempts: 3, MissingDurationCritical: new(int64(30))},
-		"no metric of a host for 10 minutes warning": {Type: saba.MonitorConnectivity, AlertStatusOnGone: saba.CheckWarning},
-		"": {Type: saba.MonitorExternal, URL: "https://shop.example.test/"},
+		"no metric of a host for 10 minutes warning":                                                  {Type: saba.MonitorConnectivity, AlertStatusOnGone: saba.CheckWarning},
+		"GET https://u:xxxxx@shop.example.test/ answers with a status other than 2xx or 3xx critical": {Type: saba.MonitorExternal, Method: "GET", URL: "https://u:secret@shop.example.test/", MaxCheckAttempts: 1},
+		"POST http://a.test answers with a status other than 201, or no “ok” critical; mean of 3 points of the response time > 500 ms warning, > 1000 ms critical; its certificate ends within 1 day critical; 2 times in a row; with the service shop": {
+			Type: saba.MonitorExternal, Method: "POST", URL: "http://a.test", ExpectedStatusCode: new(int64(201)), ContainsString: "ok", ResponseTimeWarning: new(500.0), ResponseTimeCritical: new(1000.0), ResponseTimeDuration: new(int64(3)),
+			CertificationExpirationCritical: new(int64(1)), MaxCheckAttempts: 2, Service: "shop"},
+		"avg(role(shop:web, loadavg5)) < 1 warning": {Type: saba.MonitorExpression, Expression: "avg(role(shop:web, loadavg5))", Operator: "<", Warning: new(1.0)},
+		"up > 0 critical": {Type: saba.MonitorQuery, Query: "up", Operator: ">", Critical: new(0.0)},
+		"a host does not behave as usual: warning (normal), critical (insensitive); 3 times in a row; of hosts in shop:web": {
+			Type: saba.MonitorAnomaly, WarningSensitivity: "normal", CriticalSensitivity: "insensitive", MaxCheckAttempts: 3, Scopes: []saba.Scope{{Service: "shop", Role: "web"}}},
 	} {
 		if got := monitorWords(m); got != want {
 			t.Errorf("monitorWords = %q, want %q", got, want)

@@ -88,7 +88,8 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 	g := newRig(t, time.Now)
 	ctx := context.Background()
 	h := g.host(saba.Host{Name: "ours"})
-	alert := g.alert(g.monitor(saba.Monitor{Type: saba.MonitorConnectivity}), h.ID, saba.CheckCritical, "unreachable", time.Minute)
+	monitor := g.monitor(saba.Monitor{Type: saba.MonitorConnectivity})
+	alert := g.alert(monitor, h.ID, saba.CheckCritical, "unreachable", time.Minute)
 	token := g.session()
 	s, err := g.records.SessionByHash(ctx, saba.HashSecret(token), time.Now().Unix())
 	if err != nil {
@@ -102,10 +103,13 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 		if !strings.Contains(rt.pattern, "{id}") || strings.HasPrefix(rt.pattern, "/keys") {
 			continue
 		}
-		r := httptest.NewRequest("GET", concrete(rt.pattern, h), strings.NewReader("status=standby"))
+		r := httptest.NewRequest("GET", concrete(rt.pattern, h), strings.NewReader("status=standby&for=1h"))
 		r.SetPathValue("id", h.ID)
 		if strings.HasPrefix(rt.pattern, "/alerts") {
 			r.SetPathValue("id", alert.ID)
+		}
+		if strings.HasPrefix(rt.pattern, "/monitors") {
+			r.SetPathValue("id", monitor.ID)
 		}
 		r.SetPathValue("graph", "loadavg")
 		if rt.method == "POST" {

@@ -73,6 +73,15 @@ var routes = []route{
 	{"POST", "/alerts/{id}/memo", saba.ReadWrite, page, (*console).alertMemoDo},
 	{"POST", "/alerts/{id}/close", saba.ReadWrite, page, (*console).alertCloseDo},
 
+	{"GET", "/monitors", saba.Read, page, (*console).monitorList},
+	{"GET", "/monitors/new", saba.ReadWrite, page, (*console).monitorNew},
+	{"POST", "/monitors/new", saba.ReadWrite, page, (*console).monitorSave},
+	{"GET", "/monitors/{id}", saba.Read, page, (*console).monitorShow},
+	{"POST", "/monitors/{id}", saba.ReadWrite, page, (*console).monitorSave},
+	{"POST", "/monitors/{id}/mute", saba.ReadWrite, page, (*console).monitorMuteDo},
+	{"GET", "/monitors/{id}/delete", saba.ReadWrite, page, (*console).monitorDelete},
+	{"POST", "/monitors/{id}/delete", saba.ReadWrite, page, (*console).monitorDeleteDo},
+
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
 	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},

@@ -42,6 +42,9 @@ type Store interface {
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
 	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)
+	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
+	UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
+	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
 	CheckList(ctx context.Context, org, fromID string, limit int) ([]saba.Check, error)
 	Check(ctx context.Context, org, id string) (saba.Check, error)
 
@@ -76,6 +79,8 @@ type Samples interface {
 	LastSeen(org, host string) (int64, bool)
 	// NamesOf returns the names of a host's or a service's metrics, and apart from them those of series with labels.
 	NamesOf(ctx context.Context, org, host, service string) (names, labelled []string, err error)
+	// RecentNames returns, from memory, the names of the metrics of all hosts and services that have a sample at or after a time.
+	RecentNames(org string, since int64) []string
 }
 
 // Options are the parts that the console is made of. All but BaseURL and Troubles are required.

@@ -61,6 +61,29 @@ if (document.querySelector('[data-swap="alerts"]')) {
   again();
 }
 
+// What a form says is shown beside it while it is typed: the server draws it, as it does for the button without scripts.
+const draft = document.querySelector('form[data-draft]');
+if (draft) {
+  let timer, running = new AbortController();
+  draft.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      running.abort();
+      running = new AbortController();
+      const body = new URLSearchParams(new FormData(draft));
+      body.set('do', 'draft');
+      try {
+        const r = await fetch(draft.action, {method: 'POST', body, signal: running.signal, headers: {Accept: 'text/html'}});
+        if (!r.ok || r.redirected) return;
+        const page = new DOMParser().parseFromString(await r.text(), 'text/html');
+        const [old, fresh] = [document, page].map(d => d.querySelector('[data-swap="beside"]'));
+        if (old && fresh) old.replaceWith(document.importNode(fresh, true));
+        times();
+      } catch {} // what is typed next tries again
+    }, 300);
+  });
+}
+
 // A menu closes when one clicks elsewhere or presses Escape.
 document.addEventListener('click', e => {
   for (const m of document.querySelectorAll('details.menu[open]')) if (!m.contains(e.target)) m.open = false;
