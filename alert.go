@@ -1,5 +1,7 @@
 package saba
 
+import "slices"
+
 // An Alert is a rule that fired for one target: a host, a series, or the rule itself. At most one alert of
 // a rule and a target is open at a time; a closed one never opens again.
 type Alert struct {
@@ -15,6 +17,22 @@ type Alert struct {
 	Memo     string
 	OpenedAt int64 // Unix seconds
 	ClosedAt int64 // Unix seconds; 0 while it is open
+
+	Worst    CheckStatus // the worst that it has been
+	Handling Handling
+}
+
+// Handling is what people do about an alert. The zero value means nothing.
+type Handling struct {
+	AckedBy    string // id of the account that has acknowledged the alert; "" when none has
+	AckedAt    int64  // Unix seconds
+	Assignee   string // id of the account that takes care of it; "" for nobody
+	MutedUntil int64  // Unix seconds: nobody is told of the alert before
+}
+
+// Severity orders statuses: OK, WARNING, CRITICAL, UNKNOWN, of which the last two count alike for whoever is told from CRITICAL on.
+func (s CheckStatus) Severity() int {
+	return slices.Index(CheckStatuses, s)
 }
 
 // AlertCheck is the type of an alert of a check.
@@ -52,6 +70,7 @@ type AlertMove struct {
 	Message string       // "" keeps the alert's
 	Reason  string       // of a person who closes it
 	Detail  *AlertDetail // of a check
+	By      string       // id of the account of that person; "" when a key did it, or nobody
 }
 
 // An AlertDetail is what a check said, as the log of its alert keeps it.

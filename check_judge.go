@@ -1,12 +1,13 @@
 package saba
 
 // JudgeReports says what the newest of a check's reports, which are newest first, makes of its alert, of which open
-// is the status; "" when none is open. hushed says whether nobody was to hear of the check at a time.
+// is the status; "" when none is open. hushed says whether a downtime is under way when the newest occurs.
 //
 // The result is the status that the alert takes: open's own when only the message is new, CheckOK when it closes, and ""
 // when there is none and none opens. An alert opens with MaxCheckAttempts bad reports in a row, none more than
-// MaxCheckLate after the one before; what was bad while nobody was to hear of it has to be well first.
-func JudgeReports(reports []CheckReport, open CheckStatus, hushed func(at int64) bool) CheckStatus {
+// MaxCheckLate after the one before, and not in a downtime: what is
+// still bad after it opens one then.
+func JudgeReports(reports []CheckReport, open CheckStatus, hushed bool) CheckStatus {
 	newest := reports[0]
 	if newest.Status == CheckOK || open != "" {
 		if open == "" {
@@ -14,19 +15,15 @@ func JudgeReports(reports []CheckReport, open CheckStatus, hushed func(at int64)
 		}
 		return newest.Status
 	}
+	if hushed {
+		return ""
+	}
 	bad := int64(0)
-	together := true
 	for i, r := range reports {
-		if r.Status == CheckOK {
+		if r.Status == CheckOK || i > 0 && reports[i-1].OccurredAt-r.OccurredAt > MaxCheckLate {
 			break
 		}
-		if hushed(r.OccurredAt) {
-			return ""
-		}
-		together = together && (i == 0 || reports[i-1].OccurredAt-r.OccurredAt <= MaxCheckLate)
-		if together {
-			bad++
-		}
+		bad++
 	}
 	if bad < newest.MaxCheckAttempts {
 		return ""

@@ -24,6 +24,13 @@ type wireAlert struct {
 	ClosedAt int64            `json:"closedAt"`
 }
 
+func (w wireAlert) alert() saba.Alert {
+	return saba.Alert{
+		ID: w.ID, Status: w.Status, Monitor: w.Monitor, Type: w.Type, Host: w.Host, Series: w.Series, Value: w.Value,
+		Message: w.Message, Reason: w.Reason, Memo: w.Memo, OpenedAt: w.OpenedAt, ClosedAt: w.ClosedAt,
+	}
+}
+
 // Alerts returns a page of alerts, those opened last first, and where the next page begins, "" at the end. A Limit
 // of 0 means the server's default.
 func (c *Client) Alerts(ctx context.Context, p saba.AlertPage) (alerts []saba.Alert, next string, err error) {
@@ -39,7 +46,7 @@ func (c *Client) Alerts(ctx context.Context, p saba.AlertPage) (alerts []saba.Al
 		return nil, "", err
 	}
 	for _, w := range r.Alerts {
-		alerts = append(alerts, saba.Alert(w))
+		alerts = append(alerts, w.alert())
 	}
 	return alerts, r.Next, nil
 }
@@ -58,13 +65,13 @@ func pageQuery(from string, limit int) url.Values {
 // Alert returns an alert.
 func (c *Client) Alert(ctx context.Context, id string) (saba.Alert, error) {
 	w, err := sent[wireAlert](ctx, c, http.MethodGet, path("alerts", id), nil)
-	return saba.Alert(w), err
+	return w.alert(), err
 }
 
 // CloseAlert closes an alert for a reason, which may be "", and returns it as it is then.
 func (c *Client) CloseAlert(ctx context.Context, id, reason string) (saba.Alert, error) {
 	w, err := sent[wireAlert](ctx, c, http.MethodPost, path("alerts", id, "close"), map[string]string{"reason": reason})
-	return saba.Alert(w), err
+	return w.alert(), err
 }
 
 // SetAlertMemo writes the memo of an alert.

@@ -18,9 +18,7 @@ type Evaluator struct {
 	started  int64 // Unix seconds; what is silent is silent since then at most
 	monitors map[string]saba.Monitor
 	judged   map[target]int64 // the minute that was judged last
-	// hushed are targets that were bad in a downtime, and have not been well since: they do not speak when it ends.
-	hushed map[target]bool
-	failed bool // the last round did
+	failed   bool             // the last round did
 }
 
 // A target is what one alert of a monitor is about.
@@ -28,7 +26,7 @@ type target struct{ monitor, host string }
 
 // New returns an evaluator that has judged nothing yet.
 func New(o Options) *Evaluator {
-	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, hushed: map[target]bool{}}
+	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}}
 }
 
 // Run judges every 10 s until ctx ends.
@@ -126,11 +124,6 @@ func (e *Evaluator) changed(monitors []saba.Monitor) {
 	for t := range e.judged {
 		if _, ok := e.monitors[t.monitor]; !ok {
 			delete(e.judged, t)
-		}
-	}
-	for t := range e.hushed {
-		if _, ok := now[t.monitor]; !ok {
-			delete(e.hushed, t)
 		}
 	}
 	e.monitors = now
@@ -358,16 +351,13 @@ func (r *round) settle(ctx context.Context, m *saba.Monitor, t target, roles []s
 	var err error
 	switch {
 	case j.Status == saba.CheckOK:
-		delete(r.hushed, t)
 		if open {
 			a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
 		}
 	case open && a.Status != j.Status:
 		a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: j.Status, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
 	case open || !j.Firm:
-	case quiet && m.Type != saba.MonitorConnectivity:
-		r.hushed[t] = true
-	case quiet || r.hushed[t]: // a host that is still unreachable at the end of a downtime opens an alert then
+	case quiet: // what is still bad when the downtime ends opens an alert then
 	default:
 		err = r.openAlert(ctx, m, t, j)
 	}

@@ -12,12 +12,14 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-const alertColumns = `id, status, monitor, type, host, series, value, message, reason, memo, opened_at, closed_at`
+const alertColumns = `id, status, monitor, type, host, series, value, message, reason, memo, opened_at, closed_at,
+	worst, acked_by, acked_at, assignee, muted_until`
 
 func scanAlert(row scanner) (a saba.Alert, err error) {
 	var series string
 	var value sql.NullFloat64
-	if err := row.Scan(&a.ID, &a.Status, &a.Monitor, &a.Type, &a.Host, &series, &value, &a.Message, &a.Reason, &a.Memo, &a.OpenedAt, &a.ClosedAt); err != nil {
+	if err := row.Scan(&a.ID, &a.Status, &a.Monitor, &a.Type, &a.Host, &series, &value, &a.Message, &a.Reason, &a.Memo, &a.OpenedAt, &a.ClosedAt,
+		&a.Worst, &a.Handling.AckedBy, &a.Handling.AckedAt, &a.Handling.Assignee, &a.Handling.MutedUntil); err != nil {
 		return saba.Alert{}, err
 	}
 	if value.Valid {
@@ -54,15 +56,20 @@ func openAlert(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, detail
 		}
 		series = string(b)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(13)+`)`,
-		org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0)
+	_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(18)+`)`,
+		org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0, string(a.Status), "", 0, "", 0)
 	if isTaken(err) {
 		return saba.Errorf(saba.ErrConflict, "monitor %q has an open alert for this target already", a.Monitor)
 	}
 	if err != nil {
 		return err
 	}
-	return logAlert(ctx, tx, a.ID, saba.AlertMove{At: a.OpenedAt, Status: a.Status, Trigger: saba.TriggerMonitoring, Value: a.Value, Detail: detail})
+	a.Worst = a.Status
+	move := saba.AlertMove{At: a.OpenedAt, Status: a.Status, Trigger: saba.TriggerMonitoring, Value: a.Value, Detail: detail}
+	if err := logAlert(ctx, tx, a.ID, move); err != nil {
+		return err
+	}
+	return addAlertEvent(ctx, tx, org, a, move)
 }
 
 // MoveAlert lets an alert take a step, and returns what it is then. A closed one stays as it is.
@@ -71,14 +78,17 @@ func (db *DB) MoveAlert(ctx context.Context, org, id string, move saba.AlertMove
 		if a, err = readAlert(ctx, tx, org, id); err != nil || !a.Open() {
 			return err
 		}
-		a, err = moveAlert(ctx, tx, a, move)
+		a, err = moveAlert(ctx, tx, org, a, move)
 		return err
 	})
 	return a, err
 }
 
-func moveAlert(ctx context.Context, tx *sql.Tx, a saba.Alert, move saba.AlertMove) (saba.Alert, error) {
+func moveAlert(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, move saba.AlertMove) (saba.Alert, error) {
 	a.Status, a.Reason = move.Status, move.Reason
+	if a.Status.Severity() > a.Worst.Severity() {
+		a.Worst = a.Status
+	}
 	if move.Value != nil {
 		a.Value = move.Value
 	}
@@ -88,11 +98,14 @@ func moveAlert(ctx context.Context, tx *sql.Tx, a saba.Alert, move saba.AlertMov
 	if move.Status == saba.CheckOK {
 		a.ClosedAt = max(move.At, a.OpenedAt) // a clock that was set back closes nothing before it opened
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE alerts SET status = ?, value = ?, message = ?, reason = ?, closed_at = ? WHERE id = ?`,
-		string(a.Status), a.Value, a.Message, a.Reason, a.ClosedAt, a.ID); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE alerts SET status = ?, value = ?, message = ?, reason = ?, closed_at = ?, worst = ? WHERE id = ?`,
+		string(a.Status), a.Value, a.Message, a.Reason, a.ClosedAt, string(a.Worst), a.ID); err != nil {
 		return a, err
 	}
-	return a, logAlert(ctx, tx, a.ID, move)
+	if err := logAlert(ctx, tx, a.ID, move); err != nil {
+		return a, err
+	}
+	return a, addAlertEvent(ctx, tx, org, a, move)
 }
 
 func logAlert(ctx context.Context, tx *sql.Tx, id string, move saba.AlertMove) error {
@@ -110,14 +123,14 @@ func logAlert(ctx context.Context, tx *sql.Tx, id string, move saba.AlertMove) e
 	return err
 }
 
-// closeAlerts closes the open alerts that a condition on table alerts selects.
-func closeAlerts(ctx context.Context, tx *sql.Tx, move saba.AlertMove, where string, args ...any) error {
-	open, err := list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE closed_at = 0 AND `+where, args...)
+// closeAlerts closes the open alerts of an organization whose column, monitor or host, has an id.
+func closeAlerts(ctx context.Context, tx *sql.Tx, move saba.AlertMove, org, column, id string) error {
+	open, err := list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE closed_at = 0 AND org = ? AND `+column+` = ?`, org, id)
 	if err != nil {
 		return err
 	}
 	for _, a := range open {
-		if _, err := moveAlert(ctx, tx, a, move); err != nil {
+		if _, err := moveAlert(ctx, tx, org, a, move); err != nil {
 			return err
 		}
 	}
@@ -164,6 +177,20 @@ func (db *DB) SetAlertMemo(ctx context.Context, org, id, memo string) error {
 		result, err := tx.ExecContext(ctx, `UPDATE alerts SET memo = ? WHERE org = ? AND id = ?`, memo, org, id)
 		return touched(result, err, "no alert %q", id)
 	})
+}
+
+// HandleAlert lets people do something about an alert: change gets what was done so far, and returns what is done now.
+func (db *DB) HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (a saba.Alert, err error) {
+	err = db.change(ctx, "handle an alert", func(tx *sql.Tx) error {
+		if a, err = readAlert(ctx, tx, org, id); err != nil {
+			return err
+		}
+		a.Handling = change(a.Handling)
+		_, err := tx.ExecContext(ctx, `UPDATE alerts SET acked_by = ?, acked_at = ?, assignee = ?, muted_until = ? WHERE id = ?`,
+			a.Handling.AckedBy, a.Handling.AckedAt, a.Handling.Assignee, a.Handling.MutedUntil, id)
+		return err
+	})
+	return a, err
 }
 
 // AlertLogs returns at most limit steps of an alert, newest first, from the one with the id from on; "" means the newest.

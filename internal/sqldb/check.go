@@ -208,9 +208,11 @@ func judgeCheck(ctx context.Context, tx *sql.Tx, org, id string, r saba.CheckRep
 	if len(open) > 0 {
 		status = open[0].Status
 	}
-	hushed, err := hushedTimes(ctx, tx, org, id, h, len(open) == 0)
-	if err != nil {
-		return err
+	hushed, err := false, error(nil)
+	if len(open) == 0 {
+		if hushed, err = inDowntime(ctx, tx, org, id, h, r.OccurredAt); err != nil {
+			return err
+		}
 	}
 	var memo string
 	if err := tx.QueryRowContext(ctx, `SELECT memo FROM checks WHERE id = ?`, id).Scan(&memo); err != nil {
@@ -230,34 +232,21 @@ func judgeCheck(ctx context.Context, tx *sql.Tx, org, id string, r saba.CheckRep
 		_, err := tx.ExecContext(ctx, `UPDATE alerts SET message = ? WHERE id = ?`, r.Message, open[0].ID)
 		return err
 	default:
-		_, err := moveAlert(ctx, tx, open[0], saba.AlertMove{At: r.OccurredAt, Status: to, Trigger: saba.TriggerMonitoring, Message: r.Message, Detail: detail})
+		_, err := moveAlert(ctx, tx, org, open[0], saba.AlertMove{At: r.OccurredAt, Status: to, Trigger: saba.TriggerMonitoring, Message: r.Message, Detail: detail})
 		return err
 	}
 }
 
-// hushedTimes returns what says of a time whether a downtime was under way that is for a check of a host. Nobody asks when
-// wanted is false.
-func hushedTimes(ctx context.Context, tx *sql.Tx, org, id string, h saba.Host, wanted bool) (func(at int64) bool, error) {
-	var covering []saba.Downtime
-	if wanted {
-		all, err := downtimes.all(ctx, tx, org)
-		if err != nil {
-			return nil, err
-		}
-		if len(all) > 0 {
-			if err := withRoles(ctx, tx, &h); err != nil {
-				return nil, err
-			}
-		}
-		for _, d := range all {
-			if d.Covers(id, h.Roles, "") {
-				covering = append(covering, d)
-			}
-		}
+// inDowntime says whether a downtime is under way at a time that is for a check of a host.
+func inDowntime(ctx context.Context, tx *sql.Tx, org, id string, h saba.Host, at int64) (bool, error) {
+	all, err := downtimes.all(ctx, tx, org)
+	if err != nil || len(all) == 0 {
+		return false, err
 	}
-	return func(at int64) bool {
-		return slices.ContainsFunc(covering, func(d saba.Downtime) bool { return d.Active(at, time.Local) })
-	}, nil
+	if err := withRoles(ctx, tx, &h); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(all, func(d saba.Downtime) bool { return d.Active(at, time.Local) && d.Covers(id, h.Roles, "") }), nil
 }
 
 // Checks returns the checks of a host by name, also of a retired one.

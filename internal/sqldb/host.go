@@ -53,7 +53,10 @@ func (db *DB) CreateHost(ctx context.Context, h saba.Host, checks []saba.CheckDe
 		if err := addRoles(ctx, tx, h.Org, h.ID, h.Roles); err != nil {
 			return err
 		}
-		return declareChecks(ctx, tx, h.Org, h.ID, checks, newID)
+		if err := declareChecks(ctx, tx, h.Org, h.ID, checks, newID); err != nil {
+			return err
+		}
+		return addHostEvent(ctx, tx, saba.EventHostRegister, h, "", h.CreatedAt)
 	})
 }
 
@@ -218,10 +221,19 @@ func (db *DB) UpdateHost(ctx context.Context, org, id string, u saba.HostUpdate,
 func (db *DB) SetHostStatus(ctx context.Context, org string, ids []string, s saba.HostStatus) error {
 	return db.change(ctx, "set the status of hosts", func(tx *sql.Tx) error {
 		for _, id := range ids {
-			if _, err := readLiveHost(ctx, tx, org, id); err != nil {
+			h, err := readLiveHost(ctx, tx, org, id)
+			if err != nil {
 				return err
 			}
+			if h.Status == s {
+				continue
+			}
 			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET status = ? WHERE id = ?`, string(s), id); err != nil {
+				return err
+			}
+			from := h.Status
+			h.Status = s
+			if err := addHostEvent(ctx, tx, saba.EventHostStatus, h, from, 0); err != nil {
 				return err
 			}
 		}
@@ -248,14 +260,21 @@ func (db *DB) SetHostRoles(ctx context.Context, org, id string, roles []saba.Rol
 func (db *DB) RetireHosts(ctx context.Context, org string, ids []string, at int64) error {
 	return db.change(ctx, "retire hosts", func(tx *sql.Tx) error {
 		for _, id := range ids {
-			if _, err := readHost(ctx, tx, org, id); err != nil {
+			h, err := readHost(ctx, tx, org, id)
+			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET retired_at = ? WHERE id = ? AND retired_at = 0`, at, id); err != nil {
+			if h.Retired() {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE hosts SET retired_at = ? WHERE id = ?`, at, id); err != nil {
+				return err
+			}
+			if err := addHostEvent(ctx, tx, saba.EventHostRetire, h, "", at); err != nil {
 				return err
 			}
 			move := saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerHostRetire}
-			if err := closeAlerts(ctx, tx, move, `org = ? AND host = ?`, org, id); err != nil {
+			if err := closeAlerts(ctx, tx, move, org, "host", id); err != nil {
 				return err
 			}
 		}

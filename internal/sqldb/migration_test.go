@@ -47,7 +47,7 @@ func oldDatabase(t *testing.T, version int, statements ...string) (path string) 
 var releases = []struct {
 	make  func(t *testing.T) (path string)
 	keeps func(t *testing.T, target string)
-}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}}
+}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}}
 
 func TestDataOfEarlierReleasesAreKept(t *testing.T) {
 	scripts, err := migrations()
@@ -143,6 +143,20 @@ func secondRelease(t *testing.T) (path string) {
 }
 
 func keepsTheSecondRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	if s, err := db.Services(t.Context(), "org1"); err != nil || len(s) != 1 || s[0].Series != "shop" || s[0].Memo != "m" {
+		t.Errorf("services are %+v, error %v; want shop with its samples", s, err)
+	}
+	if d, err := db.GraphDefs(t.Context(), "org1"); err != nil || len(d) != 1 {
+		t.Errorf("graph definitions are %+v, error %v; want the one that was there", d, err)
+	}
+	if i, err := db.Invitations(t.Context(), "org1", 1); err != nil || len(i) != 2 {
+		t.Errorf("invitations are %+v, error %v; want both", i, err)
+	}
+}
+
+func openKept(t *testing.T, target string) *DB {
+	t.Helper()
 	db, err := Open(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
@@ -152,13 +166,28 @@ func keepsTheSecondRelease(t *testing.T, target string) {
 			t.Error(err)
 		}
 	})
-	if s, err := db.Services(t.Context(), "org1"); err != nil || len(s) != 1 || s[0].Series != "shop" || s[0].Memo != "m" {
-		t.Errorf("services are %+v, error %v; want shop with its samples", s, err)
+	return db
+}
+
+func thirdRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 3,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO alerts (id, org, monitor, type, host, series, status, value, message, reason, memo, opened_at, closed_at) VALUES
+			('a1', 'org1', 'm1', 'host', 'h1', '', 'OK', 1, 'm', '', '', 100, 200), ('a2', 'org1', 'm2', 'host', 'h1', '', 'WARNING', 1, 'm', '', '', 100, 0)`,
+		`INSERT INTO alert_logs (alert, seq, created_at, status, cause, value, detail) VALUES
+			('a1', 1, 100, 'WARNING', 'monitoring', 1, ''), ('a1', 2, 110, 'CRITICAL', 'monitoring', 1, ''), ('a1', 3, 200, 'OK', 'monitoring', 1, '')`,
+	)
+}
+
+// Alerts of before there were events: their worst status comes from their logs, and nobody is told of them anew.
+func keepsTheThirdRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	alerts, err := db.Alerts(t.Context(), "org1", saba.AlertPage{Closed: true, Limit: 9})
+	if err != nil || len(alerts) != 2 || alerts[1].Worst != saba.CheckCritical || alerts[0].Worst != saba.CheckWarning {
+		t.Errorf("alerts are %+v, error %v; want a2 at worst WARNING and a1 at worst CRITICAL", alerts, err)
 	}
-	if d, err := db.GraphDefs(t.Context(), "org1"); err != nil || len(d) != 1 {
-		t.Errorf("graph definitions are %+v, error %v; want the one that was there", d, err)
-	}
-	if i, err := db.Invitations(t.Context(), "org1", 1); err != nil || len(i) != 2 {
-		t.Errorf("invitations are %+v, error %v; want both", i, err)
+	if news, err := db.AlertNews(t.Context(), "org1"); err != nil || len(news) != 0 {
+		t.Errorf("news are %v, error %v; want none", news, err)
 	}
 }

@@ -32,7 +32,10 @@ func (db *DB) CreateMonitor(ctx context.Context, org string, m saba.Monitor) err
 		if err := checkMonitor(ctx, tx, org, m); err != nil {
 			return err
 		}
-		return monitors.insert(ctx, tx, org, m.ID, m, "")
+		if err := monitors.insert(ctx, tx, org, m.ID, m, ""); err != nil {
+			return err
+		}
+		return addMonitorEvent(ctx, tx, org, m, saba.ActionCreate, 0)
 	})
 }
 
@@ -45,10 +48,13 @@ func (db *DB) UpdateMonitor(ctx context.Context, org, id string, at int64, chang
 		return change(old)
 	}
 	return updateOne(ctx, db, monitors, org, id, remember, "", func(tx *sql.Tx, m saba.Monitor) ([]any, error) {
-		if err := checkMonitor(ctx, tx, org, m); err != nil || m.Type != saba.MonitorExternal || m.Service == service {
+		if err := checkMonitor(ctx, tx, org, m); err != nil {
 			return nil, err
 		}
-		return nil, closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceChange}, `org = ? AND monitor = ?`, org, id)
+		if err := addMonitorEvent(ctx, tx, org, m, saba.ActionUpdate, at); err != nil || m.Type != saba.MonitorExternal || m.Service == service {
+			return nil, err
+		}
+		return nil, closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceChange}, org, "monitor", id)
 	})
 }
 
@@ -87,10 +93,14 @@ func checkMonitor(ctx context.Context, tx *sql.Tx, org string, m saba.Monitor) e
 // groups, and returns it as it was.
 func (db *DB) DeleteMonitor(ctx context.Context, org, id string, at int64) (m saba.Monitor, err error) {
 	err = db.change(ctx, "delete a monitor", func(tx *sql.Tx) error {
+		// The alerts first: what is told of their end names the monitor.
+		if err := closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerMonitorDelete}, org, "monitor", id); err != nil {
+			return err
+		}
 		if m, err = monitors.remove(ctx, tx, org, id); err != nil {
 			return err
 		}
-		if err := closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerMonitorDelete}, `org = ? AND monitor = ?`, org, id); err != nil {
+		if err := addMonitorEvent(ctx, tx, org, m, saba.ActionDelete, at); err != nil {
 			return err
 		}
 		return pruneGroups(ctx, tx, org, func(g *saba.NotificationGroup) {
@@ -109,9 +119,14 @@ func forgetService(ctx context.Context, tx *sql.Tx, org, service string, at int6
 	}
 	var gone []string
 	for _, m := range all {
-		switch {
-		case m.Service != service:
+		if m.Service != service {
 			continue
+		}
+		move := saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceDelete}
+		if err := closeAlerts(ctx, tx, move, org, "monitor", m.ID); err != nil {
+			return err
+		}
+		switch {
 		case m.Type == saba.MonitorService:
 			gone = append(gone, m.ID)
 			if _, err := monitors.remove(ctx, tx, org, m.ID); err != nil {
@@ -122,10 +137,6 @@ func forgetService(ctx context.Context, tx *sql.Tx, org, service string, at int6
 			if err := monitors.update(ctx, tx, org, m.ID, m, ""); err != nil {
 				return err
 			}
-		}
-		move := saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceDelete}
-		if err := closeAlerts(ctx, tx, move, `org = ? AND monitor = ?`, org, m.ID); err != nil {
-			return err
 		}
 	}
 	return pruneGroups(ctx, tx, org, func(g *saba.NotificationGroup) {

@@ -48,6 +48,7 @@ func postgresContract(t *testing.T, server *postgrestest.Server) {
 		return db
 	}
 	storetest.TestObjects(t, func(t *testing.T) storetest.ObjectRecords { return fresh(t) })
+	storetest.TestEvents(t, func(t *testing.T) storetest.EventRecords { return fresh(t) })
 	storetest.TestRecords(t, func(t *testing.T) storetest.Records { return fresh(t) })
 }
 

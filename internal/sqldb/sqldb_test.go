@@ -31,6 +31,7 @@ func TestContract(t *testing.T) {
 	}
 	raw(t, empty, secondOrg...)
 	storetest.TestObjects(t, func(t *testing.T) storetest.ObjectRecords { return open(t, copyOf(t, empty)) })
+	storetest.TestEvents(t, func(t *testing.T) storetest.EventRecords { return open(t, copyOf(t, empty)) })
 	storetest.TestRecords(t, func(t *testing.T) storetest.Records { return open(t, copyOf(t, empty)) })
 }
 

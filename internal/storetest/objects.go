@@ -689,12 +689,10 @@ func testQuietChecks(r objects) {
 	r.verdict(1, saba.CheckOK, "", 1)
 	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", Name: "night", Start: noon + 120, Duration: 2}))
 	r.verdict(2, saba.CheckCritical, "", 1)
-	r.verdict(5, saba.CheckCritical, "it was down in the downtime", 1)
 	if a := r.alerts(); len(a) != 0 {
 		r.Fatalf("alerts are there: %+v", a)
 	}
-	r.verdict(6, saba.CheckOK, "", 1)
-	r.verdict(7, saba.CheckCritical, "", 1)
+	r.verdict(5, saba.CheckCritical, "still down after the downtime", 1)
 	if a := r.alerts(); len(a) != 1 {
 		r.Errorf("%d alerts are there, want one", len(a))
 	}
@@ -718,13 +716,13 @@ func testAlertOnce(r objects) {
 }
 
 func testAlertMoves(r objects) {
-	want := saba.Alert{ID: "a1", Status: saba.CheckWarning, Monitor: "m1", Type: "check", Host: "h1", Value: new(1.5), Message: "m", Memo: "memo", OpenedAt: noon}
+	want := saba.Alert{ID: "a1", Status: saba.CheckWarning, Monitor: "m1", Type: "check", Host: "h1", Value: new(1.5), Message: "m", Memo: "memo", OpenedAt: noon, Worst: saba.CheckWarning}
 	r.monitor("m1")
 	r.ok(r.db.OpenAlert(r.ctx, org1, want, &saba.AlertDetail{Message: "said", Memo: "port"}))
 	r.same("the alert", r.readAlert("a1"), want)
 	got, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 60, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring, Value: new(0.0)})
 	r.ok(err)
-	want.Status, want.Value = saba.CheckCritical, new(0.0)
+	want.Status, want.Worst, want.Value = saba.CheckCritical, saba.CheckCritical, new(0.0)
 	r.same("what the move returns", got, want)
 	r.same("the alert after it", r.readAlert("a1"), want)
 	r.ok(r.db.SetAlertMemo(r.ctx, org1, "a1", "new"))

@@ -1,0 +1,302 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/saba-monitor/saba"
+)
+
+// EventRecords is what people are told, as package sqldb keeps it.
+type EventRecords interface {
+	ObjectRecords
+
+	AddEvent(ctx context.Context, org string, e saba.Event) error
+	UnroutedEvents(ctx context.Context, org string, limit int) ([]saba.Event, error)
+	RouteEvent(ctx context.Context, org string, seq, at int64, v saba.Verdict) error
+	NextNotifications(ctx context.Context, org string) ([]saba.Notification, error)
+	NextNotification(ctx context.Context, org, channel string) (saba.Notification, saba.Event, error)
+	SetNotification(ctx context.Context, org string, n saba.Notification) error
+	SuspendChannel(ctx context.Context, org, id string, at int64, reason string) error
+	AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error)
+	AlertHeard(ctx context.Context, org, id string) (bool, error)
+	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
+	DeleteEvents(ctx context.Context, org string, before int64, limit int) (int64, error)
+	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
+}
+
+// TestEvents runs the contract of events and notifications against one engine. open is as in TestObjects.
+func TestEvents(t *testing.T, open func(t *testing.T) EventRecords) {
+	for _, fact := range []struct {
+		name string
+		test func(r events)
+	}{
+		{"each step of an alert is an event that says what it was about", testAlertEvents},
+		{"what is done to hosts and monitors is an event", testOtherEvents},
+		{"an event is routed once", testRouteOnce},
+		{"each channel's notifications leave in order", testNotificationOrder},
+		{"the news of an alert is its newest event, and whether it was heard", testAlertNews},
+		{"a suspended channel gives up what waits for it", testSuspend},
+		{"old events are forgotten, but for those that wait and the newest", testDeleteEvents},
+		{"what people do about an alert is kept", testHandling},
+		{"events of another organization are not seen", testForeignEvents},
+	} {
+		t.Run(fact.name, func(t *testing.T) {
+			db := open(t)
+			fact.test(events{objects{records{t, t.Context(), db, func() (string, error) { return "id", nil }}, db}, db})
+		})
+	}
+}
+
+type events struct {
+	objects
+	db EventRecords
+}
+
+// unrouted returns the events that wait for a decision, without those of what the test set up before.
+func (r events) unrouted(after int64) []saba.Event {
+	r.Helper()
+	all, err := r.db.UnroutedEvents(r.ctx, org1, 1000)
+	r.ok(err)
+	for len(all) > 0 && all[0].Seq <= after {
+		all = all[1:]
+	}
+	return all
+}
+
+// newest returns the number of the newest event.
+func (r events) newest() int64 {
+	all := r.unrouted(0)
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)-1].Seq
+}
+
+func to(channels ...string) (v saba.Verdict) {
+	for _, c := range channels {
+		v.Notifications = append(v.Notifications, saba.Notification{Channel: c, State: saba.NotificationWaiting})
+	}
+	return v
+}
+
+func testAlertEvents(r events) {
+	r.roles(saba.RoleName{Service: "shop", Role: "web"})
+	r.host("h1")
+	r.ok(r.db.SetHostRoles(r.ctx, org1, "h1", []saba.RoleName{{Service: "shop", Role: "web"}}))
+	r.monitor("m1", watching("shop"), func(m *saba.Monitor) { m.Memo = "call ops" })
+	before := r.newest()
+	r.alert("a1", "m1", onHost("h1"))
+	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 60, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring, Message: "worse"})
+	r.ok(err)
+	_, err = r.db.DeleteMonitor(r.ctx, org1, "m1", noon+120)
+	r.ok(err)
+	all := r.unrouted(before)
+	if len(all) != 4 {
+		r.Fatalf("%d events are there, want three of the alert and one of the monitor: %+v", len(all), all)
+	}
+	for i, want := range []struct {
+		status saba.CheckStatus
+		at     int64
+		cause  saba.AlertTrigger
+	}{{saba.CheckWarning, noon, saba.TriggerMonitoring}, {saba.CheckCritical, noon + 60, saba.TriggerMonitoring}, {saba.CheckOK, noon + 120, saba.TriggerMonitorDelete}} {
+		e := all[i]
+		if e.Kind != saba.EventAlert || e.Subject != "a1" || e.At != want.at || e.Trigger != want.cause || e.Alert == nil || e.Alert.Status != want.status {
+			r.Errorf("event %d is %+v of %+v, want %+v", i, e, e.Alert, want)
+		}
+		if e.Monitor == nil || e.Monitor.ID != "m1" || e.Memo != "call ops" || e.Host == nil || e.Host.ID != "h1" || len(e.Host.Roles) != 1 || e.Service == nil || e.Service.Roles[0] != "web" {
+			r.Errorf("event %d does not say what it is about: %+v", i, e)
+		}
+	}
+	if e := all[3]; e.Kind != saba.EventMonitor || e.Action != saba.ActionDelete || e.At != noon+120 {
+		r.Errorf("the last event is %+v, want that of the monitor", e)
+	}
+	if w := all[2].Alert.Worst; w != saba.CheckCritical {
+		r.Errorf("the alert was %s at worst, want CRITICAL", w)
+	}
+}
+
+func testOtherEvents(r events) {
+	before := r.newest()
+	r.host("h1")
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Standby))
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Standby)) // nothing changes
+	r.monitor("m1")
+	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", noon, func(m saba.Monitor) (saba.Monitor, error) { m.Mute = true; return m, nil })
+	r.ok(err)
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon+9))
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon+10))
+	var got []string
+	for _, e := range r.unrouted(before) {
+		got = append(got, string(e.Kind)+" "+e.Subject+" "+string(e.From)+string(e.Action))
+	}
+	r.same("events", got, []string{"hostRegister h1 ", "hostStatus h1 working", "monitor m1 create", "monitor m1 update", "hostRetire h1 "})
+}
+
+func testRouteOnce(r events) {
+	r.alert("a1", "m1", onHost("h1"))
+	seq := r.newest()
+	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+1, saba.Verdict{Silence: saba.SilenceDowntime, Detail: `downtime "night"`}))
+	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+2, to("c1")))
+	r.same("unrouted events", len(r.unrouted(seq-1)), 0)
+	told, err := r.db.EventsOf(r.ctx, org1, "a1", 9)
+	r.ok(err)
+	if len(told) != 1 || !told[0].Routed || told[0].Silence != saba.SilenceDowntime || told[0].Detail != `downtime "night"` || len(told[0].Notifications) != 0 {
+		r.Errorf("what was told is %+v, want the first decision", told)
+	}
+	r.host("h9")
+	_, err = r.db.UpdateMonitor(r.ctx, org1, "none", noon, nil)
+	r.is(err, saba.ErrNotFound)
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h9"}, saba.Standby))
+	seq = r.newest()
+	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+5, saba.Verdict{}))
+	told, err = r.db.EventsOf(r.ctx, org1, "h9", 1)
+	r.ok(err)
+	if len(told) != 1 || told[0].At != noon+5 {
+		r.Errorf("an event without a time has got %+v, want that of its decision", told)
+	}
+}
+
+func testNotificationOrder(r events) {
+	_, _, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.is(err, saba.ErrNotFound)
+	var seqs []int64
+	for _, id := range []string{"a1", "a2"} {
+		r.alert(id, "m"+id, onHost("h1"))
+		seq := r.newest()
+		seqs = append(seqs, seq)
+		v := to("c1", "c2")
+		v.Notifications = append(v.Notifications, saba.Notification{Channel: "c3", State: saba.NotificationLeft, Silence: saba.SilenceLevel, Detail: "WARNING"})
+		r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon, v))
+	}
+	n, e, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.ok(err)
+	if n.Event != seqs[0] || e.Subject != "a1" || e.Alert.ID != "a1" {
+		r.Errorf("the first is %+v of %+v", n, e)
+	}
+	n.Attempts, n.FirstTry, n.NextTry, n.Detail = 1, noon, noon+10, "it does not answer"
+	r.ok(r.db.SetNotification(r.ctx, org1, n))
+	all, err := r.db.NextNotifications(r.ctx, org1)
+	r.ok(err)
+	r.same("what waits", all, []saba.Notification{n, {Event: seqs[0], Channel: "c2", State: saba.NotificationWaiting}})
+	n.State, n.DoneAt, n.Detail = saba.NotificationSent, noon+11, ""
+	r.ok(r.db.SetNotification(r.ctx, org1, n))
+	n.State = saba.NotificationFailed // too late: it was sent
+	r.ok(r.db.SetNotification(r.ctx, org1, n))
+	next, _, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.ok(err)
+	r.same("the next event", next.Event, seqs[1])
+	told, err := r.db.EventsOf(r.ctx, org1, "a1", 9)
+	r.ok(err)
+	if len(told) != 1 || len(told[0].Notifications) != 3 || told[0].Notifications[0].State != saba.NotificationSent || told[0].Notifications[2].Silence != saba.SilenceLevel {
+		r.Errorf("what was told is %+v", told)
+	}
+}
+
+func testAlertNews(r events) {
+	r.alert("a1", "m1", onHost("h1"))
+	news := func() saba.AlertNews {
+		r.Helper()
+		all, err := r.db.AlertNews(r.ctx, org1)
+		r.ok(err)
+		return all["a1"]
+	}
+	r.same("news before the decision", news(), saba.AlertNews{})
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, saba.Verdict{Silence: saba.SilenceDowntime}))
+	r.same("news of one that was left", news(), saba.AlertNews{At: noon, Status: saba.CheckWarning, Trigger: saba.TriggerMonitoring, Silence: saba.SilenceDowntime})
+	r.ok(r.db.AddEvent(r.ctx, org1, saba.Event{Kind: saba.EventAlert, Subject: "a1", At: noon + 60, Trigger: saba.TriggerStill}))
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+61, to("c1")))
+	r.same("news of one that is told", news(), saba.AlertNews{At: noon + 60, Status: saba.CheckWarning, Trigger: saba.TriggerStill, Heard: true})
+	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 90, Status: saba.CheckOK, Trigger: saba.TriggerManual})
+	r.ok(err)
+	r.same("news of a closed one", news(), saba.AlertNews{})
+	heard, err := r.db.AlertHeard(r.ctx, org1, "a1")
+	r.ok(err)
+	r.same("whether it was heard", heard, true)
+	before := r.newest()
+	r.ok(r.db.AddEvent(r.ctx, org1, saba.Event{Kind: saba.EventAlert, Subject: "a1", At: noon + 99, Trigger: saba.TriggerStill}))
+	r.same("events of a closed alert that is told again", len(r.unrouted(before)), 0)
+}
+
+func testSuspend(r events) {
+	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelWebhook, Name: "hook", URL: "https://example.com/"}, false))
+	r.alert("a1", "m1", onHost("h1"))
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, to("c1", "c2")))
+	r.ok(r.db.SuspendChannel(r.ctx, org1, "c1", noon+9, "it failed for a day"))
+	_, _, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.is(err, saba.ErrNotFound)
+	_, _, err = r.db.NextNotification(r.ctx, org1, "c2")
+	r.ok(err)
+	all, err := r.db.Channels(r.ctx, org1)
+	r.ok(err)
+	r.same("when it was suspended", all[0].SuspendedAt, int64(noon+9))
+	r.ok(r.db.SuspendChannel(r.ctx, org1, "c1", 0, ""))
+	all, err = r.db.Channels(r.ctx, org1)
+	r.ok(err)
+	r.same("when it was suspended, after its release", all[0].SuspendedAt, int64(0))
+	r.is(r.db.SuspendChannel(r.ctx, org1, "none", 1, ""), saba.ErrNotFound)
+	told, err := r.db.EventsOf(r.ctx, org1, "a1", 1)
+	r.ok(err)
+	if n := told[0].Notifications[0]; n.State != saba.NotificationFailed || n.Detail != "it failed for a day" || n.DoneAt != noon+9 {
+		r.Errorf("what waited has become %+v", n)
+	}
+}
+
+func testDeleteEvents(r events) {
+	r.alert("a1", "m1", onHost("h1"))
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, saba.Verdict{Silence: saba.SilenceNobody}))
+	r.alert("a2", "m2", onHost("h1"))
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, to("c1")))
+	r.alert("a3", "m3", onHost("h1"))
+	undecided := r.newest()
+	r.alert("a4", "m4", onHost("h1"))
+	newest := r.newest()
+	r.ok(r.db.RouteEvent(r.ctx, org1, newest, noon+1, saba.Verdict{Silence: saba.SilenceNobody}))
+	n, err := r.db.DeleteEvents(r.ctx, org1, noon+100, 1000)
+	r.ok(err)
+	r.same("events that were forgotten", n, int64(1))
+	for id, want := range map[string]int{"a1": 0, "a2": 1, "a3": 1, "a4": 1} {
+		told, err := r.db.EventsOf(r.ctx, org1, id, 9)
+		r.ok(err)
+		r.same("events of "+id, len(told), want)
+	}
+	r.same("what waits for a decision", r.unrouted(0)[0].Seq, undecided)
+	n, err = r.db.DeleteEvents(r.ctx, org1, noon, 1000)
+	r.ok(err)
+	r.same("events of before noon", n, int64(0))
+	r.alert("a5", "m5", onHost("h1"))
+	r.same("the number of the next event", r.newest(), newest+1)
+}
+
+func testHandling(r events) {
+	r.alert("a1", "m1", onHost("h1"))
+	want := saba.Handling{AckedBy: "u1", AckedAt: noon + 5, Assignee: "u2", MutedUntil: noon + 3600}
+	a, err := r.db.HandleAlert(r.ctx, org1, "a1", func(saba.Handling) saba.Handling { return want })
+	r.ok(err)
+	r.same("what is returned", a.Handling, want)
+	r.same("what is kept", r.readAlert("a1").Handling, want)
+	_, err = r.db.HandleAlert(r.ctx, org1, "none", func(h saba.Handling) saba.Handling { return h })
+	r.is(err, saba.ErrNotFound, `"none"`)
+}
+
+func testForeignEvents(r events) {
+	r.alert("a1", "m1", onHost("h1"))
+	seq := r.newest()
+	all, err := r.db.UnroutedEvents(r.ctx, org2, 1000)
+	r.ok(err)
+	for _, e := range all {
+		if e.Subject == "a1" {
+			r.Errorf("another organization sees %+v", e)
+		}
+	}
+	r.ok(r.db.RouteEvent(r.ctx, org2, seq, noon, to("c1")))
+	r.same("what waits for a decision after another organization decided", r.newest(), seq)
+	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon, to("c1")))
+	_, _, err = r.db.NextNotification(r.ctx, org2, "c1")
+	r.is(err, saba.ErrNotFound)
+	told, err := r.db.EventsOf(r.ctx, org2, "a1", 9)
+	r.ok(err)
+	r.same("what another organization is told", len(told), 0)
+	_, err = r.db.HandleAlert(r.ctx, org2, "a1", func(h saba.Handling) saba.Handling { return h })
+	r.is(err, saba.ErrNotFound)
+}
