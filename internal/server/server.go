@@ -30,8 +30,10 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/dial"
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/monitor"
+	"github.com/saba-monitor/saba/internal/notify"
 	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -54,10 +56,12 @@ type Options struct {
 	MaxBytes int64
 	// Allowed are addresses that external monitors and channels may reach besides public ones.
 	Allowed []netip.Prefix
-	APIKey  string // a read/write key that must exist; "" makes one at the first start
-	Log     *slog.Logger
-	Now     func() time.Time
-	Random  io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+	// URL is the address of the console as people reach it, for links in messages; "" derives it from Listen.
+	URL    string
+	APIKey string // a read/write key that must exist; "" makes one at the first start
+	Log    *slog.Logger
+	Now    func() time.Time
+	Random io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
 }
 
 // A Server is open: it holds the data folder and the address. Run serves; Close gives both back.
@@ -76,6 +80,7 @@ type Server struct {
 	org      saba.Org
 	handler  http.Handler
 	control  *control
+	notifier *notify.Notifier
 	closers  []func() error // in order of opening
 }
 
@@ -139,6 +144,10 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.control.close)
+	s.notifier = notify.New(notify.Options{
+		Org: s.org.ID, Store: s.records, Client: dial.Dialer{Allowed: o.Allowed}.Client(dial.Options{Timeout: notify.SendTimeout}),
+		URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
+	})
 	s.handler = s.routes(registry)
 	return s, nil
 }
@@ -265,7 +274,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	})
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
-		Store: s.records, Samples: s.samples,
+		Store: s.records, Samples: s.samples, BaseURL: o.URL,
 		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles,
 	})
 	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some
@@ -282,6 +291,19 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 			console.ServeHTTP(w, r)
 		}
 	})
+}
+
+// url returns the address of the console for links in messages. One that listens on every address of its machine has no name that anybody else
+// could use: it has to be told with Options.URL.
+func (s *Server) url() string {
+	if s.opts.URL != "" {
+		return strings.TrimRight(s.opts.URL, "/")
+	}
+	host, port, err := net.SplitHostPort(s.Addr().String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // Addr returns the address that the server listens on, with the port that it got.
@@ -330,6 +352,10 @@ func (s *Server) Run(ctx context.Context) error {
 			Org: s.org.ID, Store: s.records, Samples: s.samples, Zone: time.Local,
 			Now: s.opts.Now, Random: s.opts.Random, Log: s.opts.Log,
 		}).Run(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		s.notifier.Run(gctx)
 		return nil
 	})
 	g.Go(func() error { return s.control.serve(gctx) })

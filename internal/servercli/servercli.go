@@ -3,12 +3,14 @@
 package servercli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -27,6 +29,7 @@ type serverFlags struct {
 	records databaseFlags
 	most    byteSize
 	allowed allowedFlag
+	url     string
 	verbose bool
 }
 
@@ -38,6 +41,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	f.records.addTo(fs)
 	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
 	fs.Var(&f.allowed, "allow-private-addresses", "let external monitors and channels reach addresses that are not public: all, or with =10.1.0.0/16,192.168.7.9 those; SABA_ALLOW_PRIVATE_ADDRESSES in the environment does as well")
+	fs.StringVar(&f.url, "url", "", "the `address` of the console as people reach it, https://saba.example: links in messages begin with it; SABA_URL in the environment does as well")
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
 		return err
@@ -65,6 +69,10 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	if err != nil {
 		return nil, nil, err
 	}
+	public, err := publicURL(cmp.Or(f.url, env.Getenv("SABA_URL")))
+	if err != nil {
+		return nil, nil, err
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -72,7 +80,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	log := env.Logger(level)
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
-		Allowed: allowed, Log: log, Now: time.Now, Random: rand.Reader,
+		Allowed: allowed, URL: public, Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
 }
@@ -107,4 +115,16 @@ func localURL(addr net.Addr) string {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+}
+
+// publicURL checks the address of the console; "" is none.
+func publicURL(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", saba.Errorf(saba.ErrInvalid, "--url (or SABA_URL) must be an address like https://saba.example, not %q", s)
+	}
+	return strings.TrimRight(s, "/"), nil
 }

@@ -1,4 +1,4 @@
-package monitor
+package scenario
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/dial"
+	"github.com/saba-monitor/saba/internal/monitor"
+	"github.com/saba-monitor/saba/internal/notify"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -29,12 +33,23 @@ import (
 //	all HOST METRIC=VALUE…              several metrics in one minute
 //	serve SERVICE METRIC VALUE…         as post, of a service
 //	late HOST METRIC MINUTES VALUE…     at once, the last of them so many minutes ago
-//	wait MINUTES                        status HOST STATUS      restart
+//	wait MINUTES                        skip MINUTES            as wait, with one round at the end
+//	status HOST STATUS                  retire HOST             restart
 //	downtime NAME IN MINUTES JSON       begins in so many minutes
 //	close MONITOR TARGET                by a person
 //	open MONITOR TARGET STATUS MESSAGE  must be open; TARGET is a host, or - for none
 //	well [MONITOR TARGET]               nothing may be open
 //	log MONITOR TARGET STATUS…          all that the alerts of a target went through
+//	channel NAME EVENT…                 of the default group; a real server receives what it is told
+//	lone NAME EVENT…                    as channel, of no group
+//	group NAME JSON                     of notification
+//	receiver NAME DEED                  works, fails, hangs, refuses (400), or asks for 10 minutes (429)
+//	told NAME WORDS…                    the next message: event, status, rule and host or service of an alert; see words
+//	suspended NAME                      must be, after a day without an answer
+//	silent [NAME]                       no message is left that was not asked for
+//	why MONITOR TARGET SILENCE          why nobody was told of the newest event
+//	ack MONITOR TARGET                  mute MONITOR TARGET MINUTES
+//	report HOST CHECK STATUS [MESSAGE]  by its agent
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -61,7 +76,10 @@ type story struct {
 	org       string
 	records   *sqldb.DB
 	samples   *tsdb.DB
-	evaluator *Evaluator
+	evaluator *monitor.Evaluator
+	notifier  *notify.Notifier
+	receivers map[string]*receiver // by the name of their channel
+	reports   int                  // of checks, so far
 }
 
 func tell(t *testing.T, text string) {
@@ -97,7 +115,13 @@ func newStory(t *testing.T) *story {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.samples.Close() })
-	s.evaluator = New(Options{Org: s.org, Store: s.records, Samples: s.samples, Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
+	s.receivers = map[string]*receiver{}
+	anywhere := dial.Dialer{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	s.notifier = notify.New(notify.Options{
+		Org: s.org, Store: s.records, Client: anywhere.Client(dial.Options{Timeout: receiverTimeout}), URL: "https://saba.example", Zone: time.UTC, Now: now,
+		Random: rand.Reader, Log: log,
+	})
+	s.evaluator = monitor.New(monitor.Options{Org: s.org, Store: s.records, Samples: s.samples, Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
 	return s
 }
 
@@ -105,6 +129,13 @@ func newStory(t *testing.T) *story {
 func (s *story) minute() error {
 	if err := s.evaluator.Round(s.Context()); err != nil {
 		return err
+	}
+	// The second round tells what came of the first: that a channel does not answer.
+	for range 2 {
+		if err := s.notifier.Round(s.Context()); err != nil {
+			return err
+		}
+		s.notifier.Wait()
 	}
 	s.now = s.now.Add(time.Minute)
 	return nil
@@ -211,10 +242,28 @@ func (s *story) do(w []string, line string) error {
 			err = s.minute()
 		}
 		return err
+	case "skip":
+		n, err := strconv.Atoi(w[1])
+		if err != nil {
+			return err
+		}
+		s.now = s.now.Add(time.Duration(n) * time.Minute)
+		return s.minute()
+	case "retire":
+		return s.records.RetireHosts(ctx, s.org, []string{w[1]}, s.now.Unix())
+	case "suspended":
+		channels, err := s.records.Channels(ctx, s.org)
+		for _, c := range channels {
+			if c.ID == w[1] && c.SuspendedAt == 0 {
+				return fmt.Errorf("it is not")
+			}
+		}
+		return err
 	case "status":
 		return s.records.SetHostStatus(ctx, s.org, []string{w[1]}, saba.HostStatus(w[2]))
 	case "restart":
-		s.evaluator = New(s.evaluator.Options)
+		s.evaluator = monitor.New(s.evaluator.Options)
+		s.notifier = notify.New(s.notifier.Options)
 		return nil
 	case "downtime":
 		in, err := strconv.Atoi(w[2])
@@ -252,6 +301,68 @@ func (s *story) do(w []string, line string) error {
 			}
 		}
 		return err
+	case "channel", "lone":
+		return s.channel(ctx, w[1], w[2:], w[0] == "channel")
+	case "group":
+		g := saba.NotificationGroup{ID: w[1], Name: w[1], Level: saba.NotifyAll}
+		if err := json.Unmarshal([]byte(rest(line, 2)), &g); err != nil {
+			return err
+		}
+		if err := g.Check(); err != nil {
+			return err
+		}
+		return s.records.CreateNotificationGroup(ctx, s.org, g)
+	case "receiver":
+		r := s.receivers[w[1]]
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.deed = w[2]
+		return nil
+	case "told":
+		return s.receivers[w[1]].next(strings.Join(w[2:], " "))
+	case "silent":
+		for name, r := range s.receivers {
+			if len(w) == 1 || w[1] == name {
+				if err := r.next(""); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+		}
+		return nil
+	case "why":
+		return s.why(ctx, w[1], hostOf(w[2]), saba.Silence(w[3]))
+	case "ack", "mute":
+		a, err := s.openOne(ctx, w[1], hostOf(w[2]))
+		if err != nil {
+			return err
+		}
+		until := int64(0)
+		if w[0] == "mute" {
+			n, err := strconv.Atoi(w[3])
+			if err != nil {
+				return err
+			}
+			until = s.now.Unix() + int64(n)*60
+		}
+		_, err = s.records.HandleAlert(ctx, s.org, a.ID, func(h saba.Handling) saba.Handling {
+			if w[0] == "mute" {
+				h.MutedUntil = until
+			} else {
+				h.AckedBy, h.AckedAt = "me", s.now.Unix()
+			}
+			return h
+		})
+		return err
+	case "report":
+		r := saba.CheckReport{Host: w[1], Name: w[2], Status: saba.CheckStatus(w[3]), Message: rest(line, 4), OccurredAt: s.now.Unix(), MaxCheckAttempts: 1}
+		// A check has its name as its id, so that stories can name it.
+		return s.records.ReportChecks(ctx, s.org, []saba.CheckReport{r}, func() (string, error) {
+			s.reports++
+			if s.reports == 1 || !s.known(ctx, w[2]) {
+				return w[2], nil
+			}
+			return fmt.Sprintf("%s-%d", w[2], s.reports), nil
+		})
 	case "log":
 		got, err := s.history(ctx, w[1], hostOf(w[2]))
 		if err == nil && got != strings.Join(w[3:], " ") {
@@ -260,6 +371,12 @@ func (s *story) do(w []string, line string) error {
 		return err
 	}
 	return fmt.Errorf("there is no word %q", w[0])
+}
+
+// known says whether there is a check with an id.
+func (s *story) known(ctx context.Context, id string) bool {
+	_, err := s.records.Check(ctx, s.org, id)
+	return err == nil
 }
 
 func (s *story) openOne(ctx context.Context, monitor, host string) (saba.Alert, error) {
