@@ -166,6 +166,13 @@ func Examine(ctx context.Context, dir string, inUse bool) ([]Finding, error) {
 		for _, c := range cuts {
 			found = append(found, Finding{Path: c.path, What: fmt.Sprintf("its last %d bytes are no whole record: saba or the machine stopped while writing them, and nobody was told that they are kept; the next start cuts them off", c.size-c.keep)})
 		}
+		if err == nil { // copies of logs that are whole
+			copies, err := examineCopies(ctx, dir)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, copies...)
+		}
 	}
 	bad, err := inspectBlocks(ctx, dir)
 	if err != nil {
