@@ -24,6 +24,10 @@ var HostStatuses = []HostStatus{Working, Standby, Maintenance, Poweroff}
 // Valid says whether s is one of HostStatuses.
 func (s HostStatus) Valid() bool { return slices.Contains(HostStatuses, s) }
 
+// MaxHosts bounds how many live hosts an organization has. A script that registers a machine anew each time must not fill the pages and
+// the memory of everybody. Retired hosts do not count.
+const MaxHosts = 20_000
+
 // A Host is a machine, a virtual machine or a container that posts metrics.
 type Host struct {
 	ID               string

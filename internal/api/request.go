@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
@@ -81,8 +82,11 @@ func (r *reuse) giveBack(s *scratch) {
 func (c *call) read() ([]byte, error) {
 	c.w.Header().Set("Accept-Encoding", "gzip") // in requests: RFC 7694, section 3
 	if c.ContentLength > c.limit {
-		c.w.Header().Set("Connection", "close") // the rest is not worth reading
-		return nil, c.tooLarge()
+		if strings.EqualFold(c.Header.Get("Expect"), "100-continue") { // it waits for leave to send
+			c.w.Header().Set("Connection", "close")
+			return nil, c.tooLarge()
+		}
+		return nil, c.refuseRest()
 	}
 	length := c.ContentLength // below 0 when it is not known before the end
 	var r io.Reader = http.MaxBytesReader(c.w, c.Body, c.limit)
@@ -121,13 +125,29 @@ func (c *call) read() ([]byte, error) {
 		buf = buf[:len(buf)+n]
 		switch {
 		case int64(len(buf)) > c.limit:
-			return nil, c.tooLarge()
+			return nil, c.refuseRest()
 		case errors.Is(err, io.EOF):
 			return buf, nil
 		case err != nil:
 			return nil, c.bodyError(err)
 		}
 	}
+}
+
+// A body that is refused for its size is still read so far. Most clients send all before they read, and would see a broken
+// connection in place of the sentence that says what to do.
+const (
+	refusedBody = 32 << 20 // bytes
+	refusedTime = 5 * time.Second
+)
+
+// refuseRest reads what is left of a body that is too large, as far as that is worth it, and returns tooLarge.
+func (c *call) refuseRest() error {
+	c.w.Header().Set("Connection", "close") // what is beyond is not read
+	// Without a deadline of its own (a recorder in a test has none) that of the server stands. It is the time of the network, not of the data.
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(refusedTime))
+	_, _ = io.CopyN(io.Discard, c.Body, refusedBody) // that it cannot be read is of no interest any more
+	return c.tooLarge()
 }
 
 func (c *call) tooLarge() error {
@@ -171,7 +191,7 @@ func (c *call) bodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return c.tooLarge()
+		return c.refuseRest()
 	case c.Context().Err() != nil:
 		return c.Context().Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):

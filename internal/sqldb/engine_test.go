@@ -127,6 +127,43 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
+// Live hosts count, and those of the organization alone; what lets one in is said.
+func TestHostsOfAnOrganizationAreBounded(t *testing.T) {
+	db := openTemp(t)
+	ctx := t.Context()
+	if _, err := db.writer.Exec(`INSERT INTO orgs (id, name, display_name) VALUES ('org2', 'second', '')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.writer.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO hosts (id, org, name, display_name, custom_identifier, custom_identifier_fold, status, memo, created_at, retired_at, meta, interfaces, registered_by)
+		SELECT 'n' || i, 'org1', 'n', '', '', '', 'working', '', 1, 0, '{}', '[]', '' FROM n`, saba.MaxHosts-1); err != nil {
+		t.Fatal(err)
+	}
+	create := func(org, id string) error {
+		return db.CreateHost(ctx, saba.Host{ID: id, Org: org, Name: id, Status: saba.Working}, nil, nil)
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, saba.ErrInvalid) || !strings.Contains(err.Error(), "20000 hosts, which is the most: retire") {
+			t.Errorf("%s: %v, want a refusal that says what to do", what, err)
+		}
+	}
+	if err := create("org1", "last"); err != nil {
+		t.Errorf("the last host: %v", err)
+	}
+	refused("one more", create("org1", "more"))
+	if err := create("org2", "other"); err != nil {
+		t.Errorf("a host of another organization: %v", err)
+	}
+	if err := db.RetireHosts(ctx, "org1", []string{"n1"}, 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := create("org1", "more"); err != nil {
+		t.Errorf("a host in place of a retired one: %v", err)
+	}
+	refused("a retirement undone", db.ReviveHost(ctx, "org1", "n1", 6))
+}
+
 func TestChecksOfAHostAreBounded(t *testing.T) {
 	db := openTemp(t)
 	ctx := t.Context()

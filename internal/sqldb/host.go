@@ -37,6 +37,9 @@ func (db *DB) CreateHost(ctx context.Context, h saba.Host, checks []saba.CheckDe
 		if err := claimIdentifier(ctx, tx, h.Org, h.ID, h.CustomIdentifier); err != nil {
 			return err
 		}
+		if err := roomForHost(ctx, tx, h.Org); err != nil {
+			return err
+		}
 		interfaces, err := interfacesText(h.Interfaces)
 		if err != nil {
 			return err
@@ -58,6 +61,18 @@ func (db *DB) CreateHost(ctx context.Context, h saba.Host, checks []saba.CheckDe
 		}
 		return addHostEvent(ctx, tx, saba.EventHostRegister, h, "", h.CreatedAt)
 	})
+}
+
+// roomForHost refuses one more live host than saba.MaxHosts.
+func roomForHost(ctx context.Context, tx *sql.Tx, org string) error {
+	var live int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM hosts WHERE org = ? AND retired_at = 0`, org).Scan(&live); err != nil {
+		return err
+	}
+	if live >= saba.MaxHosts {
+		return saba.Errorf(saba.ErrInvalid, "the organization has %d hosts, which is the most: retire those that are gone, and look for what registers a machine again and again", live)
+	}
+	return nil
 }
 
 // Host returns a host, also a retired one.

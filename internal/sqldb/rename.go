@@ -207,6 +207,9 @@ func (db *DB) ReviveHost(ctx context.Context, org, id string, now int64) error {
 		if err := claimIdentifier(ctx, tx, org, id, h.CustomIdentifier); err != nil {
 			return err
 		}
+		if err := roomForHost(ctx, tx, org); err != nil {
+			return err
+		}
 		_, err = tx.ExecContext(ctx, `UPDATE hosts SET retired_at = 0 WHERE id = ?`, id)
 		return err
 	})
