@@ -47,7 +47,7 @@ func oldDatabase(t *testing.T, version int, statements ...string) (path string) 
 var releases = []struct {
 	make  func(t *testing.T) (path string)
 	keeps func(t *testing.T, target string)
-}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}}
+}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}, {fourthRelease, keepsTheFourthRelease}}
 
 func TestDataOfEarlierReleasesAreKept(t *testing.T) {
 	scripts, err := migrations()
@@ -189,5 +189,27 @@ func keepsTheThirdRelease(t *testing.T, target string) {
 	}
 	if news, err := db.AlertNews(t.Context(), "org1"); err != nil || len(news) != 0 {
 		t.Errorf("news are %v, error %v; want none", news, err)
+	}
+}
+
+func fourthRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 4,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO services (org, name, memo, series) VALUES ('org1', 'store', 'm', 'shop'), ('org1', 'shop', '', 'shop.2')`,
+	)
+}
+
+func keepsTheFourthRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	if _, err := db.DeleteService(t.Context(), "org1", "shop", 1); err != nil {
+		t.Error(err)
+	}
+	if err := db.CreateService(t.Context(), "org1", saba.Service{Name: "shop"}); err != nil {
+		t.Error(err)
+	}
+	s, err := db.Services(t.Context(), "org1")
+	if err != nil || len(s) != 2 || s[0].Series != "shop.3" || s[1].Series != "shop" || s[1].Memo != "m" {
+		t.Errorf("services are %+v, error %v; want store with its samples, and shop without those of the deleted one", s, err)
 	}
 }

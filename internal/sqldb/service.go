@@ -3,7 +3,10 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -46,11 +49,17 @@ func (db *DB) CreateService(ctx context.Context, org string, s saba.Service) err
 	})
 }
 
-// makeService makes a service. Its samples are kept under its name; where a service that was renamed has its own there,
-// under one that no service can have. orElse is what to do about a taken name.
+// makeService makes a service. Its samples are kept under its name; where another service has its own there, or had them before it was
+// deleted, under one that no service can have. orElse is what to do about a taken name.
 func makeService(ctx context.Context, tx *sql.Tx, org string, s saba.Service, orElse string) error {
-	series := s.Name
-	for n := 2; ; n++ {
+	var last int64
+	err := tx.QueryRowContext(ctx, `SELECT last FROM gone_services WHERE org = ? AND name = ?`, org, s.Name).Scan(&last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	series := ""
+	for n := last + 1; ; n++ {
+		series = seriesName(s.Name, n)
 		taken, err := exists(ctx, tx, `SELECT count(*) FROM services WHERE org = ? AND series = ?`, org, series)
 		if err != nil {
 			return err
@@ -58,15 +67,37 @@ func makeService(ctx context.Context, tx *sql.Tx, org string, s saba.Service, or
 		if !taken {
 			break
 		}
-		series = fmt.Sprintf("%s.%d", s.Name, n)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO services (org, name, memo, series) VALUES (?, ?, ?, ?) `+orElse, org, s.Name, s.Memo, series)
+	_, err = tx.ExecContext(ctx, `INSERT INTO services (org, name, memo, series) VALUES (?, ?, ?, ?) `+orElse, org, s.Name, s.Memo, series)
+	return err
+}
+
+// seriesName returns the n-th name under which samples of services called name are kept, from 1. A service's name has no dot.
+func seriesName(name string, n int64) string {
+	if n == 1 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", name, n)
+}
+
+// keepSeriesApart makes that no service gets the name under which the samples of a deleted one lie.
+func keepSeriesApart(ctx context.Context, tx *sql.Tx, org, series string) error {
+	name, number, numbered := strings.Cut(series, ".")
+	last := int64(1)
+	if numbered {
+		var err error
+		if last, err = strconv.ParseInt(number, 10, 64); err != nil {
+			return fmt.Errorf("read the number in %q, under which samples are kept: %w", series, err)
+		}
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO gone_services (org, name, last) VALUES (?, ?, ?)
+		ON CONFLICT (org, name) DO UPDATE SET last = excluded.last WHERE gone_services.last < excluded.last`, org, name, last)
 	return err
 }
 
 // DeleteService deletes a service with its roles, their assignment to hosts, the metadata of all of
 // them, its graph annotations and the monitors of its metrics, whose alerts close at a time in Unix
-// seconds, and returns it as it was. Its samples stay.
+// seconds, and returns it as it was. Its samples stay until they are old, and no service of its name gets them.
 func (db *DB) DeleteService(ctx context.Context, org, name string, at int64) (s saba.Service, err error) {
 	err = db.change(ctx, "delete a service", func(tx *sql.Tx) error {
 		if s, err = readService(ctx, tx, org, name); err != nil {
@@ -76,6 +107,9 @@ func (db *DB) DeleteService(ctx context.Context, org, name string, at int64) (s 
 			return err
 		}
 		if err := forgetService(ctx, tx, org, name, at); err != nil {
+			return err
+		}
+		if err := keepSeriesApart(ctx, tx, org, s.Series); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM services WHERE org = ? AND name = ?`, org, name) // the rest follows by foreign keys

@@ -122,6 +122,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"the secret of an AWS integration is never read again", testAWS},
 		{"a service keeps all that it has under another name", testRenameService},
 		{"a renamed service keeps its samples, and another of its first name has its own", testRenamedSeries},
+		{"the samples of a deleted service show on no other", testSeriesOfDeletedServices},
 		{"a role keeps all that it has under another name", testRenameRole},
 		{"a retirement can be undone for 30 days", testRevive},
 		{"graphs of a service are hidden from a time on", testHiddenGraphs},
@@ -1113,6 +1114,31 @@ func testRenamedSeries(r objects) {
 	r.ok(err)
 	r.ok(r.db.RenameService(r.ctx, org1, "store", saba.Service{Name: "shop"})) // back
 	r.same("samples after all that", r.seriesOf(org1), map[string]string{"shop": "shop", "new": "shop.2"})
+}
+
+// The samples of a deleted service show on no other, whatever it and others were called.
+func testSeriesOfDeletedServices(r objects) {
+	remake := func(name string) {
+		_, err := r.db.DeleteService(r.ctx, org1, name, noon)
+		r.ok(err)
+		r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "shop"}))
+	}
+	r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "shop"}))
+	remake("shop")
+	r.same("samples of the second", r.seriesOf(org1), map[string]string{"shop": "shop.2"})
+	r.ok(r.db.RenameService(r.ctx, org1, "shop", saba.Service{Name: "store"}))
+	r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "shop"}))
+	r.same("samples beside a renamed one", r.seriesOf(org1), map[string]string{"store": "shop.2", "shop": "shop.3"})
+	remake("shop")
+	r.same("samples of one that was made anew beside a renamed one", r.seriesOf(org1), map[string]string{"store": "shop.2", "shop": "shop.4"})
+	_, err := r.db.DeleteService(r.ctx, org1, "shop", noon)
+	r.ok(err)
+	remake("store")
+	r.same("samples once the renamed one is gone, too", r.seriesOf(org1), map[string]string{"shop": "shop.5"})
+	r.ok(r.db.CreateService(r.ctx, org1, saba.Service{Name: "store"}))
+	r.ok(r.db.CreateService(r.ctx, org2, saba.Service{Name: "shop"}))
+	r.same("samples of the other organization's", r.seriesOf(org2), map[string]string{"shop": "shop"})
+	r.same("samples after all that", r.seriesOf(org1), map[string]string{"shop": "shop.5", "store": "store"})
 }
 
 func testRenameRole(r objects) {
