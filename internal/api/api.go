@@ -96,6 +96,9 @@ type Options struct {
 	Registerer    prometheus.Registerer // nil counts for nobody
 	DefaultStatus saba.HostStatus       // of a host that registers; "" means working
 
+	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
+	CheckQuery func(query string) error
+
 	wait time.Duration // in place of maxWait, for tests
 }
 
@@ -107,6 +110,7 @@ type server struct {
 	random        io.Reader
 	log           *slog.Logger
 	defaultStatus saba.HostStatus
+	checkQuery    func(query string) error
 	mux           *http.ServeMux
 	door          auth.Door
 	reuse         *reuse
@@ -125,6 +129,7 @@ func New(o Options) http.Handler {
 		now: o.Now, random: o.Random, log: o.Log,
 		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,
+		checkQuery:    o.CheckQuery,
 		mux:           http.NewServeMux(),
 		reuse:         newReuse(),
 		zippers:       sync.Pool{New: newZipper},

@@ -159,12 +159,21 @@ func (s *server) monitorShow(w http.ResponseWriter, c *call) error {
 	return shown(s, w, c, m, err, func(m saba.Monitor) monitorAnswer { return monitorAnswer{newMonitorOut(m)} })
 }
 
+// monitorOf is monitorIn.monitor, with its query read as PromQL.
+func (s *server) monitorOf(in monitorIn, old *saba.Monitor, now int64) (saba.Monitor, error) {
+	m, err := in.monitor(old, now)
+	if err == nil && m.Type == saba.MonitorQuery && s.checkQuery != nil {
+		err = s.checkQuery(m.Query)
+	}
+	return m, err
+}
+
 func (s *server) monitorCreate(w http.ResponseWriter, c *call) error {
 	var in monitorIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	m, err := in.monitor(nil, s.now().Unix())
+	m, err := s.monitorOf(in, nil, s.now().Unix())
 	if err != nil {
 		return err
 	}
@@ -181,7 +190,7 @@ func (s *server) monitorUpdate(w http.ResponseWriter, c *call) error {
 	}
 	now := s.now().Unix()
 	m, err := s.store.UpdateMonitor(c.Context(), c.org, c.PathValue("monitor"), now, func(old saba.Monitor) (saba.Monitor, error) {
-		return in.monitor(&old, now)
+		return s.monitorOf(in, &old, now)
 	})
 	return shown(s, w, c, m, err, newMonitorOut)
 }

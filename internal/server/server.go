@@ -266,7 +266,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
 	calls := api.New(api.Options{
 		Store: s.records, Ingest: writer, Samples: s.samples,
-		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry,
+		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery,
 	})
 	prom := promapi.New(promapi.Options{
 		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries),
@@ -275,7 +275,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples, BaseURL: o.URL,
-		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles,
+		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles, CheckQuery: promapi.CheckQuery,
 	})
 	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some
 	// clients of the API lose their body.

@@ -109,6 +109,16 @@ func TestOddPathsOfTheAPIAreNotRedirected(t *testing.T) {
 	}
 }
 
+func TestTheQueryOfAMonitorIsReadAsPromQL(t *testing.T) {
+	s := open(t, options(t))
+	for query, want := range map[string]int{`sum by (http.route) (rate(http.requests[5m]))`: 200, `sum(up) by by`: 400, `up[5m]`: 400} {
+		w := ask(t, s, http.MethodPost, "/api/v0/monitors", `{"type":"query","name":"q","query":"`+query+`","operator":">","warning":1}`)
+		if w.Code != want || want == 400 && !strings.Contains(w.Body.String(), "query ") {
+			t.Errorf("a monitor of %s is answered with %d %s, want %d", query, w.Code, w.Body, want)
+		}
+	}
+}
+
 func TestAFirstStartMakesWhatAConsoleNeeds(t *testing.T) {
 	o := options(t)
 	o.APIKey = ""

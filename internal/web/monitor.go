@@ -193,7 +193,11 @@ func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	if len(wrong) == 0 {
 		m.Default()
-		if err := m.Check(c.Now().Unix()); err != nil {
+		err := m.Check(c.Now().Unix())
+		if err == nil && m.Type == saba.MonitorQuery && c.CheckQuery != nil {
+			err = c.CheckQuery(m.Query)
+		}
+		if err != nil {
 			f.blame(wrong, &m, err)
 		}
 	}

@@ -238,6 +238,7 @@ func TestWhatIsWrongStandsBesideItsField(t *testing.T) {
 		{saba.MonitorExternal, external, "responseTimeWarning", "5", "Service is required to watch the response time"},
 		{saba.MonitorExpression, host, "expression", "avg(", "Expression cannot be read at character"},
 		{saba.MonitorQuery, host, "query", "up{", "Query has a"},
+		{saba.MonitorQuery, host, "query", "no query", "Query cannot be read, at line 1, column 4"},
 		{saba.MonitorAnomaly, host, "scopes", "shop", "The choice must be a role (service:role)"},
 		{saba.MonitorAnomaly, host, "warningSensitivity", "", "Warning or “Critical” is required."},
 		{saba.MonitorAnomaly, host, "trainingPeriodFrom", "yesterday", "Learn from must be a time such as 2026-11-21T22:00"},

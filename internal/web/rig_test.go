@@ -69,6 +69,12 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 	}
 	g.server = httptest.NewServer(New(Options{
 		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles,
+		CheckQuery: func(query string) error {
+			if query == "no query" {
+				return saba.Invalidf("query", "cannot be read, at line 1, column 4")
+			}
+			return nil
+		},
 	}))
 	t.Cleanup(func() {
 		g.server.Close()

@@ -94,6 +94,8 @@ type Options struct {
 	BaseURL string // what agents are told to post to; "" derives it from the request
 	// Troubles returns what is wrong with saba itself at the moment, each in sentences that say what to do. It is asked for every page.
 	Troubles func() []string
+	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
+	CheckQuery func(query string) error
 }
 
 // A console is the handler behind New.
