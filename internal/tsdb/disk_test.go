@@ -3,8 +3,10 @@ package tsdb
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -224,5 +226,33 @@ func TestSyncFollowsTheLog(t *testing.T) {
 	sync(11, 5)
 	if err := l.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A start after a kill reads the logs whole: what is in blocks must not stay in them for long. Only whole segments leave, so they are small.
+func TestTheLogsAreInSmallSegments(t *testing.T) {
+	db := open(t, t.TempDir())
+	random := rand.New(rand.NewPCG(1, 2))
+	const minutes, metrics = 30, 800
+	total := int64(0)
+	for batch := range int64(40) { // 11 bytes each: what is random does not compress
+		var points []saba.Point
+		now := start + (batch+1)*minutes*60
+		for m := range int64(minutes) {
+			for n := range metrics {
+				points = append(points, point(series(fmt.Sprint("m", n)), now-(minutes-m)*60, random.Float64()))
+			}
+		}
+		put(t, db, now, points...)
+		total += int64(len(points))
+	}
+	ns, err := segments(filepath.Join(db.dir, walFolder))
+	if err != nil || len(ns) < 2 {
+		t.Fatalf("%d points are in %d segments (%v), want more than one", total, len(ns), err)
+	}
+	for _, n := range ns {
+		if info, err := os.Stat(segmentPath(filepath.Join(db.dir, walFolder), n)); err != nil || info.Size() > segmentSize {
+			t.Errorf("segment %d is %v (%v), want %d bytes at the most", n, info, err, segmentSize)
+		}
 	}
 }

@@ -40,6 +40,11 @@ type engine struct {
 	compacts  atomic.Bool // in the background; see mayCompact
 }
 
+// segmentSize is how many bytes a segment of a log has at most. When a block is made of two hours of the head, the engine drops two thirds of the
+// segments, the newest not counted. With its own 128 MiB that is nothing before there are four, and a start after a kill reads up to six hours of
+// points that are in blocks already.
+const segmentSize = 8 << 20
+
 // options are those that suit one sample a minute; the measurements are in docs/decisions.md.
 func options(retention time.Duration, maxBytes int64) *tsdb.Options {
 	o := tsdb.DefaultOptions()
@@ -48,6 +53,7 @@ func options(retention time.Duration, maxBytes int64) *tsdb.Options {
 	o.MinBlockDuration = (2 * time.Hour).Milliseconds()
 	o.MaxBlockDuration = (744 * time.Hour).Milliseconds()
 	o.WALCompression = compression.Snappy
+	o.WALSegmentSize = segmentSize
 	// A point may be MaxLate old while another one is MaxAhead early, and its time is floored.
 	o.OutOfOrderTimeWindow = (saba.MaxLate + saba.MaxAhead + time.Minute).Milliseconds()
 	// The engine finds a series in one of so many maps. A map of up to eight is the cheapest to look into, and 150,000 series
