@@ -86,9 +86,20 @@ func (db *DB) Host(ctx context.Context, org, id string) (h saba.Host, err error)
 	return h, err
 }
 
-// HostRetired says whether a host is retired. Every batch of points asks, so it costs a sixth of what Host does.
+// A hostKey is what a host is found by.
+type hostKey struct{ org, id string }
+
+// HostRetired says whether a host is retired. Every batch of points asks, so it costs a sixth of what Host does, and
+// nothing to speak of while nothing changes.
 func (db *DB) HostRetired(ctx context.Context, org, id string) (bool, error) {
+	after := db.changes.Load()
+	if retired, ok := db.retired.get(after, hostKey{org, id}); ok {
+		return retired, nil
+	}
 	at, err := one(db.reader.QueryRowContext(db.brief(ctx), `SELECT retired_at FROM hosts WHERE org = ? AND id = ?`, org, id), scanInt, "no host %q", id)
+	if err == nil && db.dialect.near {
+		db.retired.put(after, hostKey{strings.Clone(org), strings.Clone(id)}, at != 0)
+	}
 	return at != 0, failed(ctx, "read a host", err)
 }
 

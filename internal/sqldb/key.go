@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"sync"
 
 	"github.com/saba-monitor/saba"
 )
@@ -52,38 +51,6 @@ func (db *DB) CreateKey(ctx context.Context, k saba.Key) error {
 	})
 }
 
-// A keyCache remembers the keys that requests came with, until anything at all is changed in the database: a
-// revoked key is unknown when the call that revoked it returns.
-type keyCache struct {
-	mu     sync.Mutex
-	after  int64 // the number of changes when the keys were read
-	byHash map[string]saba.Key
-}
-
-// get returns a key that was read after so many changes.
-func (c *keyCache) get(after int64, hash string) (saba.Key, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.after != after {
-		return saba.Key{}, false
-	}
-	k, ok := c.byHash[hash]
-	return k, ok
-}
-
-// put remembers a key. after is the number of changes before it was read: one that ended meanwhile makes it old.
-func (c *keyCache) put(after int64, k saba.Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.after > after {
-		return
-	}
-	if c.after < after || c.byHash == nil {
-		c.after, c.byHash = after, map[string]saba.Key{}
-	}
-	c.byHash[k.Hash] = k
-}
-
 // KeyByHash returns the API key whose secret has a hash, of whatever organization: the key is
 // what says which one. Its networks are not the caller's to change.
 func (db *DB) KeyByHash(ctx context.Context, hash string) (saba.Key, error) {
@@ -95,7 +62,7 @@ func (db *DB) KeyByHash(ctx context.Context, hash string) (saba.Key, error) {
 	k, err := one(db.reader.QueryRowContext(db.brief(ctx), `SELECT `+keyColumns+`, coalesce((SELECT cidrs FROM ip_restrictions r
 		WHERE r.org = api_keys.org AND r.surface = 'api'), '') FROM api_keys WHERE hash = ?`, hash), scanKeyNetworks, "no such API key")
 	if err == nil && db.dialect.near {
-		db.keys.put(after, k)
+		db.keys.put(after, hash, k)
 	}
 	return k, failed(ctx, "look up an API key", err)
 }

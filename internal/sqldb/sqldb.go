@@ -42,7 +42,8 @@ type DB struct {
 	dialect dialect
 	lock    *lock        // keeps other servers away from a PostgreSQL database; nil for a file
 	changes atomic.Int64 // that ended so far, whether anything came of them or not
-	keys    keyCache
+	keys    cache[string, saba.Key]
+	retired cache[hostKey, bool]
 }
 
 // A dialect is what an engine has to be told in words of its own. Its zero value is plain SQL.

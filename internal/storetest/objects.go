@@ -1156,9 +1156,18 @@ func testRenameRole(r objects) {
 func testRevive(r objects) {
 	const day = 24 * 60 * 60
 	want := r.host("h1", identifier("i-1"), roles(role("shop", "web")))
+	retired := func(want bool) {
+		r.Helper()
+		got, err := r.db.HostRetired(r.ctx, org1, "h1")
+		r.ok(err)
+		r.same("retired", got, want)
+	}
 	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon))
+	retired(true)
 	r.is(r.db.ReviveHost(r.ctx, org1, "h1", noon+30*day+1), saba.ErrInvalid, "30 days")
+	retired(true)
 	r.ok(r.db.ReviveHost(r.ctx, org1, "h1", noon+30*day))
+	retired(false)
 	r.same("the host", r.readHost("h1"), want)
 	r.ok(r.db.ReviveHost(r.ctx, org1, "h1", noon+99*day)) // it lives
 	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h1"}, noon))

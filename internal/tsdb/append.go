@@ -16,9 +16,6 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// maxGroup bounds the points of one commit, so that nobody waits long for those of others.
-const maxGroup = 1 << 16
-
 // maxPlan is how large a plan may be that is kept for the next group.
 const maxPlan = 1 << 12
 
@@ -54,13 +51,7 @@ func (db *DB) Append(ctx context.Context, now time.Time, points []saba.Point) (s
 		return nil, nil
 	}
 	r := &request{now: now, points: points, done: make(chan struct{})}
-	select {
-	case db.queue <- r:
-	case <-db.closing:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, fmt.Errorf("store samples: %w", ctx.Err())
-	}
+	db.queue.put(r)
 	select {
 	case <-r.done:
 		return r.drops, r.err
@@ -81,38 +72,23 @@ func (db *DB) Append(ctx context.Context, now time.Time, points []saba.Point) (s
 func (db *DB) run() {
 	defer close(db.stopped)
 	var group []*request
-	for {
-		select {
-		case <-db.closing:
-			return
-		case r := <-db.queue:
-			group = db.serve(r, group[:0])
-			clear(group) // the points are the callers' again
+	var c crowd
+	for db.queue.gather(db.closing, c.size, c.patience()) {
+		if group = db.queue.take(group[:0]); len(group) == 0 {
+			continue // it was woken for requests that the group before had
 		}
+		begun := db.now()
+		db.serve(group)
+		c = crowd{len(group) + db.queue.size(), db.now().Sub(begun)}
+		clear(group) // the points are the callers' again
 	}
 }
 
-// serve stores first and everything that waits behind it, and answers all. group is scratch.
-func (db *DB) serve(first *request, group []*request) []*request {
-	points := 0
-	take := func(r *request) {
-		if r.state.CompareAndSwap(waiting, taken) {
-			group = append(group, r)
-			points += len(r.points)
-		}
-	}
-	take(first)
-drain:
-	for points < maxGroup {
-		select {
-		case r := <-db.queue:
-			take(r)
-		default:
-			break drain
-		}
-	}
+// serve stores what nobody has given up of a group, and answers all.
+func (db *DB) serve(group []*request) {
+	group = slices.DeleteFunc(group, func(r *request) bool { return !r.state.CompareAndSwap(waiting, taken) })
 	if len(group) == 0 {
-		return group
+		return
 	}
 	err := db.ready()
 	if err == nil {
@@ -134,7 +110,6 @@ drain:
 			db.log.Error("samples are not compacted", "error", err)
 		}
 	}
-	return group
 }
 
 // ready returns an error while points cannot be stored. After a failed write it first opens the

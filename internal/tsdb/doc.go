@@ -26,7 +26,8 @@
 // # How
 //
 // One goroutine appends (append.go). It takes every batch that waits, appends all of it, commits
-// once, syncs the write-ahead logs once, and answers all. The newest sample of every series
+// once, syncs the write-ahead logs once, and answers all. Where batches have just come together it waits for
+// the rest of them, for as long as a commit takes and three milliseconds at most (queue.go). The newest sample of every series
 // stays in memory (newest.go), so that the normal case, a minute that is newer than anything
 // known, needs no look at what is stored.
 //

@@ -43,7 +43,7 @@ type DB struct {
 	mu     sync.RWMutex
 	engine *engine // nil when closed, or when it could not be opened again after a failure
 
-	queue   chan *request
+	queue   *queue
 	closing chan struct{} // closed by Close: no more requests
 	stopped chan struct{} // closed by the appender: it answered what it had taken, and is gone
 	once    sync.Once
@@ -72,7 +72,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		outer:     o.Registerer,
 		now:       o.Now,
 		space:     space{dir: o.Dir, free: freeSpace},
-		queue:     make(chan *request, 256),
+		queue:     newQueue(),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
