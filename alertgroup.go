@@ -1,5 +1,7 @@
 package saba
 
+import "slices"
+
 // An AlertGroupSetting collects alerts of some services, roles and monitors into one that is told. The
 // JSON keys are the protocol's, and part of the schema in which settings are kept.
 type AlertGroupSetting struct {
@@ -10,6 +12,23 @@ type AlertGroupSetting struct {
 	RoleScopes           []Scope  `json:"roleScopes,omitempty"`
 	MonitorScopes        []string `json:"monitorScopes,omitempty"`       // monitor ids
 	NotificationInterval *int64   `json:"notificationInterval,omitzero"` // minutes until an open group is told again; nil means never
+}
+
+// Collects says whether the setting is for alerts of a rule and what it is about: the roles of a host, or a service; neither for a
+// rule that is about none. Of services and roles any counts, of monitors too; where both are named, both have to match. A setting
+// that names nothing collects nothing.
+func (s *AlertGroupSetting) Collects(monitor string, roles []RoleName, service string) bool {
+	places := len(s.ServiceScopes)+len(s.RoleScopes) > 0
+	here := slices.ContainsFunc(s.ServiceScopes, func(n string) bool { return n == service || (Scope{Service: n}).Holds(roles) }) ||
+		slices.ContainsFunc(s.RoleScopes, func(r Scope) bool { return r.Holds(roles) })
+	named := slices.Contains(s.MonitorScopes, monitor)
+	switch {
+	case places && len(s.MonitorScopes) > 0:
+		return here && named
+	case places:
+		return here
+	}
+	return named
 }
 
 // Check checks a setting field by field. Whether what its scopes name exists is not its matter. The error

@@ -31,7 +31,7 @@ type Event struct {
 	Memo    string             `json:",omitzero"` // of the rule
 	Host    *Host              `json:",omitzero"` // without Meta and Interfaces
 	Service *Service           `json:",omitzero"` // of the rule
-	Group   *AlertGroup        `json:",omitzero"`
+	Group   *AlertGroup        `json:",omitzero"` // as it is after the change; then Alert is the one that changed it
 	Setting *AlertGroupSetting `json:",omitzero"` // that made Group
 	From    HostStatus         `json:",omitzero"` // the status before
 	Action  EventAction        `json:",omitzero"` // done to Monitor
@@ -87,6 +87,7 @@ type AlertGroup struct {
 	ID       string
 	Setting  string      // id
 	Status   CheckStatus // the worst of its open alerts; OK when all are closed
+	Worst    CheckStatus // the worst that one of its alerts has been
 	OpenedAt int64       // Unix seconds
 	ClosedAt int64       // Unix seconds; 0 while it is open
 	Alerts   []string    // ids of all alerts that it has held, oldest first

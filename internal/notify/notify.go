@@ -38,7 +38,10 @@ type Store interface {
 	UnroutedEvents(ctx context.Context, org string, limit int) ([]saba.Event, error)
 	RouteEvent(ctx context.Context, org string, seq, at int64, v saba.Verdict) error
 	AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error)
-	AlertHeard(ctx context.Context, org, id string) (bool, error)
+	Heard(ctx context.Context, org, subject string) (bool, error)
+	Grouped(ctx context.Context, org, alert string) (bool, error)
+	OpenAlertGroups(ctx context.Context, org string) ([]saba.AlertGroup, error)
+	AlertGroupSettings(ctx context.Context, org string) ([]saba.AlertGroupSetting, error)
 	NextNotifications(ctx context.Context, org string) ([]saba.Notification, error)
 	NextNotification(ctx context.Context, org, channel string) (saba.Notification, saba.Event, error)
 	SetNotification(ctx context.Context, org string, n saba.Notification) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,7 +128,8 @@ func (n *Notifier) facts(ctx context.Context) (*Facts, error) {
 	if f.Open, err = n.Store.Alerts(ctx, n.Org, saba.AlertPage{Limit: 1 << 30}); err != nil {
 		return nil, fmt.Errorf("list open alerts: %w", err)
 	}
-	f.Heard = func(alert string) (bool, error) { return n.Store.AlertHeard(ctx, n.Org, alert) }
+	f.Heard = func(subject string) (bool, error) { return n.Store.Heard(ctx, n.Org, subject) }
+	f.Grouped = func(alert string) (bool, error) { return n.Store.Grouped(ctx, n.Org, alert) }
 	return f, nil
 }
 
@@ -195,7 +197,38 @@ func (n *Notifier) remind(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("tell alert %s again: %w", a.ID, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.remindGroups(ctx, f.Now))...)
+}
+
+// remindGroups writes an event for each open group of alerts whose interval has passed.
+func (n *Notifier) remindGroups(ctx context.Context, now int64) error {
+	groups, err := n.Store.OpenAlertGroups(ctx, n.Org)
+	if err != nil || len(groups) == 0 {
+		return err
+	}
+	settings, err := n.Store.AlertGroupSettings(ctx, n.Org)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		i := slices.IndexFunc(settings, func(s saba.AlertGroupSetting) bool { return s.ID == g.Setting })
+		if i < 0 || settings[i].NotificationInterval == nil {
+			continue
+		}
+		last, err := n.Store.EventsOf(ctx, n.Org, g.ID, 1)
+		if err != nil {
+			return err
+		}
+		if len(last) == 0 || now-last[0].At < *settings[i].NotificationInterval*60 {
+			continue
+		}
+		e := last[0].Event // whose alert says for whom it is
+		e.At, e.Trigger, e.User = now, saba.TriggerStill, ""
+		if err := n.Store.AddEvent(ctx, n.Org, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // due says whether an open alert is to be told again.

@@ -17,15 +17,15 @@ type Facts struct {
 	Downtimes []saba.Downtime
 	Monitors  map[string]saba.Monitor // by id
 	Open      []saba.Alert            // all that are open
-	// Heard says of an event's alert whether somebody was told of it before.
-	Heard func(alert string) (bool, error)
+	// Heard says of an event's alert or group whether somebody was told of it before.
+	Heard func(subject string) (bool, error)
 	// Grouped says of an event's alert whether it belongs to a group of alerts.
 	Grouped func(alert string) (bool, error)
 }
 
 // Decide says who is told of an event, and why others are not. It does nothing else. An error is one of f.Heard or f.Grouped.
 func Decide(e *saba.Event, f *Facts) (saba.Verdict, error) {
-	if e.Kind == saba.EventAlert {
+	if e.Kind == saba.EventAlert || e.Kind == saba.EventAlertGroup && e.Alert != nil {
 		if s, why, err := f.quiet(e); err != nil || s != saba.SilenceNone {
 			return saba.Verdict{Silence: s, Detail: why}, err
 		}
@@ -84,10 +84,13 @@ func listens(c *saba.Channel, e *saba.Event, grouped bool) bool {
 	return has(e.Kind)
 }
 
-// quiet says why nobody is told of an event of an alert; SilenceNone when somebody may be.
+// quiet says why nobody is told of an event of an alert, or of a group that an alert has moved; SilenceNone when somebody may be.
 func (f *Facts) quiet(e *saba.Event) (s saba.Silence, why string, err error) {
 	a := e.Alert
 	closes := a.Status == saba.CheckOK
+	if e.Group != nil {
+		closes = e.Group.Status == saba.CheckOK
+	}
 	if m, ok := f.Monitors[a.Monitor]; ok && m.Muted(f.Now) {
 		return saba.SilenceMuted, "the monitor is muted", nil
 	}
@@ -102,7 +105,7 @@ func (f *Facts) quiet(e *saba.Event) (s saba.Silence, why string, err error) {
 	}
 	if closes {
 		// Whoever was not told that something began is not told that it ended.
-		heard, err := f.Heard(a.ID)
+		heard, err := f.Heard(e.Subject)
 		if err != nil || !heard {
 			return saba.SilenceUnheard, "nobody was told that it began", err
 		}
@@ -184,7 +187,7 @@ func carry(g *saba.NotificationGroup, e *saba.Event, passes bool, groups map[str
 func grave(e *saba.Event) bool {
 	switch {
 	case e.Group != nil:
-		return e.Group.Status != saba.CheckWarning
+		return e.Group.Status.Severity() >= saba.CheckCritical.Severity() || e.Group.Status == saba.CheckOK && e.Group.Worst.Severity() >= saba.CheckCritical.Severity()
 	case e.Alert == nil:
 		return true
 	case e.Alert.Status == saba.CheckOK:

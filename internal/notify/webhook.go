@@ -34,6 +34,7 @@ type payloadOut struct {
 
 	Alert   *alertOut         `json:"alert,omitempty"`
 	Group   *groupOut         `json:"alertGroup,omitempty"`
+	Trigger saba.AlertTrigger `json:"trigger,omitempty"` // "still" of a group that is told again
 	Setting *groupSettingOut  `json:"alertGroupSetting,omitempty"`
 	Host    *hostOut          `json:"host,omitempty"`
 	Service *serviceOut       `json:"service,omitempty"`
@@ -140,7 +141,7 @@ func payload(m *Message, picture bool) payloadOut {
 	if picture && m.Picture != "" {
 		out.ImageURL = &m.Picture
 	}
-	if m.Host != nil {
+	if m.Host != nil && m.Group == nil {
 		out.Host = newHostOut(m)
 	}
 	switch m.Kind {
@@ -155,6 +156,9 @@ func payload(m *Message, picture bool) payloadOut {
 		}
 	case saba.EventAlertGroup:
 		out.Group = &groupOut{ID: m.Group.ID, URL: m.Link(), Status: string(m.Group.Status), CreatedAt: m.Group.OpenedAt, ClosedAt: ended(m.Group.ClosedAt)}
+		if m.Trigger == saba.TriggerStill {
+			out.Trigger = m.Trigger
+		}
 		out.Setting = &groupSettingOut{m.Setting.ID, m.Setting.Name, m.Setting.Memo, m.Link()}
 	case saba.EventHostStatus:
 		out.From, out.User = m.From, user(m)

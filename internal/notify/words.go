@@ -54,10 +54,10 @@ func (m *Message) Word() string {
 // Status returns the state of the alert or group; "" for what has none.
 func (m *Message) Status() saba.CheckStatus {
 	switch {
-	case m.Alert != nil:
-		return m.Alert.Status
 	case m.Group != nil:
 		return m.Group.Status
+	case m.Alert != nil:
+		return m.Alert.Status
 	}
 	return ""
 }
@@ -128,6 +128,11 @@ func (m *Message) Facts() (facts []Fact) {
 			facts = append(facts, Fact{name, value, link})
 		}
 	}
+	if m.Group != nil {
+		add("Since", time.Unix(m.Group.OpenedAt, 0).In(m.Zone).Format("2006-01-02 15:04 MST"), "")
+		add("Memo", m.Setting.Memo, "")
+		return facts
+	}
 	if h := m.Host; h != nil {
 		add("Host", h.Label(), m.HostURL(h.ID))
 		for _, r := range h.Roles {
@@ -184,7 +189,7 @@ func (m *Message) Link() string {
 	switch {
 	case m.URL == "":
 		return ""
-	case m.Alert != nil:
+	case m.Group == nil && m.Alert != nil:
 		return m.URL + "/alerts/" + url.PathEscape(m.Alert.ID)
 	case m.Group != nil:
 		return m.URL + "/alerts"

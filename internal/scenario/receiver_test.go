@@ -62,6 +62,9 @@ func words(body map[string]any) string {
 		parts = append(parts, text(a, "status"), text(a, "monitorName"))
 	}
 	if g := body["alertGroup"]; g != nil {
+		if text(body, "trigger") == "still" {
+			parts = append(parts, "still")
+		}
 		parts = append(parts, strings.ToLower(text(g, "status")), text(body["alertGroupSetting"], "name"))
 	}
 	if h := body["host"]; h != nil {

@@ -43,6 +43,7 @@ import (
 //	channel NAME EVENT…                 of the default group; a real server receives what it is told
 //	lone NAME EVENT…                    as channel, of no group
 //	group NAME JSON                     of notification
+//	collect NAME JSON                   a setting of alert groups
 //	receiver NAME DEED                  works, fails, hangs, refuses (400), or asks for 10 minutes (429)
 //	told NAME WORDS…                    the next message: event, status, rule and host or service of an alert; see words
 //	suspended NAME                      must be, after a day without an answer
@@ -303,6 +304,15 @@ func (s *story) do(w []string, line string) error {
 		return err
 	case "channel", "lone":
 		return s.channel(ctx, w[1], w[2:], w[0] == "channel")
+	case "collect":
+		a := saba.AlertGroupSetting{ID: w[1], Name: w[1]}
+		if err := json.Unmarshal([]byte(rest(line, 2)), &a); err != nil {
+			return err
+		}
+		if err := a.Check(); err != nil {
+			return err
+		}
+		return s.records.CreateAlertGroupSetting(ctx, s.org, a)
 	case "group":
 		g := saba.NotificationGroup{ID: w[1], Name: w[1], Level: saba.NotifyAll}
 		if err := json.Unmarshal([]byte(rest(line, 2)), &g); err != nil {

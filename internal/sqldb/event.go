@@ -37,7 +37,10 @@ func addAlertEvent(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, mo
 	if err := describeAlert(ctx, tx, org, &e); err != nil {
 		return fmt.Errorf("describe alert %q: %w", a.ID, err)
 	}
-	return addEvent(ctx, tx, org, e)
+	if err := addEvent(ctx, tx, org, e); err != nil || move.Trigger == saba.TriggerStill {
+		return err
+	}
+	return groupAlert(ctx, tx, org, e)
 }
 
 // describeAlert fills in the rule, host and service of an event's alert, as far as they are there.
@@ -136,11 +139,25 @@ func scanEvent(row scanner) (e saba.Event, err error) {
 	return e, nil
 }
 
-// AddEvent keeps an event of which no other method knows: a channel that cannot be reached, an alert that is told again. An
-// event of an alert is kept only while that is open, with what is known of it now.
+// AddEvent keeps an event of which no other method knows: a channel that cannot be reached, an alert or a group that is told again. An
+// event of an alert or a group is kept only while that is open, with what is known of it now.
 func (db *DB) AddEvent(ctx context.Context, org string, e saba.Event) error {
 	return db.change(ctx, "keep an event", func(tx *sql.Tx) error {
-		if e.Kind != saba.EventAlert {
+		switch e.Kind {
+		case saba.EventAlert:
+		case saba.EventAlertGroup:
+			g, err := one(tx.QueryRowContext(ctx, `SELECT `+alertGroupColumns+` FROM alert_groups WHERE org = ? AND id = ? AND closed_at = 0`, org, e.Subject), scanAlertGroup, "no open group %q", e.Subject)
+			if err == nil {
+				_, err = withMembers(ctx, tx, &g)
+			}
+			if errors.Is(err, saba.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return addGroupEvent(ctx, tx, org, g, e)
+		default:
 			return addEvent(ctx, tx, org, e)
 		}
 		a, err := readAlert(ctx, tx, org, e.Subject)
@@ -243,18 +260,8 @@ func (db *DB) SuspendChannel(ctx context.Context, org, id string, at int64, reas
 // heardStates are the states of a notification whose channel is told, or shall be.
 const heardStates = `('sent', 'waiting', 'failed')`
 
-// AlertNews returns the newest event of each open alert, by the alert's id.
+// AlertNews returns the newest event of each open alert that was routed, by the alert's id.
 func (db *DB) AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error) {
-	return db.alertNews(ctx, `a.closed_at = 0 AND a.org = ?`, org)
-}
-
-// AlertHeard says whether somebody was told of an alert, open or closed.
-func (db *DB) AlertHeard(ctx context.Context, org, id string) (bool, error) {
-	news, err := db.alertNews(ctx, `a.org = ? AND a.id = ?`, org, id)
-	return news[id].Heard, err
-}
-
-func (db *DB) alertNews(ctx context.Context, where string, args ...any) (map[string]saba.AlertNews, error) {
 	all := map[string]saba.AlertNews{}
 	err := db.view(ctx, "list what was told of alerts", func(tx *sql.Tx) error {
 		clear(all)
@@ -268,10 +275,19 @@ func (db *DB) alertNews(ctx context.Context, where string, args ...any) (map[str
 			return struct{}{}, err
 		}, `SELECT a.id, e.at, e.status, e.cause, e.silence,
 				(SELECT count(*) FROM events h JOIN notifications n ON n.event = h.seq WHERE h.subject = a.id AND n.state IN `+heardStates+`)
-			FROM alerts a JOIN events e ON e.seq = (SELECT max(seq) FROM events WHERE subject = a.id AND routed_at > 0) WHERE `+where, args...)
+			FROM alerts a JOIN events e ON e.seq = (SELECT max(seq) FROM events WHERE subject = a.id AND routed_at > 0) WHERE a.closed_at = 0 AND a.org = ?`, org)
 		return err
 	})
 	return all, err
+}
+
+// Heard says whether somebody was told of an alert, or a group of alerts, open or closed.
+func (db *DB) Heard(ctx context.Context, org, subject string) (heard bool, err error) {
+	err = db.view(ctx, "look up what was told", func(tx *sql.Tx) error {
+		heard, err = exists(ctx, tx, `SELECT count(*) FROM events e JOIN notifications n ON n.event = e.seq WHERE e.org = ? AND e.subject = ? AND n.state IN `+heardStates, org, subject)
+		return err
+	})
+	return heard, err
 }
 
 // EventsOf returns at most limit events of an alert, host, monitor or channel, newest first, with what was decided and what became of it.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/saba-monitor/saba"
@@ -19,7 +20,9 @@ type EventRecords interface {
 	SetNotification(ctx context.Context, org string, n saba.Notification) error
 	SuspendChannel(ctx context.Context, org, id string, at int64, reason string) error
 	AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error)
-	AlertHeard(ctx context.Context, org, id string) (bool, error)
+	Heard(ctx context.Context, org, subject string) (bool, error)
+	OpenAlertGroups(ctx context.Context, org string) ([]saba.AlertGroup, error)
+	Grouped(ctx context.Context, org, alert string) (bool, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
 	DeleteEvents(ctx context.Context, org string, before int64, limit int) (int64, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
@@ -36,6 +39,7 @@ func TestEvents(t *testing.T, open func(t *testing.T) EventRecords) {
 		{"an event is routed once", testRouteOnce},
 		{"each channel's notifications leave in order", testNotificationOrder},
 		{"the news of an alert is its newest event, and whether it was heard", testAlertNews},
+		{"alerts that a setting collects are a group, which follows them", testAlertGroups},
 		{"a suspended channel gives up what waits for it", testSuspend},
 		{"old events are forgotten, but for those that wait and the newest", testDeleteEvents},
 		{"what people do about an alert is kept", testHandling},
@@ -210,7 +214,7 @@ func testAlertNews(r events) {
 	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 90, Status: saba.CheckOK, Trigger: saba.TriggerManual})
 	r.ok(err)
 	r.same("news of a closed one", news(), saba.AlertNews{})
-	heard, err := r.db.AlertHeard(r.ctx, org1, "a1")
+	heard, err := r.db.Heard(r.ctx, org1, "a1")
 	r.ok(err)
 	r.same("whether it was heard", heard, true)
 	before := r.newest()
@@ -299,4 +303,52 @@ func testForeignEvents(r events) {
 	r.same("what another organization is told", len(told), 0)
 	_, err = r.db.HandleAlert(r.ctx, org2, "a1", func(h saba.Handling) saba.Handling { return h })
 	r.is(err, saba.ErrNotFound)
+}
+
+func testAlertGroups(r events) {
+	r.roles(saba.RoleName{Service: "shop", Role: "web"})
+	r.host("h1")
+	r.host("h2")
+	r.ok(r.db.SetHostRoles(r.ctx, org1, "h1", []saba.RoleName{{Service: "shop", Role: "web"}}))
+	r.ok(r.db.CreateAlertGroupSetting(r.ctx, org1, saba.AlertGroupSetting{ID: "s1", Name: "shop", ServiceScopes: []string{"shop"}}))
+	before := r.newest()
+	r.alert("a1", "m1", onHost("h1"))
+	r.alert("a2", "m2", onHost("h1"))
+	r.alert("a3", "m1", onHost("h2")) // of no service
+	move := func(id string, at int64, s saba.CheckStatus) {
+		r.Helper()
+		_, err := r.db.MoveAlert(r.ctx, org1, id, saba.AlertMove{At: at, Status: s, Trigger: saba.TriggerMonitoring})
+		r.ok(err)
+	}
+	move("a2", noon+60, saba.CheckCritical)
+	open, err := r.db.OpenAlertGroups(r.ctx, org1)
+	r.ok(err)
+	if len(open) != 1 || open[0].Setting != "s1" || open[0].Status != saba.CheckCritical || len(open[0].Alerts) != 2 || open[0].OpenedAt != noon {
+		r.Fatalf("open groups are %+v, want one with a1 and a2", open)
+	}
+	move("a2", noon+120, saba.CheckOK)
+	move("a1", noon+180, saba.CheckOK)
+	var got []string
+	for _, e := range r.unrouted(before) {
+		if e.Kind == saba.EventAlertGroup {
+			got = append(got, fmt.Sprint(e.Group.Status, " ", e.Group.Worst, " ", e.Group.ClosedAt, " ", e.Setting.Name, " ", e.Alert.ID))
+		}
+	}
+	r.same("events of the group", got, []string{"WARNING WARNING 0 shop a1", "CRITICAL CRITICAL 0 shop a2", "WARNING CRITICAL 0 shop a2", fmt.Sprint("OK CRITICAL ", noon+180, " shop a1")})
+	for id, want := range map[string]bool{"a1": true, "a2": true, "a3": false} {
+		yes, err := r.db.Grouped(r.ctx, org1, id)
+		r.ok(err)
+		r.same("whether "+id+" is grouped", yes, want)
+	}
+	r.alert("a4", "m1", onHost("h1"))
+	open, err = r.db.OpenAlertGroups(r.ctx, org1)
+	r.ok(err)
+	if len(open) != 1 || len(open[0].Alerts) != 1 || open[0].Alerts[0] != "a4" {
+		r.Errorf("open groups are %+v, want a new one with a4", open)
+	}
+	_, err = r.db.DeleteAlertGroupSetting(r.ctx, org1, "s1")
+	r.ok(err)
+	yes, err := r.db.Grouped(r.ctx, org1, "a4")
+	r.ok(err)
+	r.same("whether a4 is grouped without the setting", yes, false)
 }
