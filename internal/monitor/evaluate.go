@@ -15,10 +15,11 @@ import (
 // An Evaluator judges all monitors of an organization, again and again. Run is for one goroutine.
 type Evaluator struct {
 	Options
-	started  int64 // Unix seconds; what is silent is silent since then at most
-	monitors map[string]saba.Monitor
-	judged   map[target]int64 // the minute that was judged last
-	failed   bool             // the last round did
+	started   int64 // Unix seconds; what is silent is silent since then at most
+	monitors  map[string]saba.Monitor
+	judged    map[target]int64 // the minute that was judged last
+	externals *externals
+	failed    bool // the last round did
 }
 
 // A target is what one alert of a monitor is about.
@@ -26,11 +27,12 @@ type target struct{ monitor, host string }
 
 // New returns an evaluator that has judged nothing yet.
 func New(o Options) *Evaluator {
-	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}}
+	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, externals: newExternals(o.Dial)}
 }
 
-// Run judges every 10 s until ctx ends.
+// Run judges every 10 s until ctx ends. When it returns, nothing it started still runs.
 func (e *Evaluator) Run(ctx context.Context) {
+	defer e.externals.asking.Wait()
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
@@ -39,7 +41,7 @@ func (e *Evaluator) Run(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		err := e.Round(ctx)
+		err := e.judge(ctx, false)
 		if ctx.Err() != nil {
 			return
 		}
@@ -61,8 +63,12 @@ type round struct {
 	errs      []error
 }
 
-// Round judges every monitor once. What fails costs only itself; the error names each.
-func (e *Evaluator) Round(ctx context.Context) error {
+// Round judges every monitor once, and waits for the endpoints that are due, up to 15 s. What fails costs only itself; the
+// error names each.
+func (e *Evaluator) Round(ctx context.Context) error { return e.judge(ctx, true) }
+
+// judge is Round; without patience it waits for no endpoint: what they answer is of a later round.
+func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 	r := &round{Evaluator: e, now: e.Now().Unix(), open: map[target]saba.Alert{}}
 	monitors, err := e.Store.Monitors(ctx, e.Org)
 	if err != nil {
@@ -104,6 +110,7 @@ func (e *Evaluator) Round(ctx context.Context) error {
 			r.service(ctx, m, services)
 		}
 	}
+	r.external(ctx, monitors, services, patience)
 	return errors.Join(r.errs...)
 }
 

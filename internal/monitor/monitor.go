@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/dial"
 )
 
 // Store is what package monitor asks of the database.
@@ -29,6 +30,7 @@ type Store interface {
 
 // Samples is what package monitor asks of the engine that keeps samples.
 type Samples interface {
+	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
 	Latest(s saba.Series) (saba.Sample, bool)
 	LastSeen(org, host string) (int64, bool)
 	HostNames(ctx context.Context, org, host string) ([]string, error)
@@ -40,6 +42,7 @@ type Options struct {
 	Org     string
 	Store   Store
 	Samples Samples
+	Dial    dial.Dialer    // reaches the endpoints of external monitors
 	Zone    *time.Location // in which the days of downtimes are counted
 	Now     func() time.Time
 	Random  io.Reader // ids of alerts come from it

@@ -51,6 +51,8 @@ import (
 //	why MONITOR TARGET SILENCE          why nobody was told of the newest event
 //	ack MONITOR TARGET                  mute MONITOR TARGET MINUTES
 //	report HOST CHECK STATUS [MESSAGE]  by its agent
+//
+// and those of site_test.go. An asterisk in MESSAGE stands for anything.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -81,6 +83,7 @@ type story struct {
 	notifier  *notify.Notifier
 	receivers map[string]*receiver // by the name of their channel
 	reports   int                  // of checks, so far
+	site      storySite
 }
 
 func tell(t *testing.T, text string) {
@@ -122,7 +125,7 @@ func newStory(t *testing.T) *story {
 		Org: s.org, Store: s.records, Client: anywhere.Client(dial.Options{Timeout: receiverTimeout}), URL: "https://saba.example", Zone: time.UTC, Now: now,
 		Random: rand.Reader, Log: log,
 	})
-	s.evaluator = monitor.New(monitor.Options{Org: s.org, Store: s.records, Samples: s.samples, Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
+	s.evaluator = monitor.New(monitor.Options{Org: s.org, Store: s.records, Samples: s.samples, Dial: s.site.dialer(now), Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
 	return s
 }
 
@@ -197,7 +200,7 @@ func (s *story) do(w []string, line string) error {
 		return s.records.CreateService(ctx, s.org, saba.Service{Name: w[1]})
 	case "monitor":
 		m := saba.Monitor{ID: w[1], Name: w[1]}
-		if err := json.Unmarshal([]byte(rest(line, 2)), &m); err != nil {
+		if err := json.Unmarshal([]byte(s.site.fill(s.T, rest(line, 2), s.now)), &m); err != nil {
 			return err
 		}
 		m.Default()
@@ -207,7 +210,7 @@ func (s *story) do(w []string, line string) error {
 		return s.records.CreateMonitor(ctx, s.org, m)
 	case "edit":
 		_, err := s.records.UpdateMonitor(ctx, s.org, w[1], s.now.Unix(), func(m saba.Monitor) (saba.Monitor, error) {
-			return m, json.Unmarshal([]byte(rest(line, 2)), &m)
+			return m, json.Unmarshal([]byte(s.site.fill(s.T, rest(line, 2), s.now)), &m)
 		})
 		return err
 	case "delete":
@@ -290,7 +293,7 @@ func (s *story) do(w []string, line string) error {
 		if err != nil {
 			return err
 		}
-		if want := rest(line, 4); string(a.Status) != w[3] || a.Message != want {
+		if want := rest(line, 4); string(a.Status) != w[3] || !alike(a.Message, want) {
 			return fmt.Errorf("it is %s %q", a.Status, a.Message)
 		}
 		return nil
@@ -380,7 +383,7 @@ func (s *story) do(w []string, line string) error {
 		}
 		return err
 	}
-	return fmt.Errorf("there is no word %q", w[0])
+	return s.doSite(w, line)
 }
 
 // known says whether there is a check with an id.

@@ -349,7 +349,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		monitor.New(monitor.Options{
-			Org: s.org.ID, Store: s.records, Samples: s.samples, Zone: time.Local,
+			Org: s.org.ID, Store: s.records, Samples: s.samples, Dial: dial.Dialer{Allowed: s.opts.Allowed, Now: s.opts.Now}, Zone: time.Local,
 			Now: s.opts.Now, Random: s.opts.Random, Log: s.opts.Log,
 		}).Run(gctx)
 		return nil
