@@ -3,43 +3,52 @@ package saba
 import (
 	"net/mail"
 	"slices"
+	"strings"
 )
 
 // A ChannelType says by what way people are told.
 type ChannelType string
 
-// The types of channels that clients can make.
+// The types of channels that clients can make. The protocol's clients know the first three and read of others what all have.
 const (
-	ChannelEmail   ChannelType = "email"
-	ChannelSlack   ChannelType = "slack"
-	ChannelWebhook ChannelType = "webhook"
+	ChannelEmail      ChannelType = "email"
+	ChannelSlack      ChannelType = "slack"
+	ChannelWebhook    ChannelType = "webhook"
+	ChannelTeams      ChannelType = "microsoft-teams"
+	ChannelDiscord    ChannelType = "discord"
+	ChannelMattermost ChannelType = "mattermost"
+	ChannelPagerDuty  ChannelType = "pagerduty"
+	ChannelTelegram   ChannelType = "telegram"
+	ChannelNtfy       ChannelType = "ntfy"
+	ChannelTemplate   ChannelType = "template" // a request whose body the user writes
 )
 
-// MadeChannelTypes lists the types that clients can make and change.
-var MadeChannelTypes = []ChannelType{ChannelEmail, ChannelSlack, ChannelWebhook}
-
-// ChannelTypes lists every type that there may be.
+// ChannelTypes lists every type that there may be. Those without a ChannelKind are only read.
 var ChannelTypes = []ChannelType{
-	ChannelEmail, "email-broadcast", ChannelSlack, "chatwork", "twilio", "pagerduty", "opsgenie", "jira-service-management",
-	"microsoft-teams", ChannelWebhook, "amazon-event-bridge", "line",
+	ChannelEmail, "email-broadcast", ChannelSlack, "chatwork", "twilio", ChannelPagerDuty, "opsgenie", "jira-service-management",
+	ChannelTeams, ChannelWebhook, "amazon-event-bridge", "line", ChannelDiscord, ChannelMattermost, ChannelTelegram, ChannelNtfy, ChannelTemplate,
 }
 
 // ChannelEvents lists what a channel may be told.
 var ChannelEvents = []string{"alert", "alertGroup", "hostStatus", "hostRegister", "hostRetire", "monitor"}
 
-// A Channel is somebody or something that is told. Type says which fields it has; the others are zero. The
-// JSON keys are the protocol's, and part of the schema in which channels are kept.
+// A Channel is somebody or something that is told. Its ChannelKind says which fields its type has; the others are zero. The
+// JSON keys are the protocol's where that has them, and part of the schema in which channels are kept.
 type Channel struct {
 	ID          string      `json:"id"`
 	Name        string      `json:"name"`
 	Type        ChannelType `json:"type"`
 	SuspendedAt int64       `json:"suspendedAt,omitzero"` // Unix seconds; 0 while it works
 
-	Emails            []string `json:"emails,omitempty"`           // email: addresses
-	UserIDs           []string `json:"userIds,omitempty"`          // email: accounts, told by their address
-	URL               string   `json:"url,omitzero"`               // slack, webhook; it may hold a secret
-	Mentions          Mentions `json:"mentions,omitzero"`          // slack
-	EnabledGraphImage bool     `json:"enabledGraphImage,omitzero"` // slack, webhook
+	Emails            []string `json:"emails,omitempty"`           // addresses
+	UserIDs           []string `json:"userIds,omitempty"`          // accounts, told by their address
+	URL               string   `json:"url,omitzero"`               // it may hold a secret
+	Token             string   `json:"token,omitzero"`             // a secret
+	To                string   `json:"to,omitzero"`                // whom of those behind URL: a chat, a topic
+	Template          string   `json:"template,omitzero"`          // of the body, for text/template
+	ContentType       string   `json:"contentType,omitzero"`       // of the body; "" means application/json
+	Mentions          Mentions `json:"mentions,omitzero"`          // go before messages
+	EnabledGraphImage bool     `json:"enabledGraphImage,omitzero"` // messages show the graph
 	Events            []string `json:"events,omitempty"`           // of ChannelEvents
 }
 
@@ -50,41 +59,124 @@ type Mentions struct {
 	Critical string `json:"critical,omitzero"`
 }
 
-const maxMention = 1000 // characters
-
 // Check checks a channel field by field, and empties the fields that its type does not have. Whether its
-// accounts exist is not its matter. The error is a FieldError.
+// accounts exist is not its matter. The error is a FieldError. It never quotes a secret.
 func (c *Channel) Check() error {
 	if err := checkOneOf("type", c.Type, ChannelTypes...); err != nil {
 		return err
 	}
-	if !slices.Contains(MadeChannelTypes, c.Type) {
-		return Invalidf("type", "must be email, slack or webhook: channels of the type %s cannot be made or changed by this call", c.Type)
+	kind, ok := ChannelKindOf(c.Type)
+	if !ok {
+		var types []string
+		for _, k := range ChannelKinds {
+			types = append(types, string(k.Type))
+		}
+		return Invalidf("type", "must be one of %s: channels of the type %s can only be read", strings.Join(types, ", "), c.Type)
 	}
-	if c.Type == ChannelEmail {
-		c.URL, c.EnabledGraphImage = "", false
-	} else {
-		c.Emails, c.UserIDs = nil, nil
-		if err := checkURL("url", c.URL); err != nil {
-			return err
+	only := Channel{ID: c.ID, Type: c.Type, SuspendedAt: c.SuspendedAt}
+	for _, f := range kind.Fields {
+		switch to := f.Of(&only).(type) {
+		case *string:
+			*to = *f.Of(c).(*string)
+		case *[]string:
+			*to = *f.Of(c).(*[]string)
+		case *bool:
+			*to = *f.Of(c).(*bool)
+		case *Mentions:
+			*to = *f.Of(c).(*Mentions)
 		}
 	}
-	if c.Type != ChannelSlack {
-		c.Mentions = Mentions{}
-	}
-	for i, address := range c.Emails {
-		if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
-			return Invalidf("emails["+itoa(i)+"]", "must be an e-mail address, not %q", short(address))
+	*c = only
+	for _, f := range kind.Fields {
+		if err := f.check(c); err != nil {
+			return err
 		}
 	}
 	for i, e := range c.Events {
-		if err := checkOneOf("events["+itoa(i)+"]", e, ChannelEvents...); err != nil {
+		if err := checkOneOf("events["+itoa(i)+"]", e, kind.Events...); err != nil {
 			return err
 		}
 	}
-	return firstError(
-		checkLine("name", c.Name, 1, MaxObjectName),
-		checkCount("emails", len(c.Emails), MaxReferences), checkIDs("userIds", c.UserIDs), checkOnce("events", c.Events),
-		checkText("mentions.ok", c.Mentions.OK, maxMention), checkText("mentions.warning", c.Mentions.Warning, maxMention),
-		checkText("mentions.critical", c.Mentions.Critical, maxMention))
+	return checkOnce("events", c.Events)
+}
+
+// check checks what a channel has in the field.
+func (f ChannelField) check(c *Channel) error {
+	switch p := f.Of(c).(type) {
+	case *string:
+		return f.checkText(*p)
+	case *[]string:
+		if f.Input == ChannelInputAccounts {
+			return checkIDs(f.Name, *p)
+		}
+		for i, address := range *p {
+			if f.Input != ChannelInputEmails {
+				break
+			}
+			if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
+				return Invalidf(f.Name+"["+itoa(i)+"]", "must be an e-mail address, not %q", short(address))
+			}
+		}
+		return checkCount(f.Name, len(*p), f.Most)
+	case *Mentions:
+		return firstError(checkText(f.Name+".ok", p.OK, f.Most), checkText(f.Name+".warning", p.Warning, f.Most), checkText(f.Name+".critical", p.Critical, f.Most))
+	}
+	return nil
+}
+
+func (f ChannelField) checkText(s string) error {
+	least := 0
+	if f.Required {
+		least = 1
+	}
+	switch {
+	case s == "" && !f.Required:
+		return nil
+	case f.Input == ChannelInputTemplate:
+		if s == "" {
+			return Invalidf(f.Name, "is required, and must not be empty")
+		}
+		if err := checkText(f.Name, s, f.Most); err != nil {
+			return err
+		}
+		return checkTemplate(f.Name, s)
+	case f.Input == ChannelInputURL:
+		err := checkURL(f.Name, s)
+		if err != nil && s != "" && f.Secret {
+			return Invalidf(f.Name, "must be an address of %d bytes or fewer that begins with http:// or https://", maxURL)
+		}
+		return err
+	}
+	if err := checkLine(f.Name, s, least, f.Most); err != nil {
+		return err
+	}
+	if f.fits != nil && !f.fits(s) {
+		return Invalidf(f.Name, "must be %s", f.must)
+	}
+	return nil
+}
+
+// KeepSecrets fills the secrets that c lacks with those of old, the channel that it replaces: who changes a channel does not know them.
+// Secrets whose names are in cleared stay empty. A token is not kept when the address that it goes to is another one: who may not
+// read it could have it sent to himself.
+func (c *Channel) KeepSecrets(old *Channel, cleared ...string) error {
+	kind, ok := ChannelKindOf(c.Type)
+	if !ok || c.Type != old.Type {
+		return nil // Check says what is wrong
+	}
+	given := c.URL
+	for _, f := range kind.Fields {
+		if !f.Secret || slices.Contains(cleared, f.Name) {
+			continue
+		}
+		mine, kept := f.Of(c).(*string), *f.Of(old).(*string)
+		if *mine != "" || kept == "" {
+			continue
+		}
+		if f.Name == "token" && given != old.URL && (given != "" || !kind.hides("url")) {
+			return Invalidf(f.Name, "is required anew, as the address that it is sent to is another one")
+		}
+		*mine = kept
+	}
+	return nil
 }

@@ -6,27 +6,55 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
+// channelIn is a channel as clients send it. A secret that is absent stays as it was.
 type channelIn struct {
 	Name              string           `json:"name"`
 	Type              saba.ChannelType `json:"type"`
 	Emails            []string         `json:"emails"`
 	UserIDs           []string         `json:"userIds"`
-	URL               string           `json:"url"`
+	URL               *string          `json:"url"`
+	Token             *string          `json:"token"`
+	To                string           `json:"to"`
+	Template          string           `json:"template"`
+	ContentType       string           `json:"contentType"`
 	Mentions          saba.Mentions    `json:"mentions"` // {} of every type
 	EnabledGraphImage bool             `json:"enabledGraphImage"`
 	Events            []string         `json:"events"`
 }
 
-func (in channelIn) channel() (saba.Channel, error) {
+// channel makes a channel of the fields that belong to its type. old is the one that it replaces, nil when it is new.
+func (in channelIn) channel(old *saba.Channel) (saba.Channel, error) {
 	ch := saba.Channel{
-		Name: in.Name, Type: in.Type, Emails: in.Emails, UserIDs: in.UserIDs, URL: in.URL,
+		Name: in.Name, Type: in.Type, Emails: in.Emails, UserIDs: in.UserIDs, To: in.To, Template: in.Template, ContentType: in.ContentType,
 		Mentions: in.Mentions, EnabledGraphImage: in.EnabledGraphImage, Events: in.Events,
+	}
+	var cleared []string
+	for _, secret := range []struct {
+		name string
+		sent *string
+		to   *string
+	}{{"url", in.URL, &ch.URL}, {"token", in.Token, &ch.Token}} {
+		if secret.sent == nil {
+			continue
+		}
+		if *secret.to = *secret.sent; *secret.sent == "" {
+			cleared = append(cleared, secret.name)
+		}
+	}
+	if old != nil {
+		if in.Type != old.Type {
+			return ch, saba.Invalidf("type", "must stay %s, not become %q", old.Type, clip(string(in.Type)))
+		}
+		ch.ID, ch.SuspendedAt = old.ID, old.SuspendedAt
+		if err := ch.KeepSecrets(old, cleared...); err != nil {
+			return ch, err
+		}
 	}
 	return ch, ch.Check()
 }
 
-// channelOut is a channel as clients read it. The types that clients can make always have their
-// lists, since clients take them for granted; others never have one. The address is in it, though it may hold
+// channelOut is a channel as clients read it. The types that clients can make always have what is theirs to be read, since clients
+// take lists for granted; others never have any. The address of a Slack channel or a webhook is in it, though it may hold
 // a token: clients compare it with what they sent.
 type channelOut struct {
 	ID                string           `json:"id"`
@@ -36,6 +64,9 @@ type channelOut struct {
 	Emails            *[]string        `json:"emails,omitzero"`
 	UserIDs           *[]string        `json:"userIds,omitzero"`
 	URL               *string          `json:"url,omitzero"`
+	To                *string          `json:"to,omitzero"`
+	Template          *string          `json:"template,omitzero"`
+	ContentType       *string          `json:"contentType,omitzero"`
 	Mentions          *saba.Mentions   `json:"mentions,omitzero"`
 	EnabledGraphImage *bool            `json:"enabledGraphImage,omitzero"`
 	Events            *[]string        `json:"events,omitzero"`
@@ -46,16 +77,26 @@ func newChannelOut(ch saba.Channel) channelOut {
 	if ch.SuspendedAt != 0 {
 		out.SuspendedAt = &ch.SuspendedAt
 	}
-	filled := func(in []string) *[]string { return new(append([]string{}, in...)) }
-	switch ch.Type {
-	case saba.ChannelEmail:
-		out.Emails, out.UserIDs, out.Events = filled(ch.Emails), filled(ch.UserIDs), filled(ch.Events)
-	case saba.ChannelSlack:
-		out.URL, out.Mentions, out.EnabledGraphImage, out.Events = &ch.URL, &ch.Mentions, &ch.EnabledGraphImage, filled(ch.Events)
-	case saba.ChannelWebhook:
-		out.URL, out.EnabledGraphImage, out.Events = &ch.URL, &ch.EnabledGraphImage, filled(ch.Events)
+	kind, _ := saba.ChannelKindOf(ch.Type)
+	list := func(name string, in []string) *[]string {
+		if !kind.Shows(name) {
+			return nil
+		}
+		return new(append([]string{}, in...))
 	}
+	out.Emails, out.UserIDs, out.Events = list("emails", ch.Emails), list("userIds", ch.UserIDs), list("events", ch.Events)
+	out.URL, out.To = ifShown(kind, "url", ch.URL), ifShown(kind, "to", ch.To)
+	out.Template, out.ContentType = ifShown(kind, "template", ch.Template), ifShown(kind, "contentType", ch.ContentType)
+	out.Mentions, out.EnabledGraphImage = ifShown(kind, "mentions", ch.Mentions), ifShown(kind, "enabledGraphImage", ch.EnabledGraphImage)
 	return out
+}
+
+// ifShown returns a field's value; nil where clients do not read the field.
+func ifShown[T any](k saba.ChannelKind, name string, v T) *T {
+	if !k.Shows(name) {
+		return nil
+	}
+	return &v
 }
 
 func (s *server) channelList(w http.ResponseWriter, c *call) error {
@@ -74,7 +115,7 @@ func (s *server) channelCreate(w http.ResponseWriter, c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	ch, err := in.channel()
+	ch, err := in.channel(nil)
 	if err != nil {
 		return err
 	}
@@ -90,12 +131,7 @@ func (s *server) channelUpdate(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	ch, err := s.store.UpdateChannel(c.Context(), c.org, c.PathValue("channel"), func(old saba.Channel) (saba.Channel, error) {
-		if in.Type != old.Type {
-			return saba.Channel{}, saba.Invalidf("type", "must stay %s, not become %q", old.Type, clip(string(in.Type)))
-		}
-		ch, err := in.channel()
-		ch.ID, ch.SuspendedAt = old.ID, old.SuspendedAt
-		return ch, err
+		return in.channel(&old)
 	})
 	return shown(s, w, c, ch, err, newChannelOut)
 }

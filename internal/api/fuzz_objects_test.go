@@ -99,6 +99,8 @@ func FuzzSmallObjects(f *testing.F) {
 		`{"name":"d","start":5,"duration":1,"recurrence":{"type":"weekly","interval":1,"weekdays":["Sunday"]},"roleScopes":["aa: bb"]}`,
 		`{"name":"s","notificationInterval":0,"serviceScopes":["aa"]}`, `{"name":"g","monitors":[{"id":"x"}],"services":[{"name":"aa"}]}`,
 		`{"title":"a","from":1,"to":1,"service":"aa","roles":[]}`, `{"type":"slack","name":"c","url":"http://h","mentions":{}}`,
+		`{"type":"template","name":"t","url":"http://h","token":"k","template":"{{json .Title}}{{range .Facts}}{{.Name}}{{end}}","contentType":"text/plain"}`,
+		`{"type":"telegram","name":"t","token":"1:a","to":"-1"}`, `{"type":"pagerduty","name":"p","token":"a","url":"","events":["alert"]}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -107,12 +109,15 @@ func FuzzSmallObjects(f *testing.F) {
 		again(t, body, (*call).readAlertGroup, newAlertGroupOut)
 		again(t, body, (*call).readNotificationGroup, newNotificationGroupOut)
 		again(t, body, (*call).readAnnotation, annotationOut)
+		var kept *saba.Channel // has the secrets that are not shown
 		again(t, body, func(c *call) (saba.Channel, error) {
 			var in channelIn
 			if err := c.decode(&in); err != nil {
 				return saba.Channel{}, err
 			}
-			return in.channel()
+			ch, err := in.channel(kept)
+			kept = &ch
+			return ch, err
 		}, newChannelOut)
 	})
 }

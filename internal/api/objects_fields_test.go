@@ -40,6 +40,11 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		setting      = `{"name":"s"}`
 		email        = `{"type":"email","name":"c","emails":["a@example.com"],"events":["alert"]}`
 		slack        = `{"type":"slack","name":"c","url":"https://example.com/x"}`
+		discord      = `{"type":"discord","name":"c","url":"https://example.com/x"}`
+		pager        = `{"type":"pagerduty","name":"c","token":"abc"}`
+		telegram     = `{"type":"telegram","name":"c","token":"1:abc","to":"@ops"}`
+		ntfy         = `{"type":"ntfy","name":"c","to":"ops"}`
+		template     = `{"type":"template","name":"c","url":"https://example.com/x","template":"{{.Title}}"}`
 		group        = `{"name":"g","notificationLevel":"all"}`
 		dashboard    = `{"title":"t","memo":"","urlPath":"p","widgets":[]}`
 		annotation   = `{"title":"a","from":1,"to":2,"service":"shop"}`
@@ -146,7 +151,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/alert-group-settings", setting, "notificationInterval", `5`, "notificationInterval must be from 10"},
 
 		{"/channels", email, "type", ``, "type is required"},
-		{"/channels", email, "type", `"pagerduty"`, "type must be email, slack or webhook"},
+		{"/channels", email, "type", `"opsgenie"`, "type must be one of slack, email, webhook"},
 		{"/channels", email, "type", `"pigeon"`, "type must be one of email"},
 		{"/channels", email, "name", ``, "name is required"},
 		{"/channels", email, "emails", `["nobody"]`, "emails[0] must be an e-mail address"},
@@ -157,6 +162,23 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/channels", slack, "url", `"javascript:x"`, "url must be an address"},
 		{"/channels", slack, "mentions", `{"ok":5}`, "mentions.ok must be a string"},
 		{"/channels", slack, "enabledGraphImage", `"yes"`, "enabledGraphImage must be true or false"},
+		{"/channels", discord, "url", ``, "url is required"},
+		{"/channels", discord, "url", `"ftp://SECRET"`, "url must be an address of 2048 bytes or fewer that begins with http:// or https://"},
+		{"/channels", discord, "mentions", `{"ok":` + long(1001) + `}`, "mentions.ok must be 1000 characters or fewer"},
+		{"/channels", pager, "token", ``, "token is required"},
+		{"/channels", pager, "token", `"a b"`, "token must be an integration key"},
+		{"/channels", pager, "events", `["hostRetire"]`, "events[0] must be one of alert, not"},
+		{"/channels", template, "template", ``, "template is required"},
+		{"/channels", template, "template", `"{{json .Title"`, "template must be a template: line 1: unclosed action"},
+		{"/channels", template, "template", `"\n{{call .Title}}"`, `template must be a template: line 2: function "call" not defined`},
+		{"/channels", template, "template", long(16385), "template must be 16384 characters or fewer"},
+		{"/channels", template, "contentType", `"text"`, "contentType must be a media type"},
+		{"/channels", template, "contentType", `"text/plain\r\nA: b"`, "contentType must not hold the control character"},
+		{"/channels", telegram, "to", `"a/b"`, "to must be the id of a chat"},
+		{"/channels", telegram, "token", `"1:a/../b"`, "token must be the token of a bot"},
+		{"/channels", telegram, "url", `"api.telegram.org"`, "url must be an address"},
+		{"/channels", ntfy, "to", `"a/b"`, "to must be a topic"},
+		{"/channels", ntfy, "token", `"a\u00e9"`, "token must be an access token"},
 
 		{"/notification-groups", group, "name", ``, "name is required"},
 		{"/notification-groups", group, "notificationLevel", `"some"`, "notificationLevel must be one of all, critical"},
