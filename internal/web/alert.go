@@ -32,6 +32,9 @@ type alertPage struct {
 	Chart  *alertChart // nil where the alert is about no metric that is drawn
 	Again  string      // what it is that opens the alert again after it was closed by hand
 	Limit  int         // characters of a reason
+
+	Monitor  *monitorRow // whose alert it is; nil for a check, and for one that is gone
+	Downtime string      // address of a form for a downtime of an hour
 }
 
 // An alertStep is a step of an alert.
@@ -85,6 +88,17 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 		title += " · " + p.Row.Where.Label
 	}
 	p.layout = layoutFor(v, "alerts", title)
+	if m, known := names.monitors[a.Monitor]; known {
+		row := c.monitorRow(m, nil)
+		p.Monitor = &row
+	}
+	if _, known := names.checks[a.Monitor]; known || p.Monitor != nil {
+		var h *saba.Host
+		if on, known := names.hosts[a.Host]; known && p.Monitor != nil { // a check is of one host anyway
+			h = &on
+		}
+		p.Downtime = downtimeLink(a.Monitor, "Work on "+p.Row.Rule, h)
+	}
 
 	from := r.URL.Query().Get("from")
 	logs, err := c.Store.AlertLogs(ctx, v.Org, a.ID, from, stepsPerPage+1)

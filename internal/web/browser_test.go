@@ -81,6 +81,11 @@ func TestLook(t *testing.T) {
 	g := newRig(t, time.Now)
 	main := g.town()
 	alert := g.storm(main)
+	now := time.Now().Unix() / 60 * 60
+	down := g.downtime(saba.Downtime{Name: "Backup of the database", Start: now - 20*60, Duration: 240, Timezone: "Europe/Berlin", Recurrence: &saba.Recurrence{Type: "weekly", Interval: 1, Weekdays: []string{time.Now().Weekday().String()}},
+		RoleScopes: []saba.Scope{{Service: "shop", Role: "db"}}, Memo: "The dump holds the disk for hours."})
+	g.downtime(saba.Downtime{Name: "New switches", Start: now + 86_400, Duration: 90})
+	g.downtime(saba.Downtime{Name: "Move to the new room", Start: now - 30*86_400, Duration: 24 * 60, ServiceScopes: []string{"shop", "mail"}, RoleExcludeScopes: []saba.Scope{{Service: "shop", Role: "queue"}}})
 	b := newTab(t, g)
 	host := "/hosts/" + main.ID
 	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
@@ -105,6 +110,9 @@ func TestLook(t *testing.T) {
 		{"monitor-query", "/monitors/new?type=query"},
 		{"monitor-anomaly", "/monitors/new?type=anomalyDetection"},
 		{"monitor-delete", "/monitors/" + alert.Monitor + "/delete"},
+		{"downtimes", "/downtimes"},
+		{"downtime", "/downtimes/" + down.ID},
+		{"downtime-new", "/downtimes/new"},
 		{"keys", "/keys"},
 		{"new", "/hosts/new"},
 		{"members", "/members"},

@@ -89,6 +89,7 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 	ctx := context.Background()
 	h := g.host(saba.Host{Name: "ours"})
 	monitor := g.monitor(saba.Monitor{Type: saba.MonitorConnectivity})
+	downtime := g.downtime(saba.Downtime{Name: "ours", Start: 1, Duration: 1})
 	alert := g.alert(monitor, h.ID, saba.CheckCritical, "unreachable", time.Minute)
 	token := g.session()
 	s, err := g.records.SessionByHash(ctx, saba.HashSecret(token), time.Now().Unix())
@@ -110,6 +111,9 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 		}
 		if strings.HasPrefix(rt.pattern, "/monitors") {
 			r.SetPathValue("id", monitor.ID)
+		}
+		if strings.HasPrefix(rt.pattern, "/downtimes") {
+			r.SetPathValue("id", downtime.ID)
 		}
 		r.SetPathValue("graph", "loadavg")
 		if rt.method == "POST" {

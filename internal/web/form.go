@@ -50,6 +50,7 @@ const (
 	inputOneOf   inputKind = "oneof"   // *string, *saba.CheckStatus
 	inputTick    inputKind = "tick"    // *bool
 	inputPicks   inputKind = "picks"   // *[]string, *[]saba.Scope
+	inputDays    inputKind = "days"    // as picks, of a few that are always in sight
 	inputHeaders inputKind = "headers" // *[]saba.HTTPHeader
 	inputWhen    inputKind = "when"    // *int64 in Unix seconds, 0 for none, or *string
 )
@@ -317,7 +318,7 @@ func (f form[T]) drawField(d field[T], v *T, typed url.Values, wrong faults) dra
 		out.Value = typed.Get(d.name)
 	}
 	switch d.input {
-	case inputOneOf, inputPicks:
+	case inputOneOf, inputPicks, inputDays:
 		out.Groups = chosen(d.choices, f.lists[d.from], on)
 	case inputLine:
 		out.Groups = f.lists[d.from]

@@ -25,7 +25,8 @@ type hostPage struct {
 	Metadata  []string
 	Room      chartRoom
 	Statuses  []saba.HostStatus
-	Young     bool // registered a moment ago: the page looks for first data every few seconds
+	Downtime  string // address of a form for a downtime of its roles; "" when it has none
+	Young     bool   // registered a moment ago: the page looks for first data every few seconds
 }
 
 // A fact is a line of the host's description.
@@ -60,6 +61,9 @@ func (c *console) hostShow(w http.ResponseWriter, r *http.Request, v visitor) er
 		layout: layoutFor(v, "hosts", h.Label()), Host: h, Row: c.hostRow(&h), Facts: facts(&h), Addresses: addresses(&h),
 		Metadata: metadata, Room: c.newChartRoom(sub, rng), Statuses: saba.HostStatuses,
 		Young: len(sub.graphs) == 0 || c.Now().Unix()-h.CreatedAt < 120,
+	}
+	if !h.Retired() && v.Write {
+		p.Downtime = downtimeLink("", "Work on "+h.Label(), &h)
 	}
 	p.Scripts = true
 	open := slices.DeleteFunc(slices.Clone(v.open), func(a saba.Alert) bool { return a.Host != h.ID })

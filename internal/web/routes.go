@@ -82,6 +82,14 @@ var routes = []route{
 	{"GET", "/monitors/{id}/delete", saba.ReadWrite, page, (*console).monitorDelete},
 	{"POST", "/monitors/{id}/delete", saba.ReadWrite, page, (*console).monitorDeleteDo},
 
+	{"GET", "/downtimes", saba.Read, page, (*console).downtimeList},
+	{"GET", "/downtimes/new", saba.ReadWrite, page, (*console).downtimeNew},
+	{"POST", "/downtimes/new", saba.ReadWrite, page, (*console).downtimeSave},
+	{"GET", "/downtimes/{id}", saba.Read, page, (*console).downtimeShow},
+	{"POST", "/downtimes/{id}", saba.ReadWrite, page, (*console).downtimeSave},
+	{"GET", "/downtimes/{id}/delete", saba.ReadWrite, page, (*console).downtimeDelete},
+	{"POST", "/downtimes/{id}/delete", saba.ReadWrite, page, (*console).downtimeDeleteDo},
+
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
 	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},

@@ -45,6 +45,10 @@ type Store interface {
 	CreateMonitor(ctx context.Context, org string, m saba.Monitor) error
 	UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error)
 	DeleteMonitor(ctx context.Context, org, id string, at int64) (saba.Monitor, error)
+	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
+	CreateDowntime(ctx context.Context, org string, d saba.Downtime) error
+	UpdateDowntime(ctx context.Context, org, id string, change func(old saba.Downtime) (saba.Downtime, error)) (saba.Downtime, error)
+	DeleteDowntime(ctx context.Context, org, id string) (saba.Downtime, error)
 	CheckList(ctx context.Context, org, fromID string, limit int) ([]saba.Check, error)
 	Check(ctx context.Context, org, id string) (saba.Check, error)
 

@@ -84,6 +84,10 @@ if (draft) {
   });
 }
 
+// The visitor's own time zone is the first that a form proposes.
+const zones = document.getElementById('l-timezone');
+if (zones) zones.prepend(new Option('yours', Intl.DateTimeFormat().resolvedOptions().timeZone));
+
 // A menu closes when one clicks elsewhere or presses Escape.
 document.addEventListener('click', e => {
   for (const m of document.querySelectorAll('details.menu[open]')) if (!m.contains(e.target)) m.open = false;
