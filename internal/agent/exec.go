@@ -100,15 +100,8 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 	if err != nil {
 		return Result{ExitCode: exitCannotStart}, err
 	}
-	path, err := lookPath(args[0], env)
-	if err != nil {
-		return Result{ExitCode: startCode(err)}, err
-	}
 	start := time.Now()
-	p, err := startProcess(&exec.Cmd{
-		Path: path, Args: args, Env: env,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: credential},
-	})
+	p, err := startCommand(args, env, credential)
 	if err != nil {
 		return Result{ExitCode: startCode(err)}, err
 	}
@@ -150,6 +143,28 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 		}
 	}
 	return r, nil
+}
+
+// startCommand starts a command as the leader of a process group.
+func startCommand(args, env []string, credential *syscall.Credential) (*process, error) {
+	start := func(path string, args, env []string) (*process, error) {
+		return startProcess(&exec.Cmd{
+			Path: path, Args: args, Env: env,
+			SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: credential},
+		})
+	}
+	if len(args) == 3 && args[0] == "sh" && args[1] == "-c" {
+		if path, words, environ, ok := directly(args[2], env); ok {
+			if p, err := start(path, words, environ); err == nil {
+				return p, nil
+			}
+		}
+	}
+	path, err := lookPath(args[0], env)
+	if err != nil {
+		return nil, err
+	}
+	return start(path, args, env)
 }
 
 // A process leads a group of processes, and its outputs are read.
@@ -360,14 +375,8 @@ func lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	path := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v // the last one counts, as execve's readers have it
-		}
-	}
 	err := fmt.Errorf("%s is not on the path: %w", name, os.ErrNotExist)
-	for _, dir := range filepath.SplitList(path) {
+	for _, dir := range filepath.SplitList(variable(env, "PATH")) {
 		if !filepath.IsAbs(dir) {
 			continue // never from wherever the agent was started
 		}
