@@ -28,6 +28,9 @@ const (
 	// mostCached bounds the newest records that stay in memory when they are on disk: in a usual
 	// minute nothing is read back. One is kept however large.
 	mostCached = 128 << 10
+	// looseFor is how long a batch may be on disk unsynced. A server takes one within seconds, as the posts of hosts
+	// are spread over five; then it needs no sync.
+	looseFor = 10 * time.Second
 	// mostAtOnce bounds what is written between two syncs when much has piled up in memory.
 	mostAtOnce = 1 << 20
 )
@@ -60,9 +63,10 @@ type segmentFile interface {
 	Truncate(size int64) error
 }
 
-// A spool is a queue on disk. A batch is on disk, synced, when add returns, and what waits when the process
-// ends in whatever way is there when the folder is opened again. A batch that was done shortly
-// before a kill or a power loss may be there too: sending it again is harmless.
+// A spool is a queue on disk. A batch is on disk when add returns, and what waits when the process ends in
+// whatever way is there when the folder is opened again. It is synced, unless nothing else waits: a batch that is alone has
+// looseFor to be done, so that a power loss costs one at most. A batch that was done shortly before a kill or a power loss
+// may be there too: sending it again is harmless.
 //
 // While the folder cannot be written, batches are kept in memory, and go to disk when it works again.
 //
@@ -82,16 +86,19 @@ type spool struct {
 	unsavedSize int64      // bytes of their records
 	cached      []*spooled // what is on disk and in memory, the newest last
 	cachedSize  int64
-	finished    []uint64   // batches done or dropped that the disk does not know of yet
-	unread      []uint64   // batches on disk that the disk did not give: to be read by the next process
-	sealed      []*segment // the segments on disk but for active, with batches that wait
-	dead        []*segment // segments without one, to be removed
-	active      *segment   // the one that is appended to; nil when there is none
-	disk        int64      // bytes of all segments but the dead
-	flushing    bool       // the goroutine runs
-	hangs       bool       // it has for longer than diskPatience
-	broken      bool       // the last write failed
-	complained  bool       // about what could not be read back
+	loose       *spooled    // what is on disk, but not synced; nil when all is that waits
+	overdue     bool        // loose has been that for looseFor
+	patience    *time.Timer // makes it so
+	finished    []uint64    // batches done or dropped that the disk does not know of yet
+	unread      []uint64    // batches on disk that the disk did not give: to be read by the next process
+	sealed      []*segment  // the segments on disk but for active, with batches that wait
+	dead        []*segment  // segments without one, to be removed
+	active      *segment    // the one that is appended to; nil when there is none
+	disk        int64       // bytes of all segments but the dead
+	flushing    bool        // the goroutine runs
+	hangs       bool        // it has for longer than diskPatience
+	broken      bool        // the last write failed
+	complained  bool        // about what could not be read back
 	closed      bool
 	scratch     []byte // where a record is made
 
@@ -310,6 +317,9 @@ func (s *spool) release(e *spooled) {
 		s.settle(e)
 		s.unsaved = slices.DeleteFunc(s.unsaved, func(x *spooled) bool { return x == e })
 		return
+	}
+	if e == s.loose {
+		s.tighten()
 	}
 	s.finished = append(s.finished, e.seq)
 	e.at.waiting--
@@ -589,6 +599,7 @@ func (s *spool) closeFiles() error {
 		err = errors.Join(s.file.Sync(), s.file.Close())
 		s.file = nil
 		s.mu.Lock()
+		s.tighten()
 		empty := s.active.waiting == 0 && len(s.index) == 0
 		path := s.active.path
 		s.mu.Unlock()

@@ -877,38 +877,151 @@ func (f *testFile) Sync() error {
 	return f.File.Sync()
 }
 
-// Each batch is synced before add returns, so that a power loss leaves it; that it is done is
-// worth no sync of its own, so that it may come back.
+// afterPowerLoss returns the numbers in what a power loss now would leave of d.
+func (d *testDisk) afterPowerLoss(t *testing.T) []int64 {
+	t.Helper()
+	dir := t.TempDir()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for path, size := range d.synced {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // nothing in it waited
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), data[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, _ := openTestSpool(t, dir, spoolOptions{Now: spoolClock(100)})
+	defer closeSpool(t, after)
+	return numbers(t, after)
+}
+
+// A power loss at any time costs one batch at the most, the newest. That one is done is worth no sync, so that it may come back.
 func TestSpoolSurvivesPowerLosses(t *testing.T) {
-	d := &testDisk{room: math.MaxInt}
-	s, _ := openTestSpool(t, t.TempDir(), spoolOptions{create: d.create, MaxBytes: 32 << 10, Now: spoolClock(100)})
-	var want []int64
-	for n := range int64(40) {
-		before := d.syncs
-		s.add(numbered(n))
-		want = append(want, n)
-		is(t, "syncs of an add", d.syncs-before, 1)
-		dir := t.TempDir()
-		for path, size := range d.synced {
-			data, err := os.ReadFile(path)
-			if errors.Is(err, os.ErrNotExist) {
-				continue // nothing in it waited
+	for name, takes := range map[string]func(n int64) int{ // batches that the server takes after batch n
+		"a server that takes all":     func(int64) int { return math.MaxInt32 },
+		"one that takes nothing":      func(int64) int { return 0 },
+		"one that takes two of three": func(n int64) int { return min(int(n%3), 1) },
+		"one that comes and goes":     func(n int64) int { return []int{0, 0, 1, math.MaxInt32, math.MaxInt32, 0, 1, 1}[n%8] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &testDisk{room: math.MaxInt}
+			s, _ := openTestSpool(t, t.TempDir(), spoolOptions{create: d.create, MaxBytes: 32 << 10, Now: spoolClock(100)})
+			var want []int64
+			for n := range int64(40) {
+				s.add(numbered(n))
+				want = append(want, n)
+				left := d.afterPowerLoss(t)
+				for i, w := range want {
+					if !slices.Contains(left, w) && (i < len(want)-1 || i > 0) {
+						t.Fatalf("a power loss after batch %d leaves %v, want %v, of which the newest may be missing when it is alone", n, left, want)
+					}
+				}
+				if took := min(takes(n), len(want)); took > 0 {
+					s.done(s.next(7*took, anyHost))
+					s.work.Wait()
+					want = want[took:]
+				}
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), data[:size], 0o600); err != nil {
-				t.Fatal(err)
-			}
+		})
+	}
+}
+
+// A batch that the server takes in time costs no sync, and one that it does not take has one: when it has waited, when the
+// next one comes, or at the end.
+func TestSpoolSyncsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &testDisk{room: math.MaxInt}
+		s, _ := openTestSpool(t, t.TempDir(), spoolOptions{create: d.create, Now: spoolClock(100)})
+		count := 0
+		syncs := func(when string, want int) {
+			t.Helper()
+			synctest.Wait()
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			is(t, "syncs "+when, d.syncs-count, want)
+			count = d.syncs
 		}
-		after, _ := openTestSpool(t, dir, spoolOptions{Now: spoolClock(100)})
-		equal(t, "numbers after a power loss", numbers(t, after), want)
-		closeSpool(t, after)
-		if n%3 > 0 {
-			s.done(s.next(7, anyHost))
-			s.work.Wait() // so that it is written before the next batch, whose sync covers it
-			want = want[1:]
+		take := func() { s.done(s.next(math.MaxInt, anyHost)) }
+		s.add(numbered(0))
+		take()
+		syncs("of a new segment", 1)
+		for n := range int64(10) {
+			s.add(numbered(1 + n))
+			time.Sleep(looseFor - time.Second)
+			take()
+			time.Sleep(time.Minute)
 		}
+		syncs("of ten minutes that are taken", 0)
+		s.add(numbered(20))
+		time.Sleep(looseFor + time.Second)
+		syncs("of one that is not", 1)
+		equal(t, "numbers after a power loss", d.afterPowerLoss(t), []int64{20})
+		time.Sleep(time.Hour)
+		syncs("of an hour without a new one", 0)
+		s.add(numbered(21))
+		syncs("of one behind it", 1)
+		take()
+		s.add(numbered(22))
+		syncs("of one that is alone again", 0)
+		s.add(numbered(23))
+		syncs("of one behind it", 1)
+		take()
+		s.add(numbered(24))
+		closeSpool(t, s)
+		if left := d.afterPowerLoss(t); !slices.Contains(left, 24) {
+			t.Errorf("a power loss after the end leaves %v, want 24 too", left)
+		}
+	})
+}
+
+// What could not be synced later is written again.
+func TestSpoolWritesAgainWhatWasNotSynced(t *testing.T) {
+	for name, fails := range map[string]func(s *spool, d *testDisk){
+		"when it has waited": func(*spool, *testDisk) { time.Sleep(looseFor + time.Second) },
+		"with the next one":  func(s *spool, _ *testDisk) { s.add(numbered(2)) },
+		"as the next one has no room": func(s *spool, d *testDisk) {
+			d.set(func() { d.room = 10 })
+			s.add(numbered(2))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &testDisk{room: math.MaxInt}
+				s, log := openTestSpool(t, t.TempDir(), spoolOptions{create: d.create, Now: spoolClock(100)})
+				s.add(numbered(0))
+				s.done(s.next(7, anyHost))
+				s.add(numbered(1))
+				equal(t, "numbers", numbers(t, s), []int64{1})
+				is(t, "values in memory alone", s.inMemory(), 0)
+				d.set(func() { d.sync = syscall.EIO })
+				fails(s, d)
+				synctest.Wait()
+				if s.inMemory() < 7 || strings.Count(log.String(), "level=WARN") != 1 {
+					t.Errorf("%d values in memory alone, log = %s, want the batch there, and a warning", s.inMemory(), log)
+				}
+				d.set(func() { d.sync, d.room = nil, math.MaxInt })
+				s.add(numbered(3))
+				is(t, "values in memory alone", s.inMemory(), 0)
+				want := numbers(t, s)
+				if want[0] != 1 || want[len(want)-1] != 3 {
+					t.Errorf("numbers = %v, want 1 and 3", want)
+				}
+				equal(t, "numbers after a power loss", d.afterPowerLoss(t), want)
+				size := s.bytes()
+				s, log = reopened(t, s)
+				equal(t, "numbers", numbers(t, s), want)
+				is(t, "bytes", s.bytes(), size)
+				if strings.Contains(log.String(), "WARN") {
+					t.Errorf("log = %s, want no damage", log)
+				}
+				closeSpool(t, s)
+			})
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/saba-monitor/saba"
 )
@@ -19,7 +20,7 @@ import (
 
 // flushSoon starts the goroutine that flushes, unless it runs or there is nothing to write. s.mu is held.
 func (s *spool) flushSoon() {
-	if s.flushing || s.closed || len(s.unsaved) == 0 && len(s.finished) == 0 && len(s.dead) == 0 {
+	if s.flushing || s.closed || len(s.unsaved) == 0 && len(s.finished) == 0 && len(s.dead) == 0 && !s.overdue {
 		return
 	}
 	s.flushing = true
@@ -36,7 +37,7 @@ func (s *spool) flush() {
 		if len(s.index) == 0 && s.active == nil {
 			s.finished = nil // every segment goes
 		}
-		if len(s.unsaved) == 0 && len(s.finished) == 0 {
+		if len(s.unsaved) == 0 && len(s.finished) == 0 && !s.overdue {
 			dead := s.dead
 			if s.active == nil && len(s.index) > 0 && !s.broken {
 				dead = nil // they may hold what is known to be done, which the next segment repeats
@@ -63,9 +64,11 @@ func (s *spool) flush() {
 		finished := s.finished
 		s.finished = nil
 		s.dropForRoom(size)
+		alone := len(chunk) == 1 && len(s.index) == 1 && s.index[0] == chunk[0]
+		sync := s.overdue || len(chunk) > 0 && !alone
 		s.mu.Unlock()
 		if err == nil {
-			err = s.save(chunk, finished)
+			err = s.save(chunk, finished, sync)
 		}
 		if err != nil {
 			s.remove(s.breaks(err)) // a full disk needs the room
@@ -103,15 +106,16 @@ func (s *spool) chunk() (chunk []*spooled, size int64) {
 	return chunk, size
 }
 
-// save appends the batches of chunk and what is finished to the active segment, or to a new
-// one, and syncs it when there are batches: that something is done is worth no sync of its own.
-func (s *spool) save(chunk []*spooled, finished []uint64) error {
+// save appends the batches of chunk and what is finished to the active segment, or to a new one, and syncs
+// it if it shall: that something is done is worth no sync of its own. A new segment is always synced, since
+// others which it makes superfluous are removed.
+func (s *spool) save(chunk []*spooled, finished []uint64, sync bool) error {
 	var buf []byte
-	fresh := s.file == nil || s.active.size >= s.segmentBytes()
-	if fresh {
+	if s.file == nil || s.active.size >= s.segmentBytes() && s.loose == nil { // what is loose is synced with what follows it
 		if err := s.startSegment(); err != nil {
 			return err
 		}
+		sync = true
 		buf = appendSegmentHeader(buf, spoolKind, spoolVersion)
 		buf = s.appendKnown(buf)
 	} else {
@@ -129,7 +133,7 @@ func (s *spool) save(chunk []*spooled, finished []uint64) error {
 		buf = append(buf, e.held.record...)
 	}
 	_, err := s.file.Write(buf)
-	if err == nil && len(chunk) > 0 {
+	if err == nil && sync {
 		err = s.file.Sync()
 		if err == nil && !s.named {
 			err = syncFolder(s.dir)
@@ -137,17 +141,62 @@ func (s *spool) save(chunk []*spooled, finished []uint64) error {
 		}
 	}
 	if err != nil {
-		s.abandon(start)
+		s.abandon(s.takeBack(start))
 		return err
 	}
-	s.saved(chunk, offs, int64(len(buf)))
+	s.saved(chunk, offs, int64(len(buf)), sync)
 	return nil
 }
 
-// saved records that chunk is on disk, at offs of the active segment, which has grown.
-func (s *spool) saved(chunk []*spooled, offs []uint32, grown int64) {
+// loosen remembers that e is on disk, but not synced. s.mu is held.
+func (s *spool) loosen(e *spooled) {
+	s.loose = e
+	s.patience = time.AfterFunc(looseFor, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.loose == e {
+			s.overdue = true
+			s.flushSoon()
+		}
+	})
+}
+
+// tighten forgets what is loose: it is synced, or does not wait any more. s.mu is held.
+func (s *spool) tighten() {
+	if s.loose != nil {
+		s.patience.Stop()
+		s.loose, s.overdue, s.patience = nil, false, nil
+	}
+}
+
+// takeBack makes what is loose in the active segment, which is to be given up, wait in memory again. It returns the
+// offset from which on nothing in the segment is needed: that of the loose batch, or end.
+func (s *spool) takeBack(end int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	e := s.loose
+	if e == nil {
+		return end
+	}
+	s.tighten()
+	s.disk -= s.active.size - int64(e.off)
+	s.active.size = int64(e.off)
+	s.active.waiting--
+	e.at = nil
+	s.cached = slices.DeleteFunc(s.cached, func(c *spooled) bool { return c == e }) // where the newest is
+	s.cachedSize -= int64(e.size)
+	s.unsaved = slices.Insert(s.unsaved, 0, e)
+	s.unsavedSize += int64(e.size)
+	return s.active.size
+}
+
+// saved records that chunk is on disk, at offs of the active segment, which has grown, and whether that was synced.
+func (s *spool) saved(chunk []*spooled, offs []uint32, grown int64, synced bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if synced {
+		s.tighten()
+	}
 	s.active.size += grown
 	s.disk += grown
 	for i, e := range chunk {
@@ -158,6 +207,9 @@ func (s *spool) saved(chunk []*spooled, offs []uint32, grown int64) {
 		}
 		e.at, e.off = s.active, offs[i]
 		e.at.waiting++
+		if !synced {
+			s.loosen(e)
+		}
 		s.unsavedSize -= int64(e.size)
 		s.cached = append(s.cached, e)
 		s.cachedSize += int64(e.size)
@@ -191,7 +243,7 @@ func (s *spool) startSegment() error {
 	}
 	s.number++
 	if s.file != nil {
-		s.file.Close() // all that matters in it is synced
+		s.file.Close() // all that waits in it is synced
 	}
 	s.file, s.named = f, false
 	s.mu.Lock()
