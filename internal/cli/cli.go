@@ -43,6 +43,8 @@ type System struct {
 	Hangups func(ctx context.Context) <-chan os.Signal
 	// Slacken makes a process that lives on begin anew as one that rests well; nil leaves it as it is.
 	Slacken func(ctx context.Context)
+	// Hurry lets the process take memory for speed until done is called; nil leaves it as it is.
+	Hurry func() (done func())
 }
 
 // OS returns the System of this process, which args started.

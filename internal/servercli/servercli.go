@@ -78,6 +78,9 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 		level = slog.LevelDebug
 	}
 	log := env.Logger(level)
+	if env.Hurry != nil {
+		defer env.Hurry()() // a start after a kill reads hours of samples, while agents wait
+	}
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
 		Allowed: allowed, URL: public, Log: log, Now: time.Now, Random: rand.Reader,
