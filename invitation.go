@@ -19,6 +19,11 @@ func (a Authority) MayWrite() bool { return a == Owner || a == Manager || a == C
 // MayManage says whether whoever has a may decide who uses saba: make API keys, invite people.
 func (a Authority) MayManage() bool { return a == Owner || a == Manager }
 
+// Check says whether a is one of the authorities. The error is a FieldError.
+func (a Authority) Check() error {
+	return checkOneOf("authority", a, Owner, Manager, Collaborator, Viewer)
+}
+
 // A Member is a person as the others of the organization see them.
 type Member struct {
 	ID         string

@@ -44,6 +44,44 @@ func (db *DB) DeleteMember(ctx context.Context, org, id string) (m saba.Member, 
 	return m, err
 }
 
+// SetAuthority gives an account another authority, and returns who it was before. by is the account that does it: nobody changes their own
+// authority, so that nobody locks themselves out, and an organization has one owner at all times: only the owner makes
+// another account the owner, and becomes a manager by it. Otherwise the error matches saba.ErrForbidden.
+func (db *DB) SetAuthority(ctx context.Context, org, id string, a saba.Authority, by string) (was saba.Member, err error) {
+	set := func(tx *sql.Tx, id string, a saba.Authority) error {
+		_, err := tx.ExecContext(ctx, `UPDATE users SET authority = ? WHERE org = ? AND id = ?`, string(a), org, id)
+		return err
+	}
+	err = db.change(ctx, "change the authority of a member", func(tx *sql.Tx) error {
+		if was, err = one(tx.QueryRowContext(ctx, `SELECT `+memberColumns+` FROM users WHERE org = ? AND id = ?`, org, id), scanMember, "no account %q", id); err != nil {
+			return err
+		}
+		if err := a.Check(); err != nil {
+			return err
+		}
+		switch {
+		case id == by:
+			return saba.Errorf(saba.ErrForbidden, "nobody changes their own authority: ask somebody else who manages")
+		case was.Authority == saba.Owner:
+			return saba.Errorf(saba.ErrForbidden, "account %q owns the organization, which only the owner hands over", id)
+		case a != saba.Owner:
+			return set(tx, id, a)
+		}
+		giver, err := one(tx.QueryRowContext(ctx, `SELECT `+memberColumns+` FROM users WHERE org = ? AND id = ?`, org, by), scanMember, "no account %q", by)
+		if err != nil {
+			return err
+		}
+		if giver.Authority != saba.Owner {
+			return saba.Errorf(saba.ErrForbidden, "only the owner hands the organization over")
+		}
+		if err := set(tx, by, saba.Manager); err != nil {
+			return err
+		}
+		return set(tx, id, saba.Owner)
+	})
+	return was, err
+}
+
 // Invitations returns the invitations of an organization that are good at a time in Unix seconds, by address.
 func (db *DB) Invitations(ctx context.Context, org string, now int64) (all []saba.Invitation, err error) {
 	err = db.view(ctx, "list invitations", func(tx *sql.Tx) error {

@@ -61,6 +61,7 @@ type ObjectRecords interface {
 
 	Members(ctx context.Context, org string) ([]saba.Member, error)
 	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
+	SetAuthority(ctx context.Context, org, id string, a saba.Authority, by string) (saba.Member, error)
 	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
 	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
 	RevokeInvitation(ctx context.Context, org, email string, now int64) error
@@ -116,6 +117,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"retiring a host closes its alerts and no others", testRetireClosesAlerts},
 		{"a check with an open alert outlives its declaration", testCheckWithAlert},
 		{"the owner stays, other members can be deleted", testMembers},
+		{"an organization has one owner, and nobody changes their own authority", testSetAuthority},
 		{"an address is invited once, until it is revoked or late", testInvitations},
 		{"an invitation's newest link makes one account", testAcceptInvitation},
 		{"networks are kept for each part of saba", testNetworks},
@@ -822,6 +824,50 @@ func testMembers(r objects) {
 	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelEmail, UserIDs: []string{"u1"}}, false))
 }
 
+func testSetAuthority(r objects) {
+	r.ok(r.db.SetSetupToken(r.ctx, org1, "token"))
+	r.ok(r.db.CompleteSetup(r.ctx, "token", saba.User{ID: "u1", Email: "u1@example.com", CreatedAt: noon}))
+	for i, id := range []string{"u2", "u3"} {
+		guest := saba.Invitation{Email: id + "@example.com", Authority: saba.Manager, ExpiresAt: noon + 100}
+		r.ok(r.db.Invite(r.ctx, org1, guest, noon))
+		r.ok(r.db.LinkInvitation(r.ctx, org1, guest.Email, id, noon))
+		r.ok(r.db.AcceptInvitation(r.ctx, id, saba.User{ID: id, CreatedAt: noon + 1 + int64(i)}, noon))
+	}
+	are := func(what string, want ...saba.Authority) {
+		r.Helper()
+		all, err := r.db.Members(r.ctx, org1)
+		r.ok(err)
+		var got []saba.Authority
+		for _, m := range all {
+			got = append(got, m.Authority)
+		}
+		r.same(what, got, want)
+	}
+	refused := func(kind error, says, org, id string, a saba.Authority, by string) {
+		r.Helper()
+		_, err := r.db.SetAuthority(r.ctx, org, id, a, by)
+		r.is(err, kind, says)
+	}
+	refused(saba.ErrForbidden, "their own", org1, "u2", saba.Viewer, "u2")
+	refused(saba.ErrForbidden, "their own", org1, "u2", saba.Owner, "u2")
+	refused(saba.ErrForbidden, "their own", org1, "u1", saba.Viewer, "u1")
+	refused(saba.ErrForbidden, "owns the organization", org1, "u1", saba.Viewer, "u2")
+	refused(saba.ErrForbidden, "only the owner", org1, "u3", saba.Owner, "u2")
+	refused(saba.ErrInvalid, "authority", org1, "u3", "king", "u1")
+	refused(saba.ErrNotFound, `"none"`, org1, "none", saba.Viewer, "u1")
+	refused(saba.ErrNotFound, `"u2"`, org2, "u2", saba.Viewer, "u1")
+	are("authorities after what was refused", saba.Owner, saba.Manager, saba.Manager)
+
+	was, err := r.db.SetAuthority(r.ctx, org1, "u3", saba.Viewer, "u2")
+	r.ok(err)
+	r.same("who it was", was, saba.Member{ID: "u3", Email: "u3@example.com", Authority: saba.Manager, JoinedAt: noon + 2})
+	are("authorities", saba.Owner, saba.Manager, saba.Viewer)
+	_, err = r.db.SetAuthority(r.ctx, org1, "u3", saba.Owner, "u1")
+	r.ok(err)
+	are("authorities once the owner has handed over", saba.Manager, saba.Manager, saba.Owner)
+	refused(saba.ErrForbidden, "owns the organization", org1, "u3", saba.Viewer, "u1")
+}
+
 func testInvitations(r objects) {
 	i := saba.Invitation{Email: "Guest@example.com", Authority: saba.Viewer, ExpiresAt: noon + 100}
 	r.ok(r.db.Invite(r.ctx, org1, i, noon))
@@ -973,6 +1019,7 @@ func testForeignObjects(r objects) {
 		"write a memo":         r.db.SetAlertMemo(r.ctx, org2, "a1", "x"),
 		"read a log":           errOf(r.db.AlertLogs(r.ctx, org2, "a1", "", 9)),
 		"delete a member":      errOf(r.db.DeleteMember(r.ctx, org2, "u1")),
+		"change an authority":  errOf(r.db.SetAuthority(r.ctx, org2, "u1", saba.Viewer, "u2")),
 		"revoke":               r.db.RevokeInvitation(r.ctx, org2, "guest@example.com", noon),
 		"read AWS":             errOf(r.db.AWSIntegration(r.ctx, org2, "i1")),
 		"update AWS":           errOf(r.db.UpdateAWSIntegration(r.ctx, org2, "i1", keep(saba.AWSIntegration{}))),

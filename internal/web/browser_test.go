@@ -90,6 +90,7 @@ func TestLook(t *testing.T) {
 	host := "/hosts/" + main.ID
 	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
 	g.signedInAs(saba.Viewer)
+	viewer := g.idsOf()[saba.Viewer]
 	pages := []struct{ name, path string }{
 		{"hosts", "/hosts"},
 		{"hosts-filtered", "/hosts?q=nothing+has+this+name"},
@@ -116,6 +117,8 @@ func TestLook(t *testing.T) {
 		{"keys", "/keys"},
 		{"new", "/hosts/new"},
 		{"members", "/members"},
+		{"authority", "/members/" + viewer + "/authority"},
+		{"networks", "/networks"},
 		{"join", "/join/" + invited},
 		{"retire", host + "/retire"},
 		{"lost", "/nowhere"},

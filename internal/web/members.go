@@ -14,6 +14,7 @@ import (
 type membersPage struct {
 	layout
 	Members     []saba.Member
+	Self        string // id of the account that looks
 	Invitations []invitationRow
 	Authorities []saba.Authority // that somebody may be invited with
 	Link        string           // of the invitation that was just made or got a new one; "" otherwise
@@ -37,6 +38,7 @@ func (c *console) memberList(w http.ResponseWriter, r *http.Request, v visitor) 
 
 func (c *console) showMembers(w http.ResponseWriter, r *http.Request, v visitor, code int, p membersPage) error {
 	p.layout = layoutFor(v, "members", "Members")
+	p.Self = v.User
 	p.Scripts = p.Link != ""
 	p.Days = saba.InvitationLife / day
 	p.Authorities = []saba.Authority{saba.Viewer, saba.Collaborator, saba.Manager}
@@ -118,22 +120,81 @@ func (c *console) memberRevoke(w http.ResponseWriter, r *http.Request, v visitor
 	return nil
 }
 
-func (c *console) memberRemove(w http.ResponseWriter, r *http.Request, v visitor) error {
+// member returns the member whose id the address holds.
+func (c *console) member(r *http.Request, v visitor) (saba.Member, error) {
 	members, err := c.Store.Members(r.Context(), v.Org)
 	if err != nil {
-		return fmt.Errorf("list members: %w", err)
+		return saba.Member{}, fmt.Errorf("list members: %w", err)
 	}
 	i := slices.IndexFunc(members, func(m saba.Member) bool { return m.ID == r.PathValue("id") })
 	if i < 0 {
-		return saba.Errorf(saba.ErrNotFound, "There is no such member: the account may have been deleted already.")
+		return saba.Member{}, saba.Errorf(saba.ErrNotFound, "There is no such member: the account may have been deleted already.")
+	}
+	return members[i], nil
+}
+
+// authorityPage is page/authority.html.
+type authorityPage struct {
+	layout
+	Crumbs  []crumb
+	Member  saba.Member
+	Choices []saba.Authority
+	Owns    bool // the visitor may hand the organization over
+	Error   string
+}
+
+func (c *console) memberAuthority(w http.ResponseWriter, r *http.Request, v visitor) error {
+	m, err := c.member(r, v)
+	if err != nil {
+		return err
+	}
+	return c.showAuthority(w, r, v, http.StatusOK, m, nil)
+}
+
+func (c *console) showAuthority(w http.ResponseWriter, r *http.Request, v visitor, code int, m saba.Member, wrong error) error {
+	p := authorityPage{layout: layoutFor(v, "members", "Authority of "+m.Email), Crumbs: []crumb{{"Members", "/members"}}, Member: m,
+		Choices: []saba.Authority{saba.Viewer, saba.Collaborator, saba.Manager}, Owns: v.user.Authority == saba.Owner}
+	if p.Owns {
+		p.Choices = append(p.Choices, saba.Owner)
+	}
+	if wrong != nil {
+		p.Error = sentence(wrong)
+	}
+	return c.render(w, r, code, "authority", p)
+}
+
+func (c *console) memberAuthorityDo(w http.ResponseWriter, r *http.Request, v visitor) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	m, err := c.member(r, v)
+	if err != nil {
+		return err
+	}
+	to := saba.Authority(r.PostForm.Get("authority"))
+	if _, err := c.Store.SetAuthority(r.Context(), v.Org, m.ID, to, v.User); err != nil {
+		if status(err) >= http.StatusInternalServerError {
+			return err
+		}
+		return c.showAuthority(w, r, v, status(err), m, err)
+	}
+	c.Log.Info("the authority of a member was changed", "email", m.Email, "from", m.Authority, "to", to, "by", v.User)
+	http.Redirect(w, r, "/members", http.StatusSeeOther)
+	return nil
+}
+
+func (c *console) memberRemove(w http.ResponseWriter, r *http.Request, v visitor) error {
+	m, err := c.member(r, v)
+	if err != nil {
+		return err
 	}
 	return c.render(w, r, http.StatusOK, "confirm", confirmPage{
-		layout: layoutFor(v, "members", "Remove "+members[i].Email+"?"), Crumbs: []crumb{{"Members", "/members"}},
+		layout: layoutFor(v, "members", "Remove "+m.Email+"?"), Crumbs: []crumb{{"Members", "/members"}},
 		Text: []string{
 			"The account is deleted, and whoever is signed in with it is signed out at once.",
 			"API keys stay good: revoke those that this person knows.",
 		},
-		Action: "/members/" + members[i].ID + "/remove", Do: "Remove this member", Back: "/members",
+		Action: "/members/" + m.ID + "/remove", Do: "Remove this member", Back: "/members",
 	})
 }
 

@@ -315,3 +315,116 @@ func TestAMemberIsRemoved(t *testing.T) {
 		}
 	}
 }
+
+// idsOf returns the ids of the members by their authority.
+func (g *rig) idsOf() map[saba.Authority]string {
+	g.t.Helper()
+	members, err := g.records.Members(g.t.Context(), g.org.ID)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	ids := map[saba.Authority]string{}
+	for _, m := range members {
+		ids[m.Authority] = m.ID
+	}
+	return ids
+}
+
+func TestTheAuthorityOfAMemberIsChanged(t *testing.T) {
+	g := newRig(t, time.Now)
+	owner, manager, guest := g.signedIn(), g.signedInAs(saba.Manager), g.signedInAs(saba.Viewer)
+	ids := g.idsOf()
+	at := func(a saba.Authority) string { return "/members/" + ids[a] + "/authority" }
+	is := func(what string, a saba.Authority, want saba.Authority) {
+		t.Helper()
+		if u, err := g.records.User(t.Context(), ids[a]); err != nil || u.Authority != want {
+			t.Errorf("%s: the %s that was is %s (%v), want %s", what, a, u.Authority, err, want)
+		}
+	}
+	_, _, body := g.get(manager, "/members")
+	if contains(t, body, `href="`+at(saba.Viewer)+`"`); strings.Contains(body, at(saba.Owner)) || strings.Contains(body, at(saba.Manager)) {
+		t.Error("a manager is shown the way to change the owner's authority, or their own")
+	}
+	code, _, body := g.get(manager, at(saba.Viewer))
+	if contains(t, body, "viewer@example.test", `<option selected>viewer<`, `<option>manager<`); code != http.StatusOK || strings.Contains(body, `>owner<`) {
+		t.Errorf("the page for a manager: %d; want it without the choice of an owner", code)
+	}
+	for _, tt := range []struct {
+		what  string
+		c     *http.Client
+		whose saba.Authority
+		to    saba.Authority
+		code  int
+		says  string
+	}{
+		{"a manager of themselves", manager, saba.Manager, saba.Viewer, http.StatusForbidden, "nobody changes their own authority"},
+		{"the owner of themselves", owner, saba.Owner, saba.Viewer, http.StatusForbidden, "nobody changes their own authority"},
+		{"a manager of the owner", manager, saba.Owner, saba.Viewer, http.StatusForbidden, "owns the organization"},
+		{"a manager makes an owner", manager, saba.Viewer, saba.Owner, http.StatusForbidden, "only the owner"},
+		{"no authority", manager, saba.Viewer, "king", http.StatusBadRequest, "Authority must be one of"},
+	} {
+		code, _, body := g.post(tt.c, at(tt.whose), url.Values{"authority": {string(tt.to)}})
+		if contains(t, body, tt.says); code != tt.code {
+			t.Errorf("%s: %d, want %d", tt.what, code, tt.code)
+		}
+		is(tt.what, tt.whose, tt.whose)
+	}
+	if code, to, _ := g.post(manager, at(saba.Viewer), url.Values{"authority": {"collaborator"}}); code != http.StatusOK || to != "/members" {
+		t.Errorf("the change: %d at %s", code, to)
+	}
+	is("after the change", saba.Viewer, saba.Collaborator)
+	if code, _, _ := g.get(guest, "/monitors/new"); code != http.StatusOK {
+		t.Errorf("a viewer who became a collaborator may not make a monitor: %d", code)
+	}
+
+	_, _, body = g.get(owner, at(saba.Viewer))
+	contains(t, body, `<option>owner<`, "you become a manager")
+	if code, to, _ := g.post(owner, at(saba.Viewer), url.Values{"authority": {"owner"}}); code != http.StatusOK || to != "/members" {
+		t.Errorf("handing over: %d at %s", code, to)
+	}
+	is("after handing over", saba.Viewer, saba.Owner)
+	is("after handing over", saba.Owner, saba.Manager)
+	if code, _, _ := g.get(owner, "/members/none/authority"); code != http.StatusNotFound {
+		t.Errorf("the authority of nobody: %d, want 404", code)
+	}
+}
+
+func TestTheNetworksOfTheConsoleAreSet(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedInAs(saba.Manager)
+	stored := func() string {
+		t.Helper()
+		cidrs, err := g.records.Networks(t.Context(), g.org.ID, saba.SurfaceWeb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(cidrs, " ")
+	}
+	_, _, body := g.get(c, "/hosts")
+	contains(t, body, `href="/networks"`)
+	_, _, body = g.get(c, "/networks")
+	contains(t, body, "You come from 127.0.0.1", "from everywhere")
+	code, to, body := g.post(c, "/networks", url.Values{"networks": {"127.0.0.9/8\r\n\r\n  2001:db8::1 \n192.0.2.0/24"}})
+	if contains(t, body, "Saved.", "127.0.0.0/8\n2001:db8::1/128\n192.0.2.0/24"); code != http.StatusOK || to != "/networks?saved=1" {
+		t.Errorf("saving: %d at %s", code, to)
+	}
+	const want = "127.0.0.0/8 2001:db8::1/128 192.0.2.0/24"
+	for typed, says := range map[string]string{
+		"127.0.0.1\n192.0.2.0/33": "Line 2 must be a network such as 192.0.2.0/24 or an address, not &#34;192.0.2.0/33&#34;.",
+		"<b>":                     "not &#34;&lt;b&gt;&#34;.",
+		"fe80::1%eth0":            "Line 1 must be a network",
+		"192.0.2.0/24":            "must hold the address that you come from (127.0.0.1)",
+		strings.Repeat("127.0.0.1\n", saba.MaxReferences+1): "networks at the most",
+	} {
+		code, _, body := g.post(c, "/networks", url.Values{"networks": {typed}})
+		if contains(t, body, says); code != http.StatusBadRequest || stored() != want {
+			t.Errorf("saving %.40q: %d, and %q is stored; want 400 and what there was", typed, code, stored())
+		}
+	}
+	if code, _, body := g.post(c, "/networks", nil); code != http.StatusBadRequest || !strings.Contains(body, "did not arrive whole") || stored() != want {
+		t.Errorf("a form without its field: %d, and %q is stored", code, stored())
+	}
+	if code, _, _ := g.post(c, "/networks", url.Values{"networks": {" \n"}}); code != http.StatusOK || stored() != "" {
+		t.Errorf("lifting the restriction: %d, and %q is stored", code, stored())
+	}
+}

@@ -99,8 +99,13 @@ var routes = []route{
 	{"POST", "/members", saba.Manage, page, (*console).memberInvite},
 	{"POST", "/members/link", saba.Manage, page, (*console).memberLink},
 	{"POST", "/members/revoke", saba.Manage, page, (*console).memberRevoke},
+	{"GET", "/members/{id}/authority", saba.Manage, page, (*console).memberAuthority},
+	{"POST", "/members/{id}/authority", saba.Manage, page, (*console).memberAuthorityDo},
 	{"GET", "/members/{id}/remove", saba.Manage, page, (*console).memberRemove},
 	{"POST", "/members/{id}/remove", saba.Manage, page, (*console).memberRemoveDo},
+
+	{"GET", "/networks", saba.Manage, page, (*console).networksShow},
+	{"POST", "/networks", saba.Manage, page, (*console).networksDo},
 
 	// Whatever else is asked for: strangers learn nothing, visitors get a page that says so.
 	{"", "/", saba.Read, page, (*console).lost},

@@ -64,8 +64,10 @@ type Store interface {
 	SessionByHash(ctx context.Context, hash string, now int64) (saba.Session, error)
 	DeleteSession(ctx context.Context, hash string) error
 	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
+	SetNetworks(ctx context.Context, org string, s saba.Surface, cidrs []string) error
 	Members(ctx context.Context, org string) ([]saba.Member, error)
 	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
+	SetAuthority(ctx context.Context, org, id string, a saba.Authority, by string) (saba.Member, error)
 	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
 	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
 	RevokeInvitation(ctx context.Context, org, email string, now int64) error
