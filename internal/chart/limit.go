@@ -131,7 +131,9 @@ func (p *picture) note(b box, class, text string) {
 }
 
 // marked says whether there is a mark in the range.
-func (p *picture) marked() bool { return p.c.Mark != nil && p.c.Mark.At >= p.c.From && p.c.Mark.At <= p.c.To }
+func (p *picture) marked() bool {
+	return p.c.Mark != nil && p.c.Mark.At >= p.c.From && p.c.Mark.At <= p.c.To
+}
 
 // clock writes a time of the day.
 func (p *picture) clock(t int64) string { return time.Unix(t, 0).In(p.c.Location).Format("15:04") }

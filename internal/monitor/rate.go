@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -102,4 +104,43 @@ func (p part) series(samples [][]saba.Sample) []saba.Sample {
 		}
 	}
 	return combined
+}
+
+// A Line is what a monitor judges of one thing, minute by minute.
+type Line struct {
+	Label   string // "loadavg5", "disk% of sda1"
+	Samples []saba.Sample
+}
+
+// Reader is what Lines asks of the engine that keeps samples.
+type Reader interface {
+	HostNames(ctx context.Context, org, host string) ([]string, error)
+	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
+}
+
+// Lines returns what a monitor of a host's metric judges from from to to, Unix seconds: the samples of the metric, or those that
+// one of saba.RateMetrics is computed of, a line for each disk or container. Lines without samples are left out.
+func Lines(ctx context.Context, r Reader, org, host, metric string, from, to int64) ([]Line, error) {
+	var names []string
+	if partsNeedNames(metric) {
+		var err error
+		if names, err = r.HostNames(ctx, org, host); err != nil {
+			return nil, fmt.Errorf("list the metrics of host %s: %w", host, err)
+		}
+	}
+	var lines []Line
+	for _, p := range partsOf(metric, names) {
+		series := make([]saba.Series, len(p.metrics))
+		for i, name := range p.metrics {
+			series[i] = saba.Series{Org: org, Host: host, Name: name}
+		}
+		samples, err := r.Range(ctx, series, from, to)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of host %s: %w", p.label, host, err)
+		}
+		if of := p.series(samples); len(of) > 0 {
+			lines = append(lines, Line{p.label, of})
+		}
+	}
+	return lines, nil
 }

@@ -2,8 +2,8 @@
 // folder and the engines in it, hands them to the API and the console, and serves both on
 // one address until it is told to stop. Start with Open.
 //
-// The data folder holds saba.db (everything but samples, SQLite), samples/ (prometheus/tsdb)
-// and lock, which the running process holds. What saba.db holds may be in a PostgreSQL database instead.
+// The data folder holds saba.db (everything but samples, SQLite), samples/ (prometheus/tsdb),
+// picture.key and lock, which the running process holds. What saba.db holds may be in a PostgreSQL database instead.
 // A folder that is in use, cannot be written or is damaged is refused in one sentence, and
 // nothing in it is changed.
 package server
@@ -34,6 +34,7 @@ import (
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/monitor"
 	"github.com/saba-monitor/saba/internal/notify"
+	"github.com/saba-monitor/saba/internal/picture"
 	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -78,6 +79,7 @@ type Server struct {
 	records  *sqldb.DB
 	samples  *tsdb.DB
 	org      saba.Org
+	pictures *picture.Maker
 	handler  http.Handler
 	control  *control
 	notifier *notify.Notifier
@@ -144,9 +146,12 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.control.close)
+	if err := s.openPictures(); err != nil {
+		return nil, err
+	}
 	s.notifier = notify.New(notify.Options{
 		Org: s.org.ID, Store: s.records, Client: dial.Dialer{Allowed: o.Allowed}.Client(dial.Options{Timeout: notify.SendTimeout}),
-		URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
+		Pictures: s.pictures, URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
 	})
 	s.handler = s.routes(registry)
 	return s, nil
@@ -260,6 +265,17 @@ func (s *Server) EnsureKey(ctx context.Context, name, secret string) error {
 	return nil
 }
 
+// openPictures prepares the pictures of graphs that messages show.
+func (s *Server) openPictures() error {
+	o := s.opts
+	key, err := loadPictureKey(o.Data, o.Random, o.Log)
+	if err != nil {
+		return err
+	}
+	s.pictures, err = picture.New(picture.Options{Org: s.org.ID, Address: s.url(), Store: s.records, Samples: s.samples, Key: key, Zone: time.Local, Now: o.Now, Log: o.Log})
+	return err
+}
+
 // routes hands the engines to the API and the console and puts both on one handler.
 func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	o := s.opts
@@ -285,6 +301,8 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 			prom.ServeHTTP(w, r)
 		case r.URL.Path == "/api" || strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "api/"): // "//api/v0" is a base address with a slash too many
 			calls.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, picture.Prefix):
+			s.pictures.ServeHTTP(w, r)
 		case r.URL.Path == "/metrics":
 			metrics.ServeHTTP(w, r)
 		default:

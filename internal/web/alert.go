@@ -222,11 +222,31 @@ func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m sab
 	rng := timeRange{from: a.OpenedAt - aroundAlert, to: min(a.OpenedAt+aroundAlert, max(now.Unix(), a.OpenedAt))}
 	card := newChartCard(sub, sub.graphs[i], rng, now.Location())
 	image, _, _ := strings.Cut(card.Image, "&width=")
+	image += "&" + alertMarks(a, m, sub.graphs[i]).Encode()
 	return &alertChart{
 		Page: card.Page, Alt: card.Alt,
 		Wide:   fmt.Sprintf("%s&width=%d&height=%d", image, alertWide, alertWideHigh),
 		Narrow: fmt.Sprintf("%s&width=%d&height=%d", image, alertNarrow, alertNarrowHigh),
 	}, nil
+}
+
+// alertMarks returns what the picture of an alert's graph shows besides: the moment, and the thresholds where the graph has the values that
+// they are of, and does not stack them.
+func alertMarks(a saba.Alert, m saba.Monitor, g saba.Graph) url.Values {
+	marks := url.Values{"mark": {strconv.FormatInt(a.OpenedAt, 10)}}
+	i := slices.IndexFunc(g.Series, func(s saba.GraphSeries) bool { return s.Metric == m.Metric })
+	if i < 0 || g.Series[i].Stacked {
+		return marks
+	}
+	for name, limit := range map[string]*float64{"warning": m.Warning, "critical": m.Critical} {
+		if limit != nil {
+			marks.Set(name, strconv.FormatFloat(*limit, 'g', -1, 64))
+		}
+	}
+	if m.Operator == "<" {
+		marks.Set("below", "1")
+	}
+	return marks
 }
 
 // formText returns what was typed into a field of several lines, without what browsers and databases add and refuse.

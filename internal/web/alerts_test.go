@@ -241,6 +241,8 @@ func TestAlertPage(t *testing.T) {
 	}
 	if code, _, svg := g.get(c, strings.ReplaceAll(picture[1], "&amp;", "&")); code != http.StatusOK || !strings.HasPrefix(svg, "<svg") || !strings.Contains(svg, `width="960"`) {
 		t.Errorf("the picture is %d %.200s", code, svg)
+	} else if !strings.Contains(svg, `class="mark"`) || strings.Contains(svg, `class="limit`) {
+		t.Error("the picture marks no moment, or has limits of cpu% among the parts of cpu%")
 	}
 
 	if _, where, body := g.post(c, at+"/memo", url.Values{"memo": {" first\r\nsecond\x00 "}}); where != at || !strings.Contains(body, "first\nsecond</textarea>") {
@@ -285,6 +287,40 @@ func TestAlertPage(t *testing.T) {
 	}
 	_, _, body = g.get(c, at)
 	contains(t, body, "a deleted monitor", "web-1")
+}
+
+// The chart of an alert shows the thresholds of its metric where they are on the chart's scale.
+func TestAlertChartHasLimits(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	h := g.host(saba.Host{Name: "web-1"})
+	g.fill(h, 2*time.Hour, machine(1, 4, nil))
+	for name, tt := range map[string]struct {
+		metric, operator string
+		critical         *float64
+		want, not        []string
+	}{
+		"a line":                 {"loadavg5", ">", new(0.2), []string{"warning &gt; 0.1<", "critical &gt; 0.2<", `class="limit bad"`, `class="mark"`}, nil},
+		"what must not be below": {"loadavg5", "<", nil, []string{"warning &lt; 0.1<", `class="limit warn"`}, []string{"critical"}},
+		"one of a stack":         {"memory.used", ">", new(0.2), []string{`class="mark"`}, []string{"limit warn", "warning"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: name, Metric: tt.metric, Operator: tt.operator, Warning: new(0.1), Critical: tt.critical, Duration: 1})
+			_, _, body := g.get(c, "/alerts/"+g.alert(m, h.ID, saba.CheckWarning, "bad", 20*time.Minute).ID)
+			picture := regexp.MustCompile(`<img src="([^"]+)"`).FindStringSubmatch(body)
+			if picture == nil {
+				t.Fatalf("the page has no picture:\n%s", body)
+			}
+			_, _, svg := g.get(c, strings.ReplaceAll(picture[1], "&amp;", "&"))
+			_, drawn, _ := strings.Cut(svg, "</style>")
+			contains(t, drawn, tt.want...)
+			for _, s := range tt.not {
+				if strings.Contains(drawn, s) {
+					t.Errorf("the picture has %q", s)
+				}
+			}
+		})
+	}
 }
 
 func TestAlertOfACheck(t *testing.T) {

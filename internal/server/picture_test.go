@@ -1,0 +1,109 @@
+package server
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/saba-monitor/saba"
+)
+
+// eventOf keeps a host, and a monitor of it, and returns an event of an alert.
+func eventOf(t *testing.T, s *Server) *saba.Event {
+	t.Helper()
+	now := s.opts.Now()
+	id := func() (string, error) { return saba.NewID(now, s.opts.Random) }
+	var ids [3]string
+	for i := range ids {
+		var err error
+		if ids[i], err = id(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := saba.Host{ID: ids[0], Org: s.org.ID, Name: "web1", Status: saba.Working, CreatedAt: now.Unix()}
+	if err := s.records.CreateHost(t.Context(), h, nil, id); err != nil {
+		t.Fatal(err)
+	}
+	m := saba.Monitor{ID: ids[1], Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(1.0), Duration: 1, MaxCheckAttempts: 1}
+	if err := s.records.CreateMonitor(t.Context(), s.org.ID, m); err != nil {
+		t.Fatal(err)
+	}
+	a := saba.Alert{ID: ids[2], Status: saba.CheckWarning, Monitor: m.ID, Type: string(m.Type), Host: h.ID, OpenedAt: now.Unix()}
+	return &saba.Event{Kind: saba.EventAlert, Subject: a.ID, At: a.OpenedAt, Alert: &a, Monitor: &m, Host: &h}
+}
+
+func fetch(t *testing.T, s *Server, path string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+	r.RemoteAddr = "192.0.2.1:5000"
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// The servers of a chat have no session, and are in none of the networks from which people may use the console.
+func TestAPictureIsThereForWhoeverHasItsAddress(t *testing.T) {
+	o := options(t)
+	s := open(t, o)
+	for _, surface := range []saba.Surface{saba.SurfaceWeb, saba.SurfaceAPI} {
+		if err := s.records.SetNetworks(t.Context(), s.org.ID, surface, []string{"198.51.100.0/24"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := eventOf(t, s)
+	u, ok := strings.CutPrefix(s.pictures.URL(e), "http://"+s.Addr().String())
+	if !ok {
+		t.Fatalf("URL = %q, want one at %s", s.pictures.URL(e), s.Addr())
+	}
+	if resp := fetch(t, s, u); resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "image/png" || len(resp.Cookies()) > 0 {
+		t.Errorf("GET = %d %v", resp.StatusCode, resp.Header)
+	}
+	for _, path := range []string{"/pictures/", "/pictures/" + e.Subject + ".png", strings.Replace(u, ".png", "", 1)} {
+		if resp := fetch(t, s, path); resp.StatusCode != 404 {
+			t.Errorf("GET %s = %d, want 404", path, resp.StatusCode)
+		}
+	}
+
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(o.Data, pictureKey)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key is %v, %v; want a file for its owner alone", info, err)
+	}
+	again := open(t, o)
+	if resp := fetch(t, again, u); resp.StatusCode != 200 {
+		t.Errorf("after a restart: %d, want the picture", resp.StatusCode)
+	}
+}
+
+func TestADamagedPictureKeyVoidsLinksAndSaysSo(t *testing.T) {
+	o := options(t)
+	s := open(t, o)
+	e := eventOf(t, s)
+	u := strings.TrimPrefix(s.pictures.URL(e), "http://"+s.Addr().String())
+	for name, text := range map[string]string{"empty": "", "too short": "abcd\n", "no key": strings.Repeat("rubbish ", 8)} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(o.Data, pictureKey), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		s = open(t, o)
+		if resp := fetch(t, s, u); resp.StatusCode != 404 {
+			t.Errorf("%s: the old link is answered with %d, want 404", name, resp.StatusCode)
+		}
+		if !strings.Contains(log.String(), pictureKey) {
+			t.Errorf("%s: the log says nothing: %s", name, log.String())
+		}
+		if code := fetch(t, s, strings.TrimPrefix(s.pictures.URL(e), "http://"+s.Addr().String())).StatusCode; code != 200 {
+			t.Errorf("%s: a new link is answered with %d", name, code)
+		}
+	}
+}
