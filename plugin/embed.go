@@ -77,6 +77,9 @@ func (e *Embedded) Values(ctx context.Context) ([]saba.Value, error) {
 	return values, t.err
 }
 
+// Close lets go of what the plugin keeps open between calls of Values. It is not called during one.
+func (e *Embedded) Close() { e.in.close() }
+
 // Definitions returns how the values are drawn, under names that begin with "custom.". It asks nobody.
 func (e *Embedded) Definitions() []saba.GraphDef { return e.in.definitions() }
 

@@ -21,7 +21,7 @@
 // Main runs it as a process (run.go) for any agent of the protocol; Embed runs it inside one
 // that lives on (embed.go). Counters become changes per minute in counter.go. A collector that
 // has more to say than Collect does so by an interface of this file: OpenCollector, FlagChecker, Keeper,
-// Printer. The package imports the standard library and package saba only. plugintest proves that a plugin
+// Closer, Printer. The package imports the standard library and package saba only. plugintest proves that a plugin
 // collects what it declares.
 package plugin
 
@@ -138,6 +138,13 @@ type Keeper interface {
 	// Keep returns what the next run needs, as JSON, some kilobytes at most. It is called after Collect,
 	// unless that brought nothing but an error: then what was kept stays.
 	Keep() (json.RawMessage, error)
+}
+
+// A Closer is a Collector that keeps something open from turn to turn: a connection, say.
+type Closer interface {
+	Collector
+	// Close lets go of it. It is called when no Collect follows, and not during one; it does not wait long.
+	Close()
 }
 
 // A Printer is a Collector that prints in a form of its own when its flags say so: for something
@@ -293,6 +300,15 @@ type instance struct {
 	timeout  time.Duration
 	explain  bool
 	version  bool
+
+	left bool // a Collect did not return: it is at work
+}
+
+// close closes the collector, if it can be.
+func (in *instance) close() {
+	if c, ok := in.collector.(Closer); ok && !in.left {
+		c.Close()
+	}
 }
 
 // newInstance returns p with the flags that args set. An error is about the arguments, or is

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -550,5 +551,57 @@ func FuzzParseState(f *testing.F) {
 		if second, _ := again.bytes(); err != nil || !reflect.DeepEqual(again.totals, got.totals) || !bytes.Equal(second, first) {
 			t.Errorf("parseState(%q) = %v; written and read again: %v, %v", b, got, again, err)
 		}
+	})
+}
+
+// A keptOpen is a collector that keeps something open.
+type keptOpen struct {
+	fake
+	hang   chan struct{} // Collect waits until it is closed; nil does not wait
+	closed int
+}
+
+func (k *keptOpen) Collect(ctx context.Context) ([]saba.Value, error) {
+	if k.hang != nil {
+		<-k.hang
+	}
+	return k.fake.Collect(ctx)
+}
+
+func (k *keptOpen) Close() { k.closed++ }
+
+// What a collector keeps open is closed when nobody asks it any more, and not while it is at work.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keptOpen{fake: fake{values: []saba.Value{{Name: "uptime", Value: 5}}}}
+		p := cache(&k.fake)
+		p.New = func(*flag.FlagSet) Collector { return k }
+		sys := System{Stdout: io.Discard, Stderr: io.Discard, Getenv: func(name string) string {
+			if name == "MACKEREL_PLUGIN_WORKDIR" {
+				return t.TempDir()
+			}
+			return ""
+		}}
+		e, err := Embed(p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values(t, e)
+		values(t, e)
+		if k.closed != 0 {
+			t.Error("it is closed between two turns")
+		}
+		e.Close()
+		if k.closed != 1 {
+			t.Errorf("Close closed it %d times", k.closed)
+		}
+		if code := Run(t.Context(), p, nil, sys); code != 0 || k.closed != 2 {
+			t.Errorf("a process: exit code %d, closed %d times", code, k.closed-1)
+		}
+		k.hang = make(chan struct{})
+		if code := Run(t.Context(), p, nil, sys); code != exitFailed || k.closed != 2 {
+			t.Errorf("a process whose collection hangs: exit code %d, closed %d times, want %d and 0", code, k.closed-2, exitFailed)
+		}
+		close(k.hang)
 	})
 }

@@ -63,6 +63,9 @@ func Run(ctx context.Context, p Plugin, args []string, sys System) int {
 		sys.Program = "mackerel-plugin-" + p.Name
 	}
 	in, err := p.newInstance(args)
+	if in != nil {
+		defer in.close()
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		err = in.usage(sys)
@@ -173,6 +176,7 @@ func (in *instance) collect(ctx context.Context) (readings []saba.Value, now tim
 		select {
 		case o = <-done:
 		case <-time.After(grace):
+			in.left = true
 			o.err = fmt.Errorf("it does not end, though its time is over: %w", limited.Err())
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,6 +143,9 @@ func Run(ctx context.Context, o Options) error {
 	o.Notify.Stopping()
 	defer beside.Wait()
 	defer hangUp()
+	for _, p := range a.plugins {
+		p.close()
+	}
 	a.farewell(context.WithoutCancel(ctx), o)
 	return nil
 }
@@ -166,6 +170,11 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	plugins := inherit(newPlugins(o), a.plugins)
+	for _, old := range a.plugins {
+		if !slices.ContainsFunc(plugins, func(p *plugin) bool { return p.pluginState == old.pluginState }) {
+			old.close()
+		}
+	}
 	a.plugins = plugins
 	sched := newSchedule(o, plugins, a.queue)
 	sched.counters = newCounters(o.Config.Root, o.Log)

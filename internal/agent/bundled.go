@@ -23,6 +23,9 @@ type Runner interface {
 	Definitions() []saba.GraphDef
 }
 
+// A closer is a Runner that keeps something open from turn to turn. Close lets go of it; no turn follows.
+type closer interface{ Close() }
+
 // A CheckRunner is a check that runs inside the agent. The agent makes one call at a time.
 type CheckRunner interface {
 	// Run looks once and returns the verdict, and what a process would print of it. environ

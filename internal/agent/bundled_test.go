@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,4 +196,59 @@ func TestAChangeOfTheConfigurationLeavesOtherPluginsAlone(t *testing.T) {
 	if _, err := third[0].values(t.Context(), testMinute); err == nil || strings.Contains(err.Error(), "earlier run hangs") {
 		t.Errorf("another command waits for the one that hangs: %v", err)
 	}
+}
+
+// A closingRunner keeps something open.
+type closingRunner struct {
+	fakeRunner
+	closed atomic.Int32
+}
+
+func (r *closingRunner) Close() { r.closed.Add(1) }
+
+// What a plugin keeps open is closed when the plugin is configured no more, when the agent ends, and after a single collection.
+func TestPluginsAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		collect := func(context.Context) ([]saba.Value, error) { return []saba.Value{{Name: "n", Value: 1}}, nil }
+		hung := make(chan struct{})
+		runners := map[string]*closingRunner{}
+		for _, name := range []string{"stays", "goes", "again"} {
+			runners[name] = &closingRunner{fakeRunner: fakeRunner{collect: collect}}
+		}
+		runners["hangs"] = &closingRunner{fakeRunner: fakeRunner{collect: func(context.Context) ([]saba.Value, error) { <-hung; return nil, nil }}}
+		o, _ := options(t, &fakeServer{})
+		reload := make(chan Options)
+		o.Reload = reload
+		next := o
+		configure := func(o *Options, as map[string]string, names ...string) {
+			o.Config.Metrics = nil
+			for _, name := range names {
+				o.Config.Metrics = append(o.Config.Metrics, MetricPlugin{Name: name, Bundled: []string{name}})
+			}
+			if err := Bundle(&o.Config, Bundled{Metric: func(name string, _ []string) (Runner, error) { return runners[cmp.Or(as[name], name)], nil }}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		configure(&o, nil, "stays", "goes", "hangs")
+		configure(&next, map[string]string{"stays": "again"}, "stays")
+		expect := func(when string, want map[string]int32) {
+			t.Helper()
+			for name, r := range runners {
+				is(t, name+" "+when+": closed", r.closed.Load(), want[name])
+			}
+		}
+		stop := start(t, o)
+		time.Sleep(2 * time.Minute)
+		expect("at work", nil)
+		reload <- next
+		time.Sleep(2 * time.Minute)
+		expect("after a reload", map[string]int32{"goes": 1})
+		stop()
+		expect("after the end", map[string]int32{"goes": 1, "stays": 1})
+		close(hung)
+		if _, err := Once(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		expect("after a single collection", map[string]int32{"goes": 1, "stays": 1, "again": 1})
+	})
 }

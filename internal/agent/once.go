@@ -52,7 +52,8 @@ func Once(ctx context.Context, o Options) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	q := &snapshotQueue{values: map[string]map[string]SnapshotValue{}}
-	sched := newSchedule(o, newPlugins(o), q)
+	plugins := newPlugins(o)
+	sched := newSchedule(o, plugins, q)
 	sched.baseline(ctx)
 	if !sleep(ctx, firstInterval) {
 		return Snapshot{}, ctx.Err()
@@ -61,6 +62,9 @@ func Once(ctx context.Context, o Options) (Snapshot, error) {
 	q.minute = s.Metrics.Created.Unix()
 	sched.turn(ctx, q.minute)
 	sched.running.Wait() // a person waits here, who can end it
+	for _, p := range plugins {
+		p.close()
+	}
 	for _, identifier := range slices.Sorted(maps.Keys(q.values)) {
 		v := SnapshotValues{Values: q.values[identifier]}
 		if identifier != "" {

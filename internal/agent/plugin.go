@@ -112,6 +112,33 @@ func inherit(plugins, before []*plugin) []*plugin {
 	return plugins
 }
 
+// close lets a plugin inside the agent let go of what it keeps open, unless a run of it hangs. No run follows.
+func (s *pluginState) close() {
+	c, ok := s.runner.(closer)
+	if !ok || !s.turn.TryLock() {
+		return
+	}
+	defer s.turn.Unlock()
+	if s.hangs() == nil {
+		c.Close()
+	}
+}
+
+// hangs returns an error when an earlier run has not ended, though nothing was left undone to end it.
+func (s *pluginState) hangs() error {
+	s.mu.Lock()
+	left := s.left
+	s.mu.Unlock()
+	if left != nil {
+		select {
+		case <-left:
+		default:
+			return errors.New("is not run: an earlier run hangs, and nothing ends it")
+		}
+	}
+	return nil
+}
+
 // timeout is how long a run of p may take before it is asked to end.
 func (p *plugin) timeout() time.Duration {
 	if p.Command.Timeout == 0 {
@@ -132,15 +159,8 @@ func (p *plugin) start(ctx context.Context, meta string) (r Result, ran bool, er
 
 // unlessItHangs calls run, unless an earlier call hangs, and keeps track of one that does.
 func (p *plugin) unlessItHangs(run func() error) error {
-	p.mu.Lock()
-	left := p.left
-	p.mu.Unlock()
-	if left != nil {
-		select {
-		case <-left:
-		default:
-			return errors.New("is not run: an earlier run hangs, and nothing ends it")
-		}
+	if err := p.hangs(); err != nil {
+		return err
 	}
 	err := run()
 	if t, ok := errors.AsType[*TimeoutError](err); ok && t.Left != nil {

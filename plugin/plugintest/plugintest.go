@@ -28,6 +28,9 @@ func Collect(t testing.TB, p plugin.Plugin, args []string, missing ...string) ma
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), plugin.DefaultTimeout)
 	defer cancel()
+	if closer, ok := c.(plugin.Closer); ok {
+		defer closer.Close()
+	}
 	values, err := c.Collect(ctx)
 	if err != nil {
 		t.Fatalf("%s %q: %v", p.Name, args, err)

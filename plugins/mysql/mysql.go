@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/plugin"
@@ -47,20 +48,31 @@ type collector struct {
 	password           target.Secret
 	noInnoDB, extended bool
 	compat             bool
+
+	// What is kept from turn to turn: to log in costs as much as to ask.
+	conn  *mysql.Conn // nil when there is none
+	with  string      // the password that it logged in with
+	since time.Time
 }
 
-// Collect asks the server on a connection that lasts as long. What one question would have
+const (
+	// keepFor bounds the age of a connection: a name may lead to another server by then.
+	keepFor = 30 * time.Minute
+	// leastIdle is how long a server must bear an idle connection, in seconds, so that it is kept over a turn of a
+	// minute: one that ends them sooner would count and log each as given up by its client.
+	leastIdle = 180
+	// keptPatience is how long the first answer on a kept connection may take before a new one is made: the other
+	// end may have gone without a word.
+	keptPatience = 3 * time.Second
+)
+
+// Collect asks the server on the connection of the turn before, or on a new one. What one question would have
 // brought is missing when it is refused, and the error says why.
 func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 	password, err := c.password.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.server.Connect(ctx, password)
-	if err != nil {
-		return nil, fmt.Errorf("log in to %s: %w", c.server.Name(), err)
-	}
-	defer conn.Close()
 	f := newFigures()
 	f.compat = c.compat
 	graphs := baseGraphs
@@ -71,9 +83,18 @@ func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 	if c.extended {
 		graphs, questions = slices.Concat(graphs, extendedGraphs), append(questions, f.askProcesses)
 	}
-	if err := f.askStatus(ctx, conn, graphs); err != nil {
-		return nil, fmt.Errorf("ask %s: %w", c.server.Name(), err)
+	conn, since, err := c.begin(ctx, password, func(ctx context.Context, conn *mysql.Conn) error { return f.askStatus(ctx, conn, graphs) })
+	if err != nil {
+		return nil, err
 	}
+	keep := false
+	defer func() {
+		if keep {
+			c.conn, c.with, c.since = conn, password, since
+		} else {
+			conn.Close()
+		}
+	}()
 	var errs []error
 	for _, ask := range questions {
 		if err := ask(ctx, conn); err != nil {
@@ -83,11 +104,48 @@ func (c *collector) Collect(ctx context.Context) ([]saba.Value, error) {
 			break // the rest has no time either
 		}
 	}
+	// What the user is allowed is settled at its login, so that one who lacks something logs in again.
+	keep = len(errs) == 0 && f.numbers["wait_timeout"] >= leastIdle
 	f.derive()
 	if c.noInnoDB {
 		delete(f.numbers, "PercentageOfBufferPool")
 	}
 	return f.values(graphs), errors.Join(errs...)
+}
+
+// begin asks the first question, on the connection that was kept or, when there is none or it does not work any more,
+// on a new one. It returns the connection, which is the caller's, and when it was made.
+func (c *collector) begin(ctx context.Context, password string, first func(context.Context, *mysql.Conn) error) (*mysql.Conn, time.Time, error) {
+	if conn := c.conn; conn != nil && c.with == password && time.Since(c.since) < keepFor {
+		c.conn = nil
+		conn.Renew()
+		limited, cancel := context.WithTimeout(ctx, keptPatience)
+		err := first(limited, conn)
+		cancel()
+		if err == nil {
+			return conn, c.since, nil
+		}
+		conn.Close()
+	}
+	c.Close()
+	since := time.Now()
+	conn, err := c.server.Connect(ctx, password)
+	if err != nil {
+		return nil, since, fmt.Errorf("log in to %s: %w", c.server.Name(), err)
+	}
+	if err := first(ctx, conn); err != nil {
+		conn.Close()
+		return nil, since, fmt.Errorf("ask %s: %w", c.server.Name(), err)
+	}
+	return conn, since, nil
+}
+
+// Close ends the connection that was kept.
+func (c *collector) Close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
 }
 
 // figures are what the server says, by its own names and by those of metrics.
@@ -148,7 +206,7 @@ func (f *figures) askStatus(ctx context.Context, conn *mysql.Conn, graphs []plug
 }
 
 func (f *figures) askVariables(ctx context.Context, conn *mysql.Conn) error {
-	err := pairs(ctx, conn, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'thread_cache_size', 'max_connections', 'innodb_log_buffer_size', "+
+	err := pairs(ctx, conn, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'wait_timeout', 'thread_cache_size', 'max_connections', 'innodb_log_buffer_size', "+
 		"'query_cache_size', 'table_open_cache', 'key_buffer_size', 'key_cache_block_size', 'aurora_version', 'innodb_read_only')", func(name, value string) {
 		f.texts[name] = value
 		f.add(name, value)

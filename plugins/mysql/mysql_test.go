@@ -1,11 +1,17 @@
 package mysql
 
 import (
+	"context"
+	"flag"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -183,6 +189,7 @@ func embed(t *testing.T, args ...string) *plugin.Embedded {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(e.Close)
 	return e
 }
 
@@ -373,6 +380,145 @@ func TestBadServers(t *testing.T) {
 	begin := time.Now()
 	if values, err := embed(t, append(tcp, "-timeout", "300ms")...).Values(t.Context()); len(values) > 0 || err == nil || !strings.Contains(err.Error(), "MySQL at 127.0.0.1:"+db.Port+": context deadline exceeded") || time.Since(begin) > 5*time.Second {
 		t.Errorf("a server that accepts and says nothing: %d values, %v after %v", len(values), err, time.Since(begin))
+	}
+}
+
+// A mute proxy stands before a server and can fall silent, as a firewall does that has forgotten a connection.
+type muteProxy struct {
+	port string
+	mute atomic.Bool // what comes on connections made so far is dropped
+}
+
+func startMuteProxy(t *testing.T, server string) *muteProxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &muteProxy{}
+	_, p.port, _ = net.SplitHostPort(l.Addr().String())
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.mute.Store(false)
+			all.Go(func() { p.carry(c, server) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); all.Wait() })
+	return p
+}
+
+func (p *muteProxy) carry(c net.Conn, server string) {
+	defer c.Close()
+	s, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	var back sync.WaitGroup
+	back.Go(func() { _, _ = io.Copy(c, s) })
+	buf := make([]byte, 4096)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			break
+		}
+		if !p.mute.Load() {
+			_, _ = s.Write(buf[:n])
+		}
+	}
+	_ = s.Close()
+	back.Wait()
+}
+
+// An agent logs in once, and again when what it keeps would not do.
+func TestTheConnectionIsKept(t *testing.T) {
+	db := mysqltest.Start(t)
+	db.Exec("CREATE USER plain@'127.0.0.1' IDENTIFIED BY 'one'", "CREATE USER watcher@'127.0.0.1' IDENTIFIED BY 'one'", "GRANT ALL ON *.* TO watcher@'127.0.0.1'")
+	root := db.Hold()
+	status := func(name string) int {
+		t.Helper()
+		_, rows, err := root.Rows(t.Context(), 1, "SHOW GLOBAL STATUS LIKE '"+name+"'")
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%s: %q, %v", name, rows, err)
+		}
+		n, err := strconv.Atoi(rows[0][1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	run := func(statement string) {
+		t.Helper()
+		if err := root.Exec(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	proxy := startMuteProxy(t, db.Address)
+	password := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(password, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nothing := func(*collector) {}
+	for _, tt := range []struct {
+		name    string
+		user    string
+		port    string
+		between func(*collector)
+		logins  int // in two turns
+	}{
+		{"as a rule", "watcher", db.Port, nothing, 1},
+		{"the server has ended it", "watcher", db.Port, func(*collector) { run("KILL USER watcher@'127.0.0.1'") }, 2},
+		{"it has fallen silent", "watcher", proxy.port, func(*collector) { proxy.mute.Store(true) }, 2},
+		{"it is old", "watcher", db.Port, func(c *collector) { c.since = c.since.Add(-keepFor) }, 2},
+		{"the password is another", "watcher", db.Port, func(*collector) { run("SET PASSWORD FOR watcher@'127.0.0.1' = PASSWORD('two')"); write("two") }, 2},
+		{"the user lacks something, which it may be granted", "plain", db.Port, nothing, 2},
+		{"the server soon ends idle ones", "watcher", db.Port, func(*collector) {}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run("SET PASSWORD FOR watcher@'127.0.0.1' = PASSWORD('one')")
+			write("one")
+			run("SET GLOBAL wait_timeout = 28800")
+			if strings.Contains(tt.name, "soon") {
+				run("SET GLOBAL wait_timeout = 100")
+			}
+			fs := flag.NewFlagSet("mysql", flag.ContinueOnError)
+			c := Plugin.New(fs).(*collector)
+			if err := fs.Parse([]string{"-host", "127.0.0.1", "-port", tt.port, "-username", tt.user, "-password-file", password}); err != nil {
+				t.Fatal(err)
+			}
+			logins, aborted := status("Connections"), status("Aborted_clients")
+			for turn := range 2 {
+				if turn == 1 {
+					tt.between(c)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), plugin.DefaultTimeout)
+				values, err := c.Collect(ctx)
+				cancel()
+				if len(values) < 20 || err != nil && tt.user != "plain" {
+					t.Errorf("turn %d: %d values, %v", turn, len(values), err)
+				}
+			}
+			if n := status("Connections") - logins; n != tt.logins {
+				t.Errorf("%d logins, want %d", n, tt.logins)
+			}
+			c.Close()
+			c.Close() // of nothing
+			for deadline := time.Now().Add(time.Minute); status("Threads_connected") > 1; {
+				if time.Now().After(deadline) {
+					t.Fatal("a connection is open")
+				}
+			}
+			if n := status("Aborted_clients") - aborted; n > 0 && tt.port == db.Port && !strings.Contains(tt.name, "ended") {
+				t.Errorf("%d connections ended without a farewell", n)
+			}
+		})
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 )
 
-// maxAnswers bounds what a server may send on one connection, in bytes.
+// maxAnswers bounds what a server may send on one connection, in bytes, unless it is renewed.
 const maxAnswers = 32 << 20
 
 // A Server is one server as flags name it.
@@ -121,9 +121,11 @@ func (d DSN) Connect(ctx context.Context) (*Conn, error) {
 	config.Logger = &driver.NopLogger{}
 	config.InterpolateParams = true // one round trip, and no statement is prepared
 	config.ParseTime = false        // whatever the name says: cells are text
+	var bounded *boundedConn
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		return &boundedConn{Conn: c, left: maxAnswers}, err
+		bounded = &boundedConn{Conn: c, left: maxAnswers}
+		return bounded, err
 	}
 	connector, err := driver.NewConnector(config)
 	if err != nil {
@@ -133,7 +135,7 @@ func (d DSN) Connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, plain(ctx, err)
 	}
-	return &Conn{conn}, nil
+	return &Conn{conn, bounded}, nil
 }
 
 // A boundedConn ends when a server has sent too much.
@@ -170,8 +172,12 @@ func plain(ctx context.Context, err error) error {
 // A Conn is one connection to a server. It is for one goroutine at a time. It speaks to the driver itself: what database/sql
 // puts between, a pool and the conversion of each cell, costs an agent more each minute than the questions do.
 type Conn struct {
-	conn sqldriver.Conn
+	conn    sqldriver.Conn
+	bounded *boundedConn // below conn
 }
+
+// Renew lets the server send as much as on a new connection, to somebody who keeps this one.
+func (c *Conn) Renew() { c.bounded.left = maxAnswers }
 
 // Close ends the connection.
 func (c *Conn) Close() { _ = c.conn.Close() } // at worst the server sees a connection end without a farewell

@@ -64,6 +64,12 @@ func TestRows(t *testing.T) {
 	if _, _, err := conn.Rows(t.Context(), 1, "SELECT nothing"); err == nil || !strings.Contains(err.Error(), "Unknown column 'nothing'") {
 		t.Errorf("a wrong statement: %v", err)
 	}
+	for range 4 { // on a connection that is kept
+		conn.Renew()
+		if _, _, err := conn.Rows(t.Context(), 1, "SELECT REPEAT('a', 15 << 20)"); err != nil {
+			t.Errorf("15 MiB again: %v", err)
+		}
+	}
 	if _, rows, err := conn.Rows(t.Context(), 100, "SELECT REPEAT('a', 15 << 20) UNION ALL SELECT REPEAT('b', 15 << 20) UNION ALL SELECT REPEAT('c', 15 << 20)"); err == nil || !strings.Contains(err.Error(), "32 MiB") {
 		t.Errorf("45 MiB: %d rows, %v, want that it is too much", len(rows), err)
 	}
