@@ -420,9 +420,15 @@ type agentStatus struct {
 	Config   struct{ File, Refused string }
 	Host     struct{ ID, State string }
 	Queue    struct{ Points, Bytes int }
-	Sources  []struct{ Name string }
+	Sources  []agentSource
 	Refused  int `json:"pointsRefused"`
 	Problems []string
+}
+
+// An agentSource is a source of values in it.
+type agentSource struct {
+	Name string
+	Runs int
 }
 
 // status asks the running agent; false when it does not answer.
