@@ -16,8 +16,8 @@ import (
 	"github.com/saba-monitor/saba/internal/dial"
 )
 
-// externalMetric begins the name of the metric that the response times of an external monitor become, in milliseconds.
-const externalMetric = "__externalhttp.responsetime."
+// ExternalMetric begins the name of the metric that the response times of an external monitor become, in milliseconds.
+const ExternalMetric = "__externalhttp.responsetime."
 
 // external judges what came of one request. times are the last response times in milliseconds, oldest first, this one
 // included; bad is how many judgements before were bad, in a row. A judgement is firm when there are m.MaxCheckAttempts
@@ -268,7 +268,7 @@ func (r *round) responseTimes(ctx context.Context, answers []answer, services []
 		if m.Service == "" || names[m.Service] == "" || p.Failure != "" {
 			continue
 		}
-		s := saba.Series{Org: r.Org, Service: names[m.Service], Name: externalMetric + m.ID}
+		s := saba.Series{Org: r.Org, Service: names[m.Service], Name: ExternalMetric + m.ID}
 		points = append(points, saba.Point{Series: s, Sample: saba.Sample{Time: p.At, Value: float64(p.Took.Microseconds()) / 1000}})
 		if m.ResponseTimeWarning != nil || m.ResponseTimeCritical != nil {
 			series, ids = append(series, s), append(ids, m.ID)

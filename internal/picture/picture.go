@@ -160,7 +160,7 @@ func (m *Maker) subject(e *saba.Event) (s subject, ok bool) {
 			return subject{}, false
 		}
 		s.Service, where = e.Service.Series, e.Service.Name
-		s.Metric, s.Title, s.Limits = responseTime+of.ID, "response time of "+of.Name, limits(">", of.ResponseTimeWarning, of.ResponseTimeCritical)
+		s.Metric, s.Title, s.Limits = monitor.ExternalMetric+of.ID, "response time of "+of.Name, limits(">", of.ResponseTimeWarning, of.ResponseTimeCritical)
 	case saba.MonitorExpression, saba.MonitorQuery, saba.MonitorAnomaly:
 		if m.Computed == nil {
 			return subject{}, false
@@ -175,9 +175,6 @@ func (m *Maker) subject(e *saba.Event) (s subject, ok bool) {
 	}
 	return s, true
 }
-
-// responseTime and the id of an external monitor are the metric of its service that its response times become, in milliseconds.
-const responseTime = "__externalhttp.responsetime."
 
 // label returns what a host is called, in letters that pictures have.
 func label(h *saba.Host) string {
@@ -286,7 +283,7 @@ func (m *Maker) lines(ctx context.Context, s subject, from, to int64) ([]monitor
 		return nil, "", err
 	}
 	line := monitor.Line{Label: s.Metric, Samples: samples[0]}
-	if strings.HasPrefix(s.Metric, responseTime) {
+	if strings.HasPrefix(s.Metric, monitor.ExternalMetric) {
 		line.Label = "response time"
 		return []monitor.Line{line}, saba.UnitMilliseconds, nil
 	}

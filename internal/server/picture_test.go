@@ -2,9 +2,12 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,5 +108,51 @@ func TestADamagedPictureKeyVoidsLinksAndSaysSo(t *testing.T) {
 		if code := fetch(t, s, strings.TrimPrefix(s.pictures.URL(e), "http://"+s.Addr().String())).StatusCode; code != 200 {
 			t.Errorf("%s: a new link is answered with %d", name, code)
 		}
+	}
+}
+
+// From the alert to the message: what a channel is told holds the address, and the picture is there.
+func TestAMessageShowsThePicture(t *testing.T) {
+	told := make(chan []byte, 1)
+	chat := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		told <- body
+	}))
+	defer chat.Close()
+	o := options(t)
+	o.Allowed = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s := open(t, o)
+	e := eventOf(t, s)
+	c := saba.Channel{ID: "2channel", Name: "chat", Type: saba.ChannelWebhook, URL: chat.URL, EnabledGraphImage: true, Events: []string{string(saba.EventAlert)}}
+	if err := s.records.CreateChannel(t.Context(), s.org.ID, c, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.records.OpenAlert(t.Context(), s.org.ID, *e.Alert, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.notifier.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.notifier.Wait()
+	var message struct {
+		ImageURL string `json:"imageUrl"`
+	}
+	select {
+	case body := <-told:
+		if err := json.Unmarshal(body, &message); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	default:
+		t.Fatal("the chat was told nothing")
+	}
+	path, ok := strings.CutPrefix(message.ImageURL, "http://"+s.Addr().String())
+	if !ok {
+		t.Fatalf("the picture of the message is at %q", message.ImageURL)
+	}
+	if resp := fetch(t, s, path); resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "image/png" {
+		t.Errorf("GET = %d %v", resp.StatusCode, resp.Header)
 	}
 }
