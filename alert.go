@@ -1,6 +1,11 @@
 package saba
 
-import "slices"
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // An Alert is a rule that fired for one target: a host, a series, or the rule itself. At most one alert of
 // a rule and a target is open at a time; a closed one never opens again.
@@ -42,6 +47,53 @@ const AlertCheck = "check"
 type AlertSeries struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels"`
+}
+
+// String returns the series as PromQL writes it: name{a="b",c="d"}. It is "" for a series without a name and labels.
+func (s AlertSeries) String() string {
+	if len(s.Labels) == 0 {
+		return s.Name
+	}
+	var b strings.Builder
+	b.WriteString(s.Name)
+	for i, name := range slices.Sorted(maps.Keys(s.Labels)) {
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteString(name + "=" + strconv.Quote(s.Labels[name]))
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// Fill returns a text with each {{name}} replaced by the value of the label of that name; {{label.name}} means the same
+// where there is no label "label.name". What the series has no label for becomes empty. The text is a query monitor's
+// name or legend.
+func (s AlertSeries) Fill(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "{{")
+		name, rest, closed := strings.Cut(after, "}}")
+		if !found || !closed {
+			b.WriteString(text)
+			return b.String()
+		}
+		name = strings.TrimSpace(name)
+		value, ok := s.Labels[name]
+		switch {
+		case ok:
+		case name == "__name__":
+			value = s.Name
+		default:
+			value = s.Labels[strings.TrimPrefix(name, "label.")]
+		}
+		b.WriteString(before + value)
+		text = rest
+	}
+}
+
+// A QuerySeries is a series of a query's result.
+type QuerySeries struct {
+	AlertSeries
+	Samples []Sample // in time order; none that is not finite
 }
 
 // Open says whether the alert is open.

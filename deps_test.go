@@ -159,8 +159,8 @@ var testArrows = map[string][]string{
 
 	"internal/agent":     {"check", "checks", "internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/api":       {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/monitor":   {"internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
-	"internal/scenario":  {"internal/dial", "internal/monitor", "internal/notify", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
+	"internal/monitor":   {"internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
+	"internal/scenario":  {"internal/dial", "internal/monitor", "internal/notify", "internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
 	"internal/ingest":    {"internal/sqldb", "internal/tsdb"},
 	"internal/picture":   {"internal/sqldb", "internal/tsdb"},
 	"internal/promapi":   {"internal/ingest", "internal/sqldb", "internal/tsdb"},

@@ -20,6 +20,7 @@ type Expression struct {
 const (
 	argText   = 't' // anything that is no call
 	argNumber = 'n' // a number, or a quotient of two
+	argShare  = 'p' // a number above 0 and below 100
 	argTime   = 'd' // a whole number and m, h, d, w, mo or y
 	argSeries = 's' // a call
 )
@@ -30,7 +31,7 @@ const (
 var functions = map[string]struct{ args, yields string }{
 	"host": {"tt", "m"}, "service": {"tt", "m"}, "role": {"tt", "*"}, "roleSlots": {"tt", "*"},
 	"avg": {"s", "1"}, "max": {"s", "1"}, "min": {"s", "1"}, "sum": {"s", "1"}, "product": {"s", "1"},
-	"diff": {"ss", "s"}, "divide": {"ss", "s"}, "scale": {"sn", "s"}, "offset": {"sn", "s"}, "percentile": {"sn", "1"},
+	"diff": {"ss", "s"}, "divide": {"ss", "s"}, "scale": {"sn", "s"}, "offset": {"sn", "s"}, "percentile": {"sp", "1"},
 	"timeShift": {"sd", "s"}, "movingAverage": {"sd", "s"}, "linearRegression": {"sd", "s"}, "timeLeftForecast": {"sdn", "s"},
 	"group": {"s+", "g"}, "stack": {"s", "s"}, "alias": {"st", "s"},
 }
@@ -149,6 +150,10 @@ func (e Expression) mismatch(kind byte) string {
 	case kind == argNumber:
 		if _, err := e.Number(); err != nil {
 			return "a number"
+		}
+	case kind == argShare:
+		if p, err := e.Number(); err != nil || p <= 0 || p >= 100 {
+			return "a number above 0 and below 100"
 		}
 	case kind == argTime:
 		if _, err := e.Seconds(); err != nil {

@@ -2,6 +2,7 @@ package saba
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,19 @@ func TestParseExpression(t *testing.T) {
 	}
 }
 
+// The table of functions in the documentation is that of the parser.
+func TestFunctionsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("docs/monitors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range functions {
+		if n := strings.Count(string(page), "`"+name+"("); n != 1 {
+			t.Errorf("docs/monitors.md has %s (%s) %d times in its table", name, f.args, n)
+		}
+	}
+}
+
 func TestWhatIsNoExpression(t *testing.T) {
 	for text, saying := range map[string]string{
 		``:                           "an argument was expected",
@@ -47,6 +61,8 @@ func TestWhatIsNoExpression(t *testing.T) {
 		`scale(host(a,b), x)`:        "a number was expected",
 		`scale(host(a,b), 1/0)`:      "a number was expected",
 		`scale(host(a,b), NaN)`:      "a number was expected",
+		`percentile(host(a,b), 0)`:   "above 0 and below 100",
+		`percentile(host(a,b), 100)`: "above 0 and below 100",
 		`timeShift(host(a,b), 5)`:    "a duration such as",
 		`timeShift(host(a,b), 0m)`:   "a duration such as",
 		`timeShift(host(a,b), "5x")`: "a duration such as",

@@ -281,6 +281,14 @@ func (m *Monitor) checkAnomaly(now int64) error {
 // Muted says whether nobody is told of the monitor's alerts at a time (Unix seconds).
 func (m *Monitor) Muted(at int64) bool { return m.Mute || at < m.MuteUntil }
 
+// NameFor returns the name of the monitor for an alert about a series: that of a query monitor may hold {{label}}, as its legend.
+func (m *Monitor) NameFor(s AlertSeries) string {
+	if m.Type != MonitorQuery {
+		return m.Name
+	}
+	return s.Fill(m.Name)
+}
+
 // Watches says whether a host with the given roles is in the monitor's scopes.
 func (m *Monitor) Watches(roles []RoleName) bool {
 	in := func(s Scope) bool { return s.Holds(roles) }

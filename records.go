@@ -11,6 +11,7 @@ type HostFilter struct {
 	Statuses         []HostStatus // any of them; empty means all
 	CustomIdentifier string       // exact
 	RegisteredBy     string       // id of the API key that registered the host
+	RetiredSince     int64        // also hosts that were retired at or after this time, in Unix seconds; 0 for none
 }
 
 // A HostUpdate changes a host's description. A nil field stays as it is.

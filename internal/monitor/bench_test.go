@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -66,7 +67,7 @@ func BenchmarkRound(b *testing.B) {
 			}
 		}
 	}
-	e := New(Options{Org: org, Store: records, Samples: samples, Zone: time.UTC, Now: func() time.Time { return now }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
+	e := New(Options{Org: org, Store: records, Samples: samples, Queries: promapi.NewQueries(records, samples), Zone: time.UTC, Now: func() time.Time { return now }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
 	for range 30 {
 		minute()
 		now = now.Add(time.Minute)

@@ -17,17 +17,21 @@ type Evaluator struct {
 	Options
 	started   int64 // Unix seconds; what is silent is silent since then at most
 	monitors  map[string]saba.Monitor
-	judged    map[target]int64 // the minute that was judged last
+	judged    map[target]int64            // the minute that was judged last
+	series    map[string]map[target]int64 // by query monitor: of each series in its result, the minute that was judged last
 	externals *externals
 	failed    bool // the last round did
 }
 
 // A target is what one alert of a monitor is about.
-type target struct{ monitor, host string }
+type target struct {
+	monitor, host string
+	series        string // of a query monitor, as saba.AlertSeries writes it
+}
 
 // New returns an evaluator that has judged nothing yet.
 func New(o Options) *Evaluator {
-	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, externals: newExternals(o.Dial)}
+	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, series: map[string]map[target]int64{}, externals: newExternals(o.Dial)}
 }
 
 // Run judges every 10 s until ctx ends. When it returns, nothing it started still runs.
@@ -97,7 +101,7 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 		return fmt.Errorf("list open alerts: %w", err)
 	}
 	for _, a := range alerts {
-		r.open[target{a.Monitor, a.Host}] = a
+		r.open[target{a.Monitor, a.Host, a.Series.String()}] = a
 	}
 	for i := range hosts {
 		r.host(ctx, &hosts[i], monitors)
@@ -111,6 +115,10 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 		}
 	}
 	r.external(ctx, monitors, services, patience)
+	r.scheduled(ctx, monitors)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return errors.Join(r.errs...)
 }
 
@@ -133,6 +141,11 @@ func (e *Evaluator) changed(monitors []saba.Monitor) {
 			delete(e.judged, t)
 		}
 	}
+	for id := range e.series {
+		if _, ok := e.monitors[id]; !ok {
+			delete(e.series, id)
+		}
+	}
 	e.monitors = now
 }
 
@@ -149,7 +162,7 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 		if m.Type != saba.MonitorConnectivity && m.Type != saba.MonitorHost || !m.Watches(h.Roles) {
 			continue
 		}
-		t := target{m.ID, h.ID}
+		t := target{monitor: m.ID, host: h.ID}
 		if m.Type == saba.MonitorConnectivity {
 			if j, ok := unreachable(m, seen, r.started, r.now); ok {
 				r.settle(ctx, m, t, h.Roles, "", j)
@@ -379,7 +392,7 @@ func (r *round) openAlert(ctx context.Context, m *saba.Monitor, t target, j Judg
 	if err != nil {
 		return err
 	}
-	a := saba.Alert{ID: id, Status: j.Status, Monitor: m.ID, Type: string(m.Type), Host: t.host, Value: j.Value, Message: j.Message, OpenedAt: r.now}
+	a := saba.Alert{ID: id, Status: j.Status, Monitor: m.ID, Type: string(m.Type), Host: t.host, Series: j.Series, Value: j.Value, Message: j.Message, OpenedAt: r.now}
 	err = r.Store.OpenAlert(ctx, r.Org, a, nil)
 	if errors.Is(err, saba.ErrConflict) {
 		return nil // there is one by now

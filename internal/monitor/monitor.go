@@ -4,7 +4,8 @@
 //
 // A round takes every monitor and every target that it has: a host in its scopes, or the monitor itself. A target is judged
 // when there is a newer sample than at the last time; the same samples are never judged twice, so that an alert which a
-// person closes stays closed until the next minute says otherwise.
+// person closes stays closed until the next minute says otherwise. Expressions and queries are judged at times of
+// their own (scheduled.go).
 package monitor
 
 import (
@@ -34,7 +35,15 @@ type Samples interface {
 	Latest(s saba.Series) (saba.Sample, bool)
 	LastSeen(org, host string) (int64, bool)
 	HostNames(ctx context.Context, org, host string) ([]string, error)
+	Like(ctx context.Context, org string, hosts []string, service, pattern string, from, to int64) ([]saba.Series, error)
 	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
+}
+
+// Queries is what package monitor asks of the evaluator of PromQL.
+type Queries interface {
+	// Range returns what a query is at each minute from from to to, Unix seconds of whole minutes. An error that matches
+	// saba.ErrInvalid says what is wrong with the query, or that it asks for too much.
+	Range(ctx context.Context, org, query string, from, to int64) ([]saba.QuerySeries, error)
 }
 
 // Options are what an Evaluator needs. All fields are required.
@@ -42,6 +51,7 @@ type Options struct {
 	Org     string
 	Store   Store
 	Samples Samples
+	Queries Queries
 	Dial    dial.Dialer    // reaches the endpoints of external monitors
 	Zone    *time.Location // in which the days of downtimes are counted
 	Now     func() time.Time

@@ -13,6 +13,7 @@ type Judgement struct {
 	Status  saba.CheckStatus
 	Value   *float64 // that was judged; nil when there was none
 	Message string
+	Series  saba.AlertSeries // that was judged, of a query monitor
 	// Firm says that it was bad as often in a row as the monitor asks for: an alert may open.
 	Firm bool
 }

@@ -67,6 +67,8 @@ func (m *Message) Rule() string {
 	switch {
 	case m.Check != "":
 		return m.Check
+	case m.Monitor != nil && m.Alert != nil:
+		return m.Monitor.NameFor(m.Alert.Series)
 	case m.Monitor != nil:
 		return m.Monitor.Name
 	case m.Alert != nil:

@@ -55,7 +55,7 @@ func (s *server) question(c *call) (q question, err error) {
 	if err := form(c); err != nil {
 		return q, err
 	}
-	q.text = c.Form.Get("query")
+	q.text = dotted(c.Form.Get("query"))
 	if len(q.text) > maxQuery {
 		return q, saba.Errorf(saba.ErrInvalid, `invalid parameter "query": it has %d bytes: %d are allowed`, len(q.text), maxQuery)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/saba-monitor/saba/internal/dial"
 	"github.com/saba-monitor/saba/internal/monitor"
 	"github.com/saba-monitor/saba/internal/notify"
+	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -33,11 +34,12 @@ import (
 //	all HOST METRIC=VALUE…              several metrics in one minute
 //	serve SERVICE METRIC VALUE…         as post, of a service
 //	late HOST METRIC MINUTES VALUE…     at once, the last of them so many minutes ago
+//	with HOST METRIC VALUE              in the minute of what follows; of a service: within SERVICE METRIC VALUE
 //	wait MINUTES                        skip MINUTES            as wait, with one round at the end
 //	status HOST STATUS                  retire HOST             restart
 //	downtime NAME IN MINUTES JSON       begins in so many minutes
 //	close MONITOR TARGET                by a person
-//	open MONITOR TARGET STATUS MESSAGE  must be open; TARGET is a host, or - for none
+//	open MONITOR TARGET STATUS MESSAGE  must be open; TARGET is a host, a series of a query, or - for none
 //	well [MONITOR TARGET]               nothing may be open
 //	log MONITOR TARGET STATUS…          all that the alerts of a target went through
 //	channel NAME EVENT…                 of the default group; a real server receives what it is told
@@ -125,7 +127,7 @@ func newStory(t *testing.T) *story {
 		Org: s.org, Store: s.records, Client: anywhere.Client(dial.Options{Timeout: receiverTimeout}), URL: "https://saba.example", Zone: time.UTC, Now: now,
 		Random: rand.Reader, Log: log,
 	})
-	s.evaluator = monitor.New(monitor.Options{Org: s.org, Store: s.records, Samples: s.samples, Dial: s.site.dialer(now), Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
+	s.evaluator = monitor.New(monitor.Options{Org: s.org, Store: s.records, Samples: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Dial: s.site.dialer(now), Zone: time.UTC, Now: now, Random: rand.Reader, Log: log})
 	return s
 }
 
@@ -183,6 +185,9 @@ func hostOf(word string) string {
 	return word
 }
 
+// about returns what an alert is about: a host, a series, or nothing.
+func about(a saba.Alert) string { return a.Host + a.Series.String() }
+
 func (s *story) do(w []string, line string) error {
 	ctx := s.Context()
 	switch w[0] {
@@ -220,6 +225,10 @@ func (s *story) do(w []string, line string) error {
 		return s.each(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, w[3:])
 	case "serve":
 		return s.each(saba.Series{Org: s.org, Service: w[1], Name: w[2]}, w[3:])
+	case "with":
+		return s.keep(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, s.now, w[3])
+	case "within":
+		return s.keep(saba.Series{Org: s.org, Service: w[1], Name: w[2]}, s.now, w[3])
 	case "all":
 		for _, pair := range w[2:] {
 			name, value, _ := strings.Cut(pair, "=")
@@ -300,7 +309,7 @@ func (s *story) do(w []string, line string) error {
 	case "well":
 		alerts, err := s.records.Alerts(ctx, s.org, saba.AlertPage{Limit: 100})
 		for _, a := range alerts {
-			if len(w) == 1 || a.Monitor == w[1] && a.Host == hostOf(w[2]) {
+			if len(w) == 1 || a.Monitor == w[1] && about(a) == hostOf(w[2]) {
 				return fmt.Errorf("open is %s of %q: %s %q", a.Monitor, a.Host, a.Status, a.Message)
 			}
 		}
@@ -395,7 +404,7 @@ func (s *story) known(ctx context.Context, id string) bool {
 func (s *story) openOne(ctx context.Context, monitor, host string) (saba.Alert, error) {
 	alerts, err := s.records.Alerts(ctx, s.org, saba.AlertPage{Limit: 100})
 	for _, a := range alerts {
-		if a.Monitor == monitor && a.Host == host {
+		if a.Monitor == monitor && about(a) == host {
 			return a, nil
 		}
 	}
@@ -413,7 +422,7 @@ func (s *story) history(ctx context.Context, monitor, host string) (string, erro
 	}
 	var words []string
 	for _, a := range alerts { // newest first
-		if a.Monitor != monitor || a.Host != host {
+		if a.Monitor != monitor || about(a) != host {
 			continue
 		}
 		logs, err := s.records.AlertLogs(ctx, s.org, a.ID, "", 100)
@@ -425,4 +434,23 @@ func (s *story) history(ctx context.Context, monitor, host string) (string, erro
 		}
 	}
 	return strings.Join(words, " "), nil
+}
+
+func TestAQueryOfTooManySeriesIsUnknown(t *testing.T) {
+	s := newStory(t)
+	var points []saba.Point
+	for i := range 1001 {
+		points = append(points, saba.Point{Series: saba.Series{Org: s.org, Service: "shop", Name: fmt.Sprintf(`errors{n="%d"}`, i)}, Sample: saba.Sample{Time: s.now.Unix(), Value: 9}})
+	}
+	if _, err := s.samples.Append(t.Context(), s.now, points); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`service shop`, `monitor all {"type":"query","query":"errors","operator":">","warning":2}`, `monitor some {"type":"query","query":"errors{n=~\"1[0-9]\"}","operator":">","warning":2}`,
+		`wait 1`, `open all - UNKNOWN all cannot be evaluated: it finds 1001 series: at most 1000 are allowed`, `open some errors{n="17",service="shop"} WARNING errors{n="17",service="shop"} 9 > 2`,
+	} {
+		if err := s.do(strings.Fields(line), line); err != nil {
+			t.Fatal(line, err)
+		}
+	}
 }

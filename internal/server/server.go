@@ -367,7 +367,8 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		monitor.New(monitor.Options{
-			Org: s.org.ID, Store: s.records, Samples: s.samples, Dial: dial.Dialer{Allowed: s.opts.Allowed, Now: s.opts.Now}, Zone: time.Local,
+			Org: s.org.ID, Store: s.records, Samples: s.samples, Queries: promapi.NewQueries(s.records, s.samples),
+			Dial: dial.Dialer{Allowed: s.opts.Allowed, Now: s.opts.Now}, Zone: time.Local,
 			Now: s.opts.Now, Random: s.opts.Random, Log: s.opts.Log,
 		}).Run(gctx)
 		return nil

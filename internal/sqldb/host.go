@@ -103,7 +103,7 @@ func (db *DB) HostRetired(ctx context.Context, org, id string) (bool, error) {
 	return at != 0, failed(ctx, "read a host", err)
 }
 
-// Hosts returns the live hosts that f selects, newest first.
+// Hosts returns the hosts that f selects, newest first: live ones, unless it says otherwise.
 func (db *DB) Hosts(ctx context.Context, org string, f saba.HostFilter) (hosts []saba.Host, err error) {
 	where, args := hostCondition(org, f)
 	err = db.view(ctx, "list hosts", func(tx *sql.Tx) error {
@@ -151,9 +151,12 @@ func withAllRoles(ctx context.Context, tx *sql.Tx, org string, hosts []saba.Host
 	return rows.Err()
 }
 
-// hostCondition returns a condition on table hosts, and its arguments: live hosts that f selects.
+// hostCondition returns a condition on table hosts, and its arguments: hosts that f selects.
 func hostCondition(org string, f saba.HostFilter) (where string, args []any) {
 	where, args = `org = ? AND retired_at = 0`, []any{org}
+	if f.RetiredSince > 0 {
+		where, args = `org = ? AND (retired_at = 0 OR retired_at >= ?)`, []any{org, f.RetiredSince}
+	}
 	if f.Service != "" {
 		roles := ``
 		args = append(args, org, f.Service)

@@ -430,6 +430,8 @@ func testHostsOrder(r records) {
 	r.same("ids", r.hostIDs(saba.HostFilter{}), []string{"h2", "h5", "h4", "h3", "h1"})
 	hosts, err := r.db.Hosts(r.ctx, org1, saba.HostFilter{})
 	r.ok(err)
+	r.same("retired since noon too", r.hostIDs(saba.HostFilter{RetiredSince: noon}), []string{"h6", "h2", "h5", "h4", "h3", "h1"})
+	r.same("retired after noon too", r.hostIDs(saba.HostFilter{RetiredSince: noon + 1}), []string{"h2", "h5", "h4", "h3", "h1"})
 	r.same("roles of h2", hosts[0].Roles, []saba.RoleName{role("a", "z")})
 	r.same("roles of h3", hosts[3].Roles, []saba.RoleName(nil))
 	r.same("roles of h1", hosts[4].Roles, []saba.RoleName{role("a", "z"), role("b", "y")})

@@ -226,7 +226,7 @@ func (c *console) alertRow(a saba.Alert, n alertNames) alertRow {
 	}
 	row := alertRow{Alert: a, URL: "/alerts/" + url.PathEscape(a.ID), Took: span(max(end-a.OpenedAt, 0))}
 	m, known := n.monitors[a.Monitor]
-	row.Rule = m.Name
+	row.Rule = m.NameFor(a.Series)
 	if a.Type == saba.AlertCheck {
 		row.Rule, known = n.checks[a.Monitor]
 	}
