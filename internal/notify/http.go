@@ -3,11 +3,13 @@ package notify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +37,7 @@ type request struct {
 	method, url, contentType string // "" means POST and application/json
 	header                   http.Header
 	body                     []byte
+	secrets                  []string // that errors must not show, besides what is in url
 }
 
 // ask sends a request and returns the answer's body. Its errors name no address, as those of channels hold secrets.
@@ -56,7 +59,7 @@ func (s service) ask(ctx context.Context, r request) ([]byte, error) {
 	req.Header.Set("User-Agent", "saba/"+saba.Version)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, errors.New(reason(err))
+		return nil, errors.New(r.hide(reason(err)))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -66,13 +69,34 @@ func (s service) ask(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		body = nil
 	}
-	return nil, refused(resp, body, s.now())
+	return nil, refused(resp, r, body, s.now())
+}
+
+// hide takes out of a text what it must not show: services like to repeat what they were asked.
+func (r request) hide(text string) string {
+	const least = 6 // characters of what is taken for a secret: shorter ones are words
+	secrets := append([]string{r.url}, r.secrets...)
+	if u, err := url.Parse(r.url); err == nil {
+		password, _ := u.User.Password()
+		secrets = append(secrets, u.RequestURI(), u.Path, password)
+		secrets = append(secrets, strings.Split(u.Path, "/")...)
+		for _, values := range u.Query() {
+			secrets = append(secrets, values...)
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a part of a secret is hidden after the whole
+	for _, s := range secrets {
+		if len(s) >= least {
+			text = strings.ReplaceAll(text, s, "…")
+		}
+	}
+	return text
 }
 
 // refused makes an error of an answer that confirms nothing.
-func refused(resp *http.Response, body []byte, now time.Time) error {
+func refused(resp *http.Response, r request, body []byte, now time.Time) error {
 	err := fmt.Errorf("its service answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if quote := quoted(body); quote != "" {
+	if quote := quoted([]byte(r.hide(string(body)))); quote != "" {
 		err = fmt.Errorf("%w: %s", err, quote)
 	}
 	switch resp.StatusCode {
@@ -81,10 +105,22 @@ func refused(resp *http.Response, body []byte, now time.Time) error {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		after := resp.Header.Get("Retry-After")
 		if s, e := strconv.ParseFloat(after, 64); e == nil && s > 0 {
-			return RetryAfter(err, min(time.Duration(s*float64(time.Second)), maxWait))
+			return RetryAfter(err, time.Duration(min(s, maxWait.Seconds())*float64(time.Second)))
 		}
 		if t, e := http.ParseTime(after); e == nil {
 			return RetryAfter(err, min(max(t.Sub(now), 0), maxWait))
+		}
+		// Discord and Telegram say it in the body.
+		var said struct {
+			After      float64 `json:"retry_after"` // seconds
+			Parameters struct {
+				After float64 `json:"retry_after"`
+			} `json:"parameters"`
+		}
+		if json.Unmarshal(body, &said) == nil {
+			if s := max(said.After, said.Parameters.After); s > 0 {
+				return RetryAfter(err, time.Duration(min(s, maxWait.Seconds())*float64(time.Second)))
+			}
 		}
 	}
 	return err

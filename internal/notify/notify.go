@@ -100,7 +100,15 @@ type Sender interface {
 func senders(o Options) map[saba.ChannelType]Sender {
 	over := service{o.Client, o.Now}
 	return map[saba.ChannelType]Sender{
-		saba.ChannelWebhook: webhook{over},
+		saba.ChannelWebhook:    webhook{over},
+		saba.ChannelSlack:      slack{over},
+		saba.ChannelTeams:      teams{over},
+		saba.ChannelDiscord:    discord{over},
+		saba.ChannelMattermost: mattermost{over},
+		saba.ChannelPagerDuty:  pagerduty{over},
+		saba.ChannelTelegram:   telegram{over},
+		saba.ChannelNtfy:       ntfy{over},
+		saba.ChannelTemplate:   byTemplate{over},
 	}
 }
 
