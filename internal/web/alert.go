@@ -35,6 +35,10 @@ type alertPage struct {
 
 	Monitor  *monitorRow // whose alert it is; nil for a check, and for one that is gone
 	Downtime string      // address of a form for a downtime of an hour
+
+	Told    []toldEvent // the newest first
+	Care    handling
+	Changes []saba.GraphAnnotation // of within 20 minutes before, the newest first
 }
 
 // An alertStep is a step of an alert.
@@ -124,6 +128,15 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 			s.Detail = l.Detail.Message
 		}
 		p.Steps = append(p.Steps, s)
+	}
+	if p.Told, err = c.told(ctx, v.Org, a.ID); err != nil {
+		return err
+	}
+	if p.Care, err = c.handling(ctx, v.Org, a.Handling); err != nil {
+		return err
+	}
+	if p.Changes, err = c.changes(ctx, v.Org, a, names); err != nil {
+		return err
 	}
 	if p.Chart, err = c.alertChart(ctx, v, a, names.monitors[a.Monitor]); err != nil {
 		return err
@@ -280,7 +293,7 @@ func (c *console) alertCloseDo(w http.ResponseWriter, r *http.Request, v visitor
 	if n := utf8.RuneCountInString(reason); n > maxReason {
 		return saba.Errorf(saba.ErrInvalid, "The reason may have %d characters, not %d: shorten it.", maxReason, n)
 	}
-	_, err := c.Store.MoveAlert(r.Context(), v.Org, id, saba.AlertMove{At: c.Now().Unix(), Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: reason})
+	_, err := c.Store.MoveAlert(r.Context(), v.Org, id, saba.AlertMove{At: c.Now().Unix(), Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: reason, By: v.User})
 	if err != nil {
 		return err
 	}

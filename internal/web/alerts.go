@@ -41,6 +41,7 @@ type alertRow struct {
 	Where *roleLink  // the host or service; nil when it is about none
 	Roles []roleLink // of the host
 	Took  string     // how long it was open, or has been
+	Muted bool       // nobody is told of it for a while
 }
 
 // openAlerts returns the open alerts of an organization, the newest first and maxOpen at most.
@@ -225,6 +226,7 @@ func (c *console) alertRow(a saba.Alert, n alertNames) alertRow {
 		end = c.Now().Unix()
 	}
 	row := alertRow{Alert: a, URL: "/alerts/" + url.PathEscape(a.ID), Took: span(max(end-a.OpenedAt, 0))}
+	row.Muted = a.Open() && a.Handling.MutedUntil > c.Now().Unix()
 	m, known := n.monitors[a.Monitor]
 	row.Rule = m.NameFor(a.Series)
 	if a.Type == saba.AlertCheck {

@@ -286,7 +286,7 @@ func TestDowntimesOnAPhone(t *testing.T) {
 		b.shoot("360" + path)
 	}
 	b.Open("/alerts/" + a.ID)
-	b.Do(chromedp.Click(chromedp.CSS(`form[action$="/mute"] button[value="1h"]`)), chromedp.WaitVisible(chromedp.CSS(`form[action$="/mute"] button[value="none"]`)))
+	b.Do(chromedp.Click(chromedp.CSS(`.hush form[action$="/mute"] button[value="1h"]`)), chromedp.WaitVisible(chromedp.CSS(`.hush form[action$="/mute"] button[value="none"]`)))
 	narrow()
 	b.Do(chromedp.Click(chromedp.CSS(`.hush a`)), chromedp.WaitVisible(chromedp.CSS(`form[data-draft]`)))
 	b.Until(`document.querySelector('#l-timezone option').label === 'yours'`)

@@ -71,6 +71,9 @@ var routes = []route{
 	{"GET", "/alerts", saba.Read, page, (*console).alertList},
 	{"GET", "/alerts/{id}", saba.Read, page, (*console).alertShow},
 	{"POST", "/alerts/{id}/memo", saba.ReadWrite, page, (*console).alertMemoDo},
+	{"POST", "/alerts/{id}/acknowledge", saba.ReadWrite, page, (*console).alertAckDo},
+	{"POST", "/alerts/{id}/mute", saba.ReadWrite, page, (*console).alertMuteDo},
+	{"POST", "/alerts/{id}/assign", saba.ReadWrite, page, (*console).alertAssignDo},
 	{"POST", "/alerts/{id}/close", saba.ReadWrite, page, (*console).alertCloseDo},
 
 	{"GET", "/monitors", saba.Read, page, (*console).monitorList},

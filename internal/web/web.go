@@ -39,6 +39,10 @@ type Store interface {
 	Alert(ctx context.Context, org, id string) (saba.Alert, error)
 	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
+	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
+	Channels(ctx context.Context, org string) ([]saba.Channel, error)
+	GraphAnnotations(ctx context.Context, org, service string, from, to int64) ([]saba.GraphAnnotation, error)
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
 	Monitor(ctx context.Context, org, id string) (saba.Monitor, error)

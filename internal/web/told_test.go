@@ -1,0 +1,163 @@
+package web
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/saba-monitor/saba"
+)
+
+var shopWeb = []saba.RoleName{{Service: "shop", Role: "web"}}
+
+// tellOf routes every event that waits for a decision.
+func (g *rig) tellOf(v saba.Verdict) (seqs []int64) {
+	g.t.Helper()
+	ctx := context.Background()
+	events, err := g.records.UnroutedEvents(ctx, g.org.ID, 10_000)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, e := range events {
+		if err := g.records.RouteEvent(ctx, g.org.ID, e.Seq, g.now().Unix(), v); err != nil {
+			g.t.Fatal(err)
+		}
+		seqs = append(seqs, e.Seq)
+	}
+	return seqs
+}
+
+// toldAlert is an alert of whose steps some were told, some not.
+func (g *rig) toldAlert(h saba.Host) saba.Alert {
+	g.t.Helper()
+	ctx := context.Background()
+	for _, name := range []string{"ops", "pager", "mail"} {
+		if err := g.records.CreateChannel(ctx, g.org.ID, saba.Channel{ID: "c-" + name, Name: name, Type: saba.ChannelWebhook, URL: "https://example.com/"}, false); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Critical: new(5.0), Duration: 1})
+	g.tellOf(saba.Verdict{Silence: saba.SilenceNobody, Detail: "before the test"})
+	a := g.alert(m, h.ID, saba.CheckWarning, "loadavg5 3 > 2", 30*time.Minute)
+	to := saba.Verdict{Notifications: []saba.Notification{
+		{Channel: "c-ops", State: saba.NotificationWaiting},
+		{Channel: "c-mail", State: saba.NotificationWaiting},
+		{Channel: "c-pager", State: saba.NotificationLeft, Silence: saba.SilenceLevel, Detail: "its notification group is told from CRITICAL on"},
+	}}
+	seq := g.tellOf(to)[0]
+	for _, n := range []saba.Notification{
+		{Event: seq, Channel: "c-ops", State: saba.NotificationSent, Attempts: 2, DoneAt: g.now().Unix() - 1700},
+		{Event: seq, Channel: "c-mail", State: saba.NotificationWaiting, Attempts: 4, NextTry: g.now().Unix() + 60, Detail: "its service answered 500 Internal Server Error: <b>no</b>"},
+	} {
+		if err := g.records.SetNotification(ctx, g.org.ID, n); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	g.move(a, saba.AlertMove{At: a.OpenedAt + 600, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring, Message: "loadavg5 7 > 5"})
+	g.tellOf(saba.Verdict{Silence: saba.SilenceDowntime, Detail: `the downtime "night" is under way`})
+	return a
+}
+
+// An alert says who was told of each step, who was not and why, and what was changed before it.
+func TestAnAlertSaysWhoWasTold(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	h := g.host(saba.Host{Name: "web1", Roles: shopWeb})
+	a := g.toldAlert(h)
+	for _, change := range []saba.GraphAnnotation{
+		{ID: g.id(), Title: "Release 42", Description: "by the pipeline", From: a.OpenedAt - 600, To: a.OpenedAt - 600, Service: "shop"},
+		{ID: g.id(), Title: "Release 41", From: a.OpenedAt - 7200, To: a.OpenedAt - 7200, Service: "shop"},
+	} {
+		if err := g.records.CreateGraphAnnotation(context.Background(), g.org.ID, change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, body := g.get(c, "/alerts/"+a.ID)
+	for _, want := range []string{
+		"Who was told", "Nobody was told: the downtime &#34;night&#34; is under way.", "<strong>ops</strong> told at the second try",
+		"<strong>mail</strong> tried 4 times so far, again in 60 s: its service answered 500 Internal Server Error: &lt;b&gt;no&lt;/b&gt;",
+		"<strong>pager</strong> not told: its notification group is told from CRITICAL on", "1 change before", "Release 42", "by the pipeline",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(body, "Release 41") {
+		t.Error("the page shows a change of two hours before")
+	}
+}
+
+// What people do about an alert is seen on it and on the list, and can be taken back.
+func TestAnAlertIsTakenCareOf(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	a := g.toldAlert(g.host(saba.Host{Name: "web1", Roles: shopWeb}))
+	at := "/alerts/" + a.ID
+	members, err := g.records.Members(t.Context(), g.org.ID)
+	if err != nil || len(members) != 1 {
+		t.Fatal(members, err)
+	}
+	who := nameOf(members[0])
+	for _, tt := range []struct {
+		path string
+		form url.Values
+		says []string
+		not  string
+	}{
+		{"/acknowledge", url.Values{"ack": {"yes"}}, []string{"by " + who, "Take the acknowledgement back"}, ""},
+		{"/mute", url.Values{"for": {"1h"}}, []string{"Muted until", "Tell of this alert again"}, ""},
+		{"/assign", url.Values{"member": {members[0].ID}}, []string{"Assigned to</dt><dd>" + who}, ""},
+		{"/acknowledge", url.Values{"ack": {"no"}}, nil, "Acknowledged</dt>"},
+		{"/assign", url.Values{"member": {""}}, nil, "Assigned to</dt>"},
+	} {
+		code, where, body := g.post(c, at+tt.path, tt.form)
+		if code != 200 || where != at {
+			t.Fatalf("POST %s of %v ended with %d at %s", tt.path, tt.form, code, where)
+		}
+		for _, want := range tt.says {
+			if !strings.Contains(body, want) {
+				t.Errorf("after POST %s of %v the page does not say %q", tt.path, tt.form, want)
+			}
+		}
+		if tt.not != "" && strings.Contains(body, tt.not) {
+			t.Errorf("after POST %s of %v the page still says %q", tt.path, tt.form, tt.not)
+		}
+	}
+	if _, _, body := g.get(c, "/alerts"); !strings.Contains(body, `<span class="tag">muted</span>`) {
+		t.Error("the list does not say that the alert is muted")
+	}
+	if code, _, _ := g.post(c, at+"/mute", url.Values{"for": {"none"}}); code != 200 {
+		t.Errorf("taking the mute back answered %d", code)
+	}
+	for path, form := range map[string]url.Values{"/mute": {"for": {"ever"}}, "/assign": {"member": {"nobody-there"}}} {
+		if code, _, _ := g.post(c, at+path, form); code != 400 {
+			t.Errorf("POST %s of %v answered %d, want 400", path, form, code)
+		}
+	}
+	if code, _, _ := g.post(c, "/alerts/none/acknowledge", url.Values{"ack": {"yes"}}); code != 404 {
+		t.Errorf("acknowledging an alert that is not there answered %d, want 404", code)
+	}
+}
+
+// On a phone of 360 pixels, from a link in a message: acknowledged and muted with two presses, and nothing is wider than the screen.
+func TestAnAlertOnAPhone(t *testing.T) {
+	g := newRig(t, time.Now)
+	a := g.toldAlert(g.host(saba.Host{Name: "web1-with-a-name-that-goes-on-and-on.example.com", Roles: shopWeb}))
+	b := newTab(t, g)
+	b.Window(360, 740, "light")
+	b.Open("/alerts/" + a.ID)
+	b.Do(chromedp.Click(chromedp.CSS(`form[action$="/acknowledge"] button[value="yes"]`)), chromedp.WaitVisible(chromedp.CSS(`form[action$="/acknowledge"] button[value="no"]`)))
+	b.Do(chromedp.Click(chromedp.CSS(`.care form[action$="/mute"] button[value="1h"]`)), chromedp.WaitVisible(chromedp.CSS(`.care form[action$="/mute"] button[value="none"]`)))
+	if width := js[int64](b, `document.documentElement.scrollWidth`); width > 360 {
+		t.Errorf("the page is %d pixels wide", width)
+	}
+	b.shoot("360-alert-told")
+	got, err := g.records.Alert(t.Context(), g.org.ID, a.ID)
+	if err != nil || got.Handling.AckedBy == "" || got.Handling.MutedUntil == 0 {
+		t.Errorf("what is kept is %+v, %v", got.Handling, err)
+	}
+}
