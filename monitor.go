@@ -92,6 +92,20 @@ type HTTPHeader struct {
 	Value string `json:"value"`
 }
 
+// ResponseTimeMetric begins the name of the metric that the response times of an external monitor become, in milliseconds; its id ends it.
+const ResponseTimeMetric = "__externalhttp.responsetime."
+
+// ResponseTimeGraph returns the graph of response times, in which each is called as its monitor is.
+func ResponseTimeGraph(monitors []Monitor) GraphDef {
+	d := GraphDef{Name: strings.TrimSuffix(ResponseTimeMetric, "."), DisplayName: "HTTP Response Time", Unit: UnitMilliseconds}
+	for _, m := range monitors {
+		if m.Type == MonitorExternal {
+			d.Metrics = append(d.Metrics, GraphDefMetric{Name: ResponseTimeMetric + m.ID, DisplayName: m.Name})
+		}
+	}
+	return d
+}
+
 // RateMetrics are the metrics of host monitors that are computed: percentages.
 var RateMetrics = []string{"cpu%", "memory%", "disk%", "swap%", "container-cpu%", "container-memory%"}
 

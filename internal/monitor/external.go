@@ -16,9 +16,6 @@ import (
 	"github.com/saba-monitor/saba/internal/dial"
 )
 
-// ExternalMetric begins the name of the metric that the response times of an external monitor become, in milliseconds.
-const ExternalMetric = "__externalhttp.responsetime."
-
 // external judges what came of one request. times are the last response times in milliseconds, oldest first, this one
 // included; bad is how many judgements before were bad, in a row. A judgement is firm when there are m.MaxCheckAttempts
 // of them with this one.
@@ -268,7 +265,7 @@ func (r *round) responseTimes(ctx context.Context, answers []answer, services []
 		if m.Service == "" || names[m.Service] == "" || p.Failure != "" {
 			continue
 		}
-		s := saba.Series{Org: r.Org, Service: names[m.Service], Name: ExternalMetric + m.ID}
+		s := saba.Series{Org: r.Org, Service: names[m.Service], Name: saba.ResponseTimeMetric + m.ID}
 		points = append(points, saba.Point{Series: s, Sample: saba.Sample{Time: p.At, Value: float64(p.Took.Microseconds()) / 1000}})
 		if m.ResponseTimeWarning != nil || m.ResponseTimeCritical != nil {
 			series, ids = append(series, s), append(ids, m.ID)

@@ -123,11 +123,9 @@ func probeRequest(ctx context.Context, m *saba.Monitor) (*http.Request, error) {
 		r.Header.Add(h.Name, h.Value)
 	}
 	r.Host = r.Header.Get("Host") // "" is that of the URL
-	if user := r.URL.User; user != nil {
-		if password, _ := user.Password(); r.Header.Get("Authorization") == "" {
-			r.SetBasicAuth(user.Username(), password)
-		}
-		r.URL.User = nil // it is a header now, which a redirect on the same host keeps
+	if user := r.URL.User; user != nil && r.Header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		r.SetBasicAuth(user.Username(), password) // a header, which a redirect on the same host keeps
 	}
 	return r, nil
 }

@@ -165,6 +165,8 @@ func TestProbe(t *testing.T) {
 	past := ca.Serve(t, site(stop), yearAgo, now.Add(-49*time.Hour), "127.0.0.1")
 	future := ca.Serve(t, site(stop), now.Add(48*time.Hour), inAYear, "127.0.0.1")
 	other := ca.Serve(t, site(stop), yearAgo, inAYear, "a.example", "b.example", "c.example", "d.example")
+	front := ca.Serve(t, http.RedirectHandler(good.URL, http.StatusFound), yearAgo, now.Add(5*24*time.Hour+time.Hour), "localhost")
+	_, frontPort, _ := net.SplitHostPort(front.Listener.Addr().String())
 	alone := (&targettest.Authority{}).Serve(t, site(stop), yearAgo, inAYear, "127.0.0.1")
 	stranger := targettest.NewAuthority(t, now).Serve(t, site(stop), yearAgo, inAYear, "127.0.0.1")
 	old := httptest.NewUnstartedServer(site(stop))
@@ -256,6 +258,7 @@ func TestProbe(t *testing.T) {
 		"a certificate that ends soon":       {d, aMonitor(soon.URL, days(30, 5)), `WARNING the certificate of 127.0.0.1 expires in 5 days, on .* UTC \(status 200\)`},
 		"one that ends very soon":            {d, aMonitor(soon.URL, days(30, 6)), `CRITICAL the certificate of 127.0.0.1 expires in 5 days, on .* UTC \(status 200\)`},
 		"one that ends soon and nobody asks": {d, aMonitor(soon.URL), "OK 200"},
+		"one that ends soon on the way":      {d, aMonitor("https://localhost:"+frontPort, follow, days(30, 5)), `WARNING the certificate of localhost expires in 5 days, on .* UTC \(status 200\)`},
 		"one that has ended":                 {d, aMonitor(past.URL), "CRITICAL TLS: the certificate of 127.0.0.1 expired on .* UTC"},
 		"one that has ended, not verified":   {d, aMonitor(past.URL, skip), "OK 200"},
 		"one that has ended, by days":        {d, aMonitor(past.URL, skip, days(30, 0)), `CRITICAL the certificate of 127.0.0.1 expired on .* UTC \(status 200\)`},

@@ -160,7 +160,7 @@ func (m *Maker) subject(e *saba.Event) (s subject, ok bool) {
 			return subject{}, false
 		}
 		s.Service, where = e.Service.Series, e.Service.Name
-		s.Metric, s.Title, s.Limits = monitor.ExternalMetric+of.ID, "response time of "+of.Name, limits(">", of.ResponseTimeWarning, of.ResponseTimeCritical)
+		s.Metric, s.Title, s.Limits = saba.ResponseTimeMetric+of.ID, "response time of "+of.Name, limits(">", of.ResponseTimeWarning, of.ResponseTimeCritical)
 	case saba.MonitorExpression, saba.MonitorQuery, saba.MonitorAnomaly:
 		if m.Computed == nil {
 			return subject{}, false
@@ -283,7 +283,7 @@ func (m *Maker) lines(ctx context.Context, s subject, from, to int64) ([]monitor
 		return nil, "", err
 	}
 	line := monitor.Line{Label: s.Metric, Samples: samples[0]}
-	if strings.HasPrefix(s.Metric, monitor.ExternalMetric) {
+	if strings.HasPrefix(s.Metric, saba.ResponseTimeMetric) {
 		line.Label = "response time"
 		return []monitor.Line{line}, saba.UnitMilliseconds, nil
 	}

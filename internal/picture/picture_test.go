@@ -306,7 +306,7 @@ func TestWhatIsDrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	timed := r.event(saba.Monitor{Type: saba.MonitorExternal, URL: "https://shop.example.test/", Service: "shop", ResponseTimeWarning: new(500.0), ResponseTimeDuration: new(int64(1))})
-	r.fill(r.series(true, monitor.ExternalMetric+timed.Monitor.ID), from, steady(700))
+	r.fill(r.series(true, saba.ResponseTimeMetric+timed.Monitor.ID), from, steady(700))
 	type line struct {
 		label string
 		value float64

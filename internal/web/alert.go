@@ -208,11 +208,15 @@ var rateGraphs = map[string]string{
 func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m saba.Monitor) (*alertChart, error) {
 	var sub subject
 	var err error
+	metric := m.Metric
 	switch m.Type { // "" when the monitor is gone
 	case saba.MonitorHost:
 		_, sub, err = c.hostSubject(ctx, v, a.Host)
 	case saba.MonitorService:
 		sub, err = c.serviceSubject(ctx, v, m.Service)
+	case saba.MonitorExternal:
+		metric = saba.ResponseTimeMetric + m.ID
+		sub, err = c.serviceSubject(ctx, v, m.Service) // which does not exist when there is none
 	default:
 		return nil, nil
 	}
@@ -226,7 +230,7 @@ func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m sab
 		if name := rateGraphs[m.Metric]; name != "" && m.Type == saba.MonitorHost {
 			return g.Name == name
 		}
-		return slices.ContainsFunc(g.Series, func(s saba.GraphSeries) bool { return s.Metric == m.Metric })
+		return slices.ContainsFunc(g.Series, func(s saba.GraphSeries) bool { return s.Metric == metric })
 	})
 	if i < 0 {
 		return nil, nil

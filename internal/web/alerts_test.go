@@ -352,6 +352,32 @@ func TestAlertOfACheck(t *testing.T) {
 }
 
 // A long log comes in pages, and only the first step of all opened the alert.
+// The response times of external monitors have a graph on the page of their service, which their alerts show.
+func TestAlertOfAnExternalMonitor(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	if err := g.records.CreateService(t.Context(), g.org.ID, saba.Service{Name: "shop"}); err != nil {
+		t.Fatal(err)
+	}
+	m := g.monitor(saba.Monitor{Type: saba.MonitorExternal, Name: "front page", URL: "https://shop.example.test/", Service: "shop"})
+	g.fillSeries(saba.Series{Org: g.org.ID, Service: "shop"}, 2*time.Hour, map[string]func(int64) float64{saba.ResponseTimeMetric + m.ID: func(int64) float64 { return 80 }})
+	a := g.alert(m, "", saba.CheckWarning, "response time 80 ms > 50 ms (status 200)", 20*time.Minute)
+	_, _, body := g.get(c, "/alerts/"+a.ID)
+	contains(t, body, "<h1>front page</h1>", "/services/shop/graphs/__externalhttp.responsetime?from=", "HTTP Response Time")
+	_, _, body = g.get(c, "/services/shop")
+	contains(t, body, "HTTP Response Time")
+	code, _, svg := g.get(c, "/services/shop/graphs/__externalhttp.responsetime.svg")
+	if code != http.StatusOK || !strings.Contains(svg, "front page") {
+		t.Errorf("the graph is %d %.300s", code, svg)
+	}
+
+	alone := g.monitor(saba.Monitor{Type: saba.MonitorExternal, Name: "alone", URL: "https://shop.example.test/"})
+	_, _, body = g.get(c, "/alerts/"+g.alert(alone, "", saba.CheckCritical, "503", time.Minute).ID)
+	if contains(t, body, "<h1>alone</h1>"); strings.Contains(body, "/graphs/") {
+		t.Error("without a service there is a graph")
+	}
+}
+
 func TestLongLog(t *testing.T) {
 	g := newRig(t, time.Now)
 	c := g.signedIn()

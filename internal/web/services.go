@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -97,6 +98,13 @@ func (c *console) serviceSubject(ctx context.Context, v visitor, name string) (s
 	defs, err := c.Store.GraphDefs(ctx, v.Org)
 	if err != nil {
 		return subject{}, fmt.Errorf("list graph definitions: %w", err)
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, saba.ResponseTimeMetric) }) {
+		monitors, err := c.Store.Monitors(ctx, v.Org)
+		if err != nil {
+			return subject{}, fmt.Errorf("list monitors: %w", err)
+		}
+		defs = append(defs, saba.ResponseTimeGraph(monitors))
 	}
 	sub.graphs = append(saba.ServiceGraphs(names, defs), saba.LabelledGraphs(labelled)...)
 	return sub, nil
