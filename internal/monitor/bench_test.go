@@ -16,79 +16,148 @@ import (
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
 
-// BenchmarkRound judges 20 monitors of each of 1,000 hosts, all of which have something new, and then a round without news.
-func BenchmarkRound(b *testing.B) {
-	const hosts, monitors = 1000, 20
-	ctx, dir, org := b.Context(), b.TempDir(), "org"
-	now := time.Date(2026, 3, 10, 12, 0, 5, 0, time.UTC)
-	begin := now
+// A crowd is 1,000 hosts of a role with 22 metrics each, half an hour of them, and an evaluator.
+type crowd struct {
+	*testing.B
+	now       time.Time
+	samples   *tsdb.DB
+	evaluator *Evaluator
+}
+
+const (
+	crowdHosts    = 1000
+	crowdMonitors = 20
+	crowdOrg      = "org"
+)
+
+// newCrowd returns a crowd with 20 monitors, of which monitor tells what is special. Their names are their numbers.
+func newCrowd(b *testing.B, monitor func(i int, m *saba.Monitor)) *crowd {
+	ctx, dir := b.Context(), b.TempDir()
+	c := &crowd{B: b, now: time.Date(2026, 3, 10, 12, 0, 5, 0, time.UTC)}
+	begin := c.now
 	records, err := sqldb.Open(ctx, filepath.Join(dir, "saba.db"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer records.Close()
-	if _, err := records.EnsureOrg(ctx, saba.Org{ID: org, Name: "bench"}); err != nil {
+	b.Cleanup(func() { records.Close() })
+	if _, err := records.EnsureOrg(ctx, saba.Org{ID: crowdOrg, Name: "bench"}); err != nil {
 		b.Fatal(err)
 	}
-	samples, err := tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(dir, "samples"), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return begin }})
+	c.samples, err = tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(dir, "samples"), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: func() time.Time { return begin }})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer samples.Close()
-	high := 1e9
-	for i := range monitors {
-		m := saba.Monitor{ID: fmt.Sprint("m", i), Name: fmt.Sprint("m", i), Type: saba.MonitorHost, Metric: fmt.Sprintf("custom.group.metric%d", i), Operator: ">", Warning: &high, Duration: 3}
+	b.Cleanup(func() { c.samples.Close() })
+	for i := range crowdMonitors {
+		m := saba.Monitor{ID: fmt.Sprint("m", i), Name: fmt.Sprint("m", i), Operator: ">", Warning: new(1e9)}
+		monitor(i, &m)
+		m.Default()
+		if err := records.CreateMonitor(ctx, crowdOrg, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range crowdHosts {
+		h := saba.Host{ID: fmt.Sprint("h", i), Org: crowdOrg, Name: fmt.Sprint("h", i), Status: saba.Working, CreatedAt: int64(i), Meta: []byte("{}"), Roles: []saba.RoleName{{Service: "shop", Role: "web"}}}
+		if err := records.CreateHost(ctx, h, nil, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 30 {
+		c.minute()
+		c.now = c.now.Add(time.Minute)
+	}
+	c.evaluator = New(Options{Org: crowdOrg, Store: records, Samples: c.samples, Queries: promapi.NewQueries(records, c.samples), Zone: time.UTC, Now: func() time.Time { return c.now }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
+	return c
+}
+
+// minute lets every host post.
+func (c *crowd) minute() {
+	for i := range crowdHosts {
+		var points []saba.Point
+		add := func(name string, v float64) {
+			points = append(points, saba.Point{Series: saba.Series{Org: crowdOrg, Host: fmt.Sprint("h", i), Name: name}, Sample: saba.Sample{Time: c.now.Unix(), Value: v}})
+		}
+		for k := range crowdMonitors {
+			add(fmt.Sprintf("custom.group.metric%d", k), float64(k))
+		}
+		add("cpu.idle.percentage", 50)
+		add("cpu.user.percentage", 50)
+		if _, err := c.samples.Append(c.Context(), c.now, points); err != nil {
+			c.Fatal(err)
+		}
+	}
+}
+
+func (c *crowd) round() {
+	if err := c.evaluator.Round(c.Context()); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// BenchmarkRound judges 20 monitors of each of 1,000 hosts, all of which have something new, and then a round without news.
+func BenchmarkRound(b *testing.B) {
+	c := newCrowd(b, func(i int, m *saba.Monitor) {
+		m.Type, m.Metric, m.Duration = saba.MonitorHost, fmt.Sprintf("custom.group.metric%d", i), 3
 		if i == 0 {
 			m.Metric = "cpu%"
 		}
-		m.Default()
-		if err := records.CreateMonitor(ctx, org, m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for i := range hosts {
-		if err := records.CreateHost(ctx, saba.Host{ID: fmt.Sprint("h", i), Org: org, Name: fmt.Sprint("h", i), Status: saba.Working, CreatedAt: int64(i), Meta: []byte("{}")}, nil, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	minute := func() {
-		for i := range hosts {
-			var points []saba.Point
-			add := func(name string, v float64) {
-				points = append(points, saba.Point{Series: saba.Series{Org: org, Host: fmt.Sprint("h", i), Name: name}, Sample: saba.Sample{Time: now.Unix(), Value: v}})
-			}
-			for k := range monitors {
-				add(fmt.Sprintf("custom.group.metric%d", k), float64(k))
-			}
-			add("cpu.idle.percentage", 50)
-			add("cpu.user.percentage", 50)
-			if _, err := samples.Append(ctx, now, points); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	e := New(Options{Org: org, Store: records, Samples: samples, Queries: promapi.NewQueries(records, samples), Zone: time.UTC, Now: func() time.Time { return now }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
-	for range 30 {
-		minute()
-		now = now.Add(time.Minute)
-	}
+	})
 	b.Run("with news", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			minute()
+			c.minute()
 			b.StartTimer()
-			if err := e.Round(ctx); err != nil {
-				b.Fatal(err)
-			}
-			now = now.Add(time.Minute)
+			c.round()
+			c.now = c.now.Add(time.Minute)
 		}
-		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/hosts/monitors, "µs/target")
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/crowdHosts/crowdMonitors, "µs/target")
 	})
 	b.Run("without", func(b *testing.B) {
 		for b.Loop() {
-			if err := e.Round(ctx); err != nil {
-				b.Fatal(err)
-			}
+			c.round()
 		}
 	})
+}
+
+// BenchmarkExpressions evaluates 20 expressions, each the mean of a metric over the 1,000 hosts of a role. It stands for what
+// comes every five minutes.
+func BenchmarkExpressions(b *testing.B) {
+	c := newCrowd(b, func(i int, m *saba.Monitor) {
+		m.Type, m.Expression = saba.MonitorExpression, fmt.Sprintf("avg(role(shop:web, custom.group.metric%d))", i)
+	})
+	for b.Loop() {
+		clear(c.evaluator.judged)
+		c.round()
+	}
+}
+
+// BenchmarkQueries evaluates 20 queries, each the mean of a metric by role over 1,000 hosts. It stands for what comes every minute.
+func BenchmarkQueries(b *testing.B) {
+	c := newCrowd(b, func(i int, m *saba.Monitor) {
+		m.Type, m.Query = saba.MonitorQuery, fmt.Sprintf(`avg by (role) (custom.group.metric%d)`, i)
+	})
+	for b.Loop() {
+		clear(c.evaluator.judged)
+		c.round()
+	}
+}
+
+// BenchmarkReplay evaluates the mean of a role of 20 hosts at each minute of 30 days, without the reading.
+func BenchmarkReplay(b *testing.B) {
+	const minutes = 30 * 24 * 60
+	e, err := saba.ParseExpression("movingAverage(avg(role(shop:web, x)), 1h)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		lines := make([]line, 20)
+		for i := range lines {
+			lines[i].values = make([]float64, minutes+59)
+		}
+		b.StartTimer()
+		if got := compute(e, 0, 60*(minutes-1), [][]line{lines}); len(got[0].values) != minutes {
+			b.Fatal(len(got[0].values))
+		}
+	}
 }
