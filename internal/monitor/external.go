@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -126,7 +127,7 @@ func newExternals(d dial.Dialer) *externals {
 type endpoint struct {
 	monitor saba.Monitor // a changed one is another endpoint
 	turn    int64        // the minute of its own that it was asked in last
-	busy    bool         // it is being asked, or waits for it
+	busy    atomic.Bool  // it is being asked, or waits for it
 	bad     int64        // judgements in a row that were
 }
 
@@ -170,11 +171,10 @@ func (x *externals) begin(ctx context.Context, monitors []saba.Monitor, now func
 			continue
 		}
 		e.turn = turn
-		if e.busy {
+		if e.busy.Swap(true) {
 			late++
 			continue
 		}
-		e.busy = true
 		x.asking.Go(func() { x.wait(ctx, e, now, time.Unix(began, 0).Sub(at)) })
 	}
 	x.known = known
@@ -188,6 +188,7 @@ func (x *externals) wait(ctx context.Context, e *endpoint, now func() time.Time,
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.done = append(x.done, a)
+		e.busy.Store(false)
 	}()
 	t := time.NewTimer(after)
 	defer t.Stop()
@@ -213,7 +214,6 @@ func (x *externals) take() (got []answer) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, a := range x.done {
-		a.endpoint.busy = false
 		if !a.void && x.known[a.endpoint.monitor.ID] == a.endpoint {
 			got = append(got, a)
 		}

@@ -83,8 +83,8 @@ func externalsOf(n int, ask func(ctx context.Context, m *saba.Monitor) probed) (
 }
 
 // rounds lets rounds begin for a time, as Run does, and hands what they take to each.
-func rounds(ctx context.Context, x *externals, monitors *[]saba.Monitor, for_ time.Duration, each func(answer)) (late int) {
-	for range for_ / interval {
+func rounds(ctx context.Context, x *externals, monitors *[]saba.Monitor, length time.Duration, each func(answer)) (late int) {
+	for range length / interval {
 		late += x.begin(ctx, *monitors, time.Now, interval)
 		for _, a := range x.take() {
 			if each != nil {
@@ -257,6 +257,19 @@ func TestNewAndChangedMonitorsAreAskedSoonAndOldAnswersAreDropped(t *testing.T) 
 		rounds(t.Context(), x, &monitors, 3*time.Minute, take)
 		if got["new"] != deleted {
 			t.Error("an answer of a deleted monitor was taken")
+		}
+		x.asking.Wait()
+	})
+}
+
+// A new one is asked at once, and again when its second comes, however soon that is.
+func TestTheFirstTurnsOfNewMonitorsAreNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, monitors := externalsOf(60, func(context.Context, *saba.Monitor) probed { return probed{Status: 200} })
+		none := []saba.Monitor{}
+		rounds(t.Context(), x, &none, interval, nil)
+		if late := rounds(t.Context(), x, &monitors, 2*time.Minute, nil); late != 0 {
+			t.Errorf("%d were late, and nobody is slow", late)
 		}
 		x.asking.Wait()
 	})
