@@ -80,7 +80,7 @@ var arrows = map[string][]string{
 	"internal/sqldb":     {},
 	"internal/statefile": {},
 	"internal/tsdb":      {},
-	"internal/web":       {"internal/chart"},
+	"internal/web":       {"internal/chart", "internal/monitor"},
 
 	"plugin":                 {"internal/statefile", "internal/argv"},
 	"plugin/target":          {"plugin", "internal/argv"},

@@ -100,7 +100,7 @@ func TestAlertList(t *testing.T) {
 	contains(t, body, "Watched: 1 host, by the checks of agents alone. There is no monitor yet")
 	cpu := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "busy", Metric: "cpu%", Operator: ">", Warning: new(80.0), Duration: 1})
 	orders := g.monitor(saba.Monitor{Type: saba.MonitorService, Name: "few orders", Service: "shop", Metric: "orders", Operator: "<", Critical: new(1.0), Duration: 1})
-	g.monitor(saba.Monitor{Type: saba.MonitorExternal, Name: "site", URL: "https://shop.example.test/"})
+	g.monitor(saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd", WarningSensitivity: "normal"})
 	_, _, body = g.get(c, "/alerts")
 	contains(t, body, "Nothing is wrong.", "Watched: 1 host, by 2 monitors and by the checks of agents.", "Not judged yet: 1 monitor of other types.")
 	if strings.Contains(body, `class="count"`) {

@@ -94,3 +94,38 @@ func BenchmarkAlerts(b *testing.B) {
 		b.Run(name, func(b *testing.B) { latencies(b, func() { fetch(b, c, g.server.URL+path) }) })
 	}
 }
+
+// BenchmarkMonitors asks for the pages of 200 monitors, 100 downtimes and the 10,000 checks of 1,000 hosts, and for the graph of the ten worst of these.
+func BenchmarkMonitors(b *testing.B) {
+	g := newRig(b, time.Now)
+	for i := range 1000 {
+		h := g.host(saba.Host{Name: fmt.Sprintf("web-%04d.example.test", i), Roles: []saba.RoleName{{Service: "shop", Role: "web"}}})
+		few := map[string]func(int64) float64{}
+		all := machine(float64(i), 4, nil)
+		for _, name := range []string{"cpu.user.percentage", "cpu.system.percentage", "cpu.idle.percentage"} {
+			few[name] = all[name]
+		}
+		g.fill(h, time.Hour, few)
+		var reports []saba.CheckReport
+		for n := range 10 {
+			reports = append(reports, saba.CheckReport{Host: h.ID, Name: fmt.Sprintf("check-%d", n), Status: saba.CheckOK, OccurredAt: g.now().Unix()})
+		}
+		if err := g.records.ReportChecks(b.Context(), g.org.ID, reports, newID); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var m saba.Monitor
+	for i := range 200 {
+		m = g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: fmt.Sprintf("busy %d", i), Metric: "cpu%", Operator: ">", Warning: new(80.0), Duration: 1})
+	}
+	for i := range 100 {
+		g.downtime(saba.Downtime{Name: fmt.Sprintf("backup %d", i), Start: g.now().Unix() - int64(i)*86_400, Duration: 60, Timezone: "Europe/Berlin", Recurrence: &saba.Recurrence{Type: "monthly", Interval: 1}})
+	}
+	c := g.signedIn()
+	for _, bb := range []struct{ name, path string }{
+		{"list", "/monitors"}, {"form", "/monitors/" + m.ID}, {"graph", "/monitors/graph.svg?type=host&metric=cpu%25&warning=80&operator=%3E"},
+		{"downtimes", "/downtimes"}, {"downtime", "/downtimes/new"},
+	} {
+		b.Run(bb.name, func(b *testing.B) { latencies(b, func() { fetch(b, c, g.server.URL+bb.path) }) })
+	}
+}

@@ -268,7 +268,7 @@ func (c *console) downtimeNew(w http.ResponseWriter, r *http.Request, v visitor)
 	}
 	p := downtimePage{}
 	if host := q.Get("host"); host != "" {
-		p.Note = "A downtime is for roles and services, so that it goes for every host in them: see below which. For " + clip(host) + " alone, set its status to maintenance."
+		p.Note = "A downtime is for roles and services, so that it goes for every host in them; they are listed here before it is made. For " + clip(host) + " alone, set its status to maintenance."
 	}
 	return c.showDowntime(w, r, v, http.StatusOK, p, d, formOfDowntime(d, c.Now().Location()), nil, nil)
 }

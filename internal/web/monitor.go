@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -39,6 +40,7 @@ type formList struct {
 type monitorView struct {
 	Rule  []string // in words
 	Scope string
+	Graph *monitorGraph // of what is judged, with the thresholds; nil when there is none
 }
 
 // monitorForm returns the form of monitors with what there is to choose in it.
@@ -144,6 +146,9 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 	p.Action = p.Row.URL
 	if p.New {
 		title, p.Action = "New monitor: "+strings.ToLower(kind.Label[:1])+kind.Label[1:], "/monitors/new?type="+url.QueryEscape(string(m.Type))
+		if from := r.URL.Query().Get("from"); from != "" {
+			p.Action += "&from=" + url.QueryEscape(from)
+		}
 	}
 	p.layout = layoutFor(v, "monitors", title)
 	if v.Write {
@@ -154,7 +159,13 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 			}
 		}
 	}
-	p.Beside = &monitorView{Rule: conditionWords(m), Scope: forWords(m)}
+	var hosts []saba.Host
+	if m.Type == saba.MonitorHost {
+		if hosts, err = c.Store.Hosts(ctx, v.Org, saba.HostFilter{}); err != nil {
+			return fmt.Errorf("list hosts: %w", err)
+		}
+	}
+	p.Beside = &monitorView{Rule: conditionWords(m), Scope: forWords(m), Graph: c.monitorGraphOf(m, hosts)}
 	if !p.New {
 		mine := slices.DeleteFunc(slices.Clone(v.open), func(a saba.Alert) bool { return a.Monitor != m.ID })
 		names, err := c.alertNames(ctx, v.Org, mine)
@@ -169,12 +180,17 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 // monitorSave makes a monitor or changes one, or only draws what was typed: "do" says which.
 func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx := r.Context()
-	old := saba.Monitor{Type: saba.MonitorType(r.URL.Query().Get("type"))}
-	if id := r.PathValue("id"); id != "" {
+	q := r.URL.Query()
+	old := saba.Monitor{Type: saba.MonitorType(q.Get("type"))}
+	secrets := old // the monitor whose secrets are kept: the one itself, or that of which it is a copy
+	if id := cmp.Or(r.PathValue("id"), q.Get("from")); id != "" {
 		var err error
-		if old, err = c.Store.Monitor(ctx, v.Org, id); err != nil {
+		if secrets, err = c.Store.Monitor(ctx, v.Org, id); err != nil {
 			return err
 		}
+	}
+	if r.PathValue("id") != "" {
+		old = secrets
 	}
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -187,7 +203,7 @@ func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor)
 	wrong := f.read(&m, r.PostForm)
 	shown := m // what the form is drawn from again: without secrets
 	if len(wrong) == 0 {
-		if err := c.keepSecrets(&m, old); err != nil {
+		if err := keepSecrets(&m, secrets); err != nil {
 			f.blame(wrong, &m, err)
 		}
 	}
@@ -261,7 +277,7 @@ func redacted(address string) string {
 
 // keepSecrets puts back into what was typed the secrets that the form did not show. They go to the host for which they were
 // given, and to no other: else whoever may edit a monitor could send them to a host of their own, and read them there.
-func (c *console) keepSecrets(m *saba.Monitor, old saba.Monitor) error {
+func keepSecrets(m *saba.Monitor, old saba.Monitor) error {
 	if m.Type != saba.MonitorExternal {
 		return nil
 	}

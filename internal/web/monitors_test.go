@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -316,6 +317,14 @@ func TestSecretsOfAMonitorAreWriteOnly(t *testing.T) {
 		}
 	}
 	is("another host", "https://u:pass-word@shop.example.test/new", saba.HTTPHeader{Name: "authorization", Value: "Bearer to-ken"}, saba.HTTPHeader{Name: "Accept", Value: "a/b"})
+	_, copied, _ := g.post(c, "/monitors/new?type=external&from="+m.ID, form("https://u:xxxxx@shop.example.test/", "Authorization", ""))
+	id := strings.TrimSuffix(strings.TrimPrefix(copied, "/monitors/"), "?saved=1")
+	if is, err := g.records.Monitor(t.Context(), g.org.ID, id); err != nil || is.URL != "https://u:pass-word@shop.example.test/" || !reflect.DeepEqual(is.Headers, []saba.HTTPHeader{{Name: "Authorization", Value: "Bearer to-ken"}}) {
+		t.Errorf("the copy at %s is %+v, %v", copied, is, err)
+	}
+	if code, _, body := g.post(c, "/monitors/new?type=external&from="+m.ID, form("https://evil.example.test/", "Authorization", "")); code != http.StatusBadRequest || !strings.Contains(body, "kept for another host") {
+		t.Errorf("a copy for another host answers %d", code)
+	}
 	g.post(c, at, form("https://shop.example.test/"))
 	is("without", "https://shop.example.test/", []saba.HTTPHeader{}...)
 }
@@ -372,5 +381,64 @@ func TestMonitorsOnAPhone(t *testing.T) {
 			t.Errorf("%s is %d pixels wide", path, scroll)
 		}
 		b.shoot(fmt.Sprintf("360%s", path))
+	}
+}
+
+// The graph beside the form shows what the monitor judges, of the worst hosts if they are many, with its thresholds.
+func TestTheGraphBesideAMonitor(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	shop := []saba.RoleName{{Service: "shop", Role: "web"}}
+	for i := range graphHosts + 3 {
+		h := g.host(saba.Host{Name: fmt.Sprintf("web-%02d", i), Roles: shop})
+		g.fill(h, 20*time.Minute, map[string]func(int64) float64{
+			"loadavg5": func(int64) float64 { return float64(i) }, "memory.used": func(int64) float64 { return float64(i) }, "memory.total": func(int64) float64 { return 100 },
+			"filesystem.root.used": func(int64) float64 { return 10 }, "filesystem.root.size": func(int64) float64 { return 100 },
+		})
+	}
+	g.host(saba.Host{Name: "asleep", Roles: shop, Status: saba.Poweroff})
+	g.fill(g.host(saba.Host{Name: "lab"}), 20*time.Minute, map[string]func(int64) float64{"loadavg5": func(int64) float64 { return 50 }})
+	g.fillSeries(saba.Series{Org: g.org.ID, Service: "shop"}, time.Hour, map[string]func(int64) float64{"orders.web": wave(1, 3, 80)})
+	site := g.monitor(saba.Monitor{Type: saba.MonitorExternal, Name: "site", URL: "https://shop.example.test/", Service: "shop", ResponseTimeWarning: new(500.0), ResponseTimeDuration: new(int64(1))})
+	g.fillSeries(saba.Series{Org: g.org.ID, Service: "shop"}, time.Hour, map[string]func(int64) float64{"__externalhttp.responsetime." + site.ID: wave(1, 100, 700)})
+	picture := func(page string) string {
+		t.Helper()
+		_, _, body := g.get(c, page)
+		found := regexp.MustCompile(`<img src="(/monitors/graph.svg[^"]+)"`).FindStringSubmatch(body)
+		if found == nil {
+			t.Fatalf("%s has no graph", page)
+		}
+		code, _, svg := g.get(c, html.UnescapeString(found[1]))
+		if code != http.StatusOK {
+			t.Errorf("the graph of %s answers %d: %.300s", page, code, svg)
+		}
+		return svg
+	}
+	monitor := func(metric, operator string) string {
+		return "/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: metric, Metric: metric, Operator: operator, Warning: new(8.0), Critical: new(90.0), Duration: 1, Scopes: []saba.Scope{{Service: "shop"}}}).ID
+	}
+	_, _, body := g.get(c, monitor("loadavg5", ">"))
+	contains(t, body, "The last 6 hours of the 10 worst of 13 hosts.")
+	for page, want := range map[string]struct{ has, lacks []string }{
+		monitor("loadavg5", ">"):    {[]string{"web-12", "web-03", "warning &gt; 8", `class="limit warn"`}, []string{"web-02", "lab", "asleep", "web-12 ·"}},
+		monitor("loadavg5", "<"):    {[]string{"web-00", "web-09", "warning &lt; 8"}, []string{"web-10"}},
+		monitor("memory%", ">"):     {[]string{"web-12", "web-03", "12%"}, []string{"web-02"}},
+		monitor("disk%", ">"):       {[]string{"disk% of root"}, nil},
+		monitor("custom.none", ">"): {[]string{`class="saba-chart"`}, []string{"web-"}},
+		"/monitors/" + site.ID:      {[]string{"Response time", "warning &gt; 500"}, nil},
+		"/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorService, Name: "orders", Service: "shop", Metric: "orders.web", Operator: "<", Critical: new(10.0), Duration: 1}).ID: {[]string{"orders.web", "critical &lt; 10"}, nil},
+	} {
+		svg := picture(page)
+		contains(t, svg, want.has...)
+		for _, s := range want.lacks {
+			if strings.Contains(svg, s) {
+				t.Errorf("the graph of %s has %s", page, s)
+			}
+		}
+	}
+	for path, want := range map[string]int{"?type=host&metric=a": 200, "?type=service&metric=a&service=none": 404, "?type=query": 404, "": 404, "?type=host&warning=x": 400, "?type=host&scopes=a+b": 400, "?type=host&metric=" + strings.Repeat("%00", 50): 200} {
+		if code, _, body := g.get(c, "/monitors/graph.svg"+path); code != want {
+			t.Errorf("graph.svg%s answers %d, want %d: %.200s", path, code, want, body)
+		}
 	}
 }

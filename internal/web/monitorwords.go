@@ -130,10 +130,4 @@ func scopeWords(scopes []saba.Scope) string {
 }
 
 // judged says whether saba judges the monitors of a type.
-func judged(t saba.MonitorType) bool {
-	switch t {
-	case saba.MonitorHost, saba.MonitorService, saba.MonitorConnectivity, saba.MonitorExpression, saba.MonitorQuery:
-		return true
-	}
-	return false
-}
+func judged(t saba.MonitorType) bool { return t != saba.MonitorAnomaly }

@@ -79,6 +79,7 @@ var routes = []route{
 	{"GET", "/monitors", saba.Read, page, (*console).monitorList},
 	{"GET", "/monitors/new", saba.ReadWrite, page, (*console).monitorNew},
 	{"POST", "/monitors/new", saba.ReadWrite, page, (*console).monitorSave},
+	{"GET", "/monitors/graph.svg", saba.Read, data, (*console).monitorGraphShow},
 	{"GET", "/monitors/{id}", saba.Read, page, (*console).monitorShow},
 	{"POST", "/monitors/{id}", saba.ReadWrite, page, (*console).monitorSave},
 	{"POST", "/monitors/{id}/mute", saba.ReadWrite, page, (*console).monitorMuteDo},

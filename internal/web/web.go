@@ -89,6 +89,8 @@ type Samples interface {
 	LastSeen(org, host string) (int64, bool)
 	// NamesOf returns the names of a host's or a service's metrics, and apart from them those of series with labels.
 	NamesOf(ctx context.Context, org, host, service string) (names, labelled []string, err error)
+	// HostNames returns the names of a host's metrics without labels.
+	HostNames(ctx context.Context, org, host string) ([]string, error)
 	// RecentNames returns, from memory, the names of the metrics of all hosts and services that have a sample at or after a time.
 	RecentNames(org string, since int64) []string
 }
