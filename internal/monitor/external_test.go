@@ -245,11 +245,11 @@ func TestNewAndChangedMonitorsAreAskedSoonAndOldAnswersAreDropped(t *testing.T) 
 		monitors[0].URL = "second"
 		monitors = append(monitors, saba.Monitor{ID: "new", Type: saba.MonitorExternal, URL: "new"})
 		rounds(t.Context(), x, &monitors, 2*interval, take)
-		if second, fresh := times("second"), times("new"); second != 1 || fresh != 1 {
-			t.Errorf("within two rounds the changed one was asked %d times and the new one %d times", second, fresh)
+		if second, fresh := times("second"), times("new"); second == 0 || fresh == 0 {
+			t.Errorf("within two rounds the changed one was asked %d times and the new one %d times, want each", second, fresh)
 		}
 		rounds(t.Context(), x, &monitors, 3*interval, take)
-		if got["second"] != 1 || got["new"] != 1 || got["first"] != before {
+		if got["second"] == 0 || got["new"] == 0 || got["first"] != before { // a second of their own may come in between
 			t.Errorf("answers were taken: %v, of the first %d before", got, before)
 		}
 		monitors = monitors[:1] // the new one is deleted
