@@ -2,6 +2,7 @@ package tsdb
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -231,24 +232,22 @@ func TestSyncFollowsTheLog(t *testing.T) {
 
 // A start after a kill reads the logs whole: what is in blocks must not stay in them for long. Only whole segments leave, so they are small.
 func TestTheLogsAreInSmallSegments(t *testing.T) {
-	db := open(t, t.TempDir())
-	random := rand.New(rand.NewPCG(1, 2))
-	const minutes, metrics = 30, 800
-	total := int64(0)
-	for batch := range int64(40) { // 11 bytes each: what is random does not compress
+	db := openFor(t, Options{Dir: t.TempDir()})
+	random := rand.NewChaCha8([32]byte{})
+	name := make([]byte, 120) // what is random does not compress: twice as many digits
+	for host := range 4 {
 		var points []saba.Point
-		now := start + (batch+1)*minutes*60
-		for m := range int64(minutes) {
-			for n := range metrics {
-				points = append(points, point(series(fmt.Sprint("m", n)), now-(minutes-m)*60, random.Float64()))
+		for range saba.MaxMetrics {
+			if _, err := random.Read(name); err != nil {
+				t.Fatal(err)
 			}
+			points = append(points, point(saba.Series{Org: "o", Host: fmt.Sprint("h", host), Name: hex.EncodeToString(name)}, start, 1))
 		}
-		put(t, db, now, points...)
-		total += int64(len(points))
+		put(t, db, start, points...)
 	}
 	ns, err := segments(filepath.Join(db.dir, walFolder))
 	if err != nil || len(ns) < 2 {
-		t.Fatalf("%d points are in %d segments (%v), want more than one", total, len(ns), err)
+		t.Fatalf("the log has the segments %v (%v), want more than one", ns, err)
 	}
 	for _, n := range ns {
 		if info, err := os.Stat(segmentPath(filepath.Join(db.dir, walFolder), n)); err != nil || info.Size() > segmentSize {
