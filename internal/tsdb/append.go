@@ -210,12 +210,20 @@ type batch struct {
 
 // A planned is a point that may be stored.
 type planned struct {
-	owned  *owned
-	entry  *entry
+	series spot
+	look   bool // there may be a sample of this minute already, which only the engine knows
 	point  *saba.Point
 	minute int64 // Unix seconds
-	look   bool  // there may be a sample of this minute already, which only the engine knows
 }
+
+// A spot is where the entry of a series is.
+type spot struct {
+	owned *owned
+	index int32
+}
+
+// entry returns the entry, which may move when a series is added.
+func (s spot) entry() *entry { return &s.owned.series[s.index] }
 
 // add appends the points of r to the open commit.
 func (b *batch) add(r *request) error {
@@ -270,6 +278,7 @@ func (b *batch) choose(r *request) saba.Drops {
 	b.plan = b.plan[:0]
 	var o *owned // of the point before: batches come from one host
 	var k owner
+	next, made := int32(0), false
 	for i := range r.points {
 		p := &r.points[i]
 		if why, ok := p.Acceptable(r.now); !ok {
@@ -278,13 +287,18 @@ func (b *batch) choose(r *request) saba.Drops {
 		}
 		if o == nil || k != ownerOf(&p.Series) {
 			k = ownerOf(&p.Series)
-			o = n.owners[k]
+			o, next = n.owners[k], 0
 		}
-		var e *entry
+		at := int32(-1)
 		if o != nil {
-			e = o.series[p.Name]
+			// Each minute has the metrics of the one before, as a rule in the same order.
+			if int(next) < len(o.series) && n.names.all[o.series[next].name] == p.Name {
+				at = next
+			} else if name, ok := n.names.numbers[p.Name]; ok {
+				at = o.find(name)
+			}
 		}
-		if e == nil { // the rules are checked once a series
+		if at < 0 { // the rules are checked once a series
 			switch {
 			case p.Org == "" || (p.Host == "") == (p.Service == ""):
 				drops = drop(drops, saba.DropBadPoint)
@@ -296,10 +310,17 @@ func (b *batch) choose(r *request) saba.Drops {
 				drops = drop(drops, saba.DropTooMany)
 				continue
 			}
-			o, e = n.entry(&p.Series)
+			o, at = n.entry(&p.Series)
+			made = true
 		}
-		m := saba.Minute(p.Time)
-		b.plan = append(b.plan, planned{o, e, p, m, e.at == never || m < minuteOf(e.at)})
+		next = at + 1
+		m, newest := saba.Minute(p.Time), o.series[at].at
+		b.plan = append(b.plan, planned{spot{o, at}, newest == never || m < minuteOf(newest), p, m})
+	}
+	if made {
+		for i := range b.plan {
+			b.plan[i].series.owned.fit()
+		}
 	}
 	return drops
 }
@@ -312,7 +333,7 @@ type stored struct {
 
 // A place is one minute of one series.
 type place struct {
-	e      *entry
+	series spot
 	minute int64
 }
 
@@ -324,7 +345,7 @@ func (b *batch) lookUp() (map[place]stored, error) {
 		from   = int64(math.MaxInt64)
 		to     = int64(math.MinInt64)
 		wanted []saba.Series
-		asked  map[*entry]bool
+		asked  map[spot]bool
 		open   = false
 	)
 	for i := range b.plan {
@@ -333,18 +354,18 @@ func (b *batch) lookUp() (map[place]stored, error) {
 			continue
 		}
 		if places == nil {
-			places, asked = map[place]stored{}, map[*entry]bool{}
+			places, asked = map[place]stored{}, map[spot]bool{}
 		}
-		places[place{p.entry, p.minute}] = stored{at: never}
+		places[place{p.series, p.minute}] = stored{at: never}
 		from = min(from, p.minute)
-		if to = max(to, p.minute+saba.Resolution); p.entry.at == never {
+		if to = max(to, p.minute+saba.Resolution); p.series.entry().at == never {
 			to = math.MaxInt64 / 1000
 		}
-		if !asked[p.entry] {
-			asked[p.entry] = true
+		if !asked[p.series] {
+			asked[p.series] = true
 			wanted = append(wanted, p.point.Series)
 		}
-		open = open || b.app != nil && p.entry.commit == b.db.commits
+		open = open || b.app != nil && p.series.entry().commit == b.db.commits
 	}
 	if places == nil {
 		return nil, nil
@@ -377,16 +398,17 @@ func (b *batch) search(wanted []saba.Series, mint, maxt int64, places map[place]
 	n := &b.db.newest
 	for _, sel := range selections(wanted) {
 		if err := sel.each(context.Background(), q, func(s saba.Series, it chunkenc.Iterator) error {
-			e := n.owners[ownerOf(&s)].series[s.Name] // this goroutine alone changes the maps
+			o := n.owners[ownerOf(&s)] // this goroutine alone changes them
+			series := spot{o, o.find(n.names.numbers[s.Name])}
 			last := stored{at: never}
 			for it.Next() == chunkenc.ValFloat {
 				last.at, last.value = it.At()
-				k := place{e, minuteOf(last.at)}
+				k := place{series, minuteOf(last.at)}
 				if _, ok := places[k]; ok {
 					places[k] = last
 				}
 			}
-			if e.at == never && last.at != never {
+			if series.entry().at == never && last.at != never {
 				n.mu.Lock()
 				n.learn(&s, last.at, last.value)
 				n.mu.Unlock()
@@ -404,14 +426,14 @@ var errMinuteFull = errors.New("one minute of a series was rewritten more than a
 // put appends one point, unless the same value is there already. late holds what the engine has
 // of the minutes before the newest one.
 func (b *batch) put(p *planned, late map[place]stored) error {
-	e := p.entry
+	e := p.series.entry()
 	there := stored{at: never}
 	switch newest := minuteOf(e.at); {
 	case e.at == never:
 	case p.minute == newest:
 		there = stored{e.at, e.value}
 	case p.minute < newest:
-		there = late[place{e, p.minute}]
+		there = late[place{p.series, p.minute}]
 	}
 	at := p.minute * 1000
 	if there.at != never {
@@ -429,9 +451,9 @@ func (b *batch) put(p *planned, late map[place]stored) error {
 	b.late = b.late || at <= e.at || at < b.inOrder
 	if at > e.at {
 		e.at, e.value = at, p.value()
-		p.owned.seen = max(p.owned.seen, at)
+		p.series.owned.seen = max(p.series.owned.seen, at)
 	} else {
-		late[place{e, p.minute}] = stored{at, p.value()}
+		late[place{p.series, p.minute}] = stored{at, p.value()}
 	}
 	return nil
 }
@@ -451,7 +473,7 @@ func after(ms int64) (next int64, ok bool) {
 
 // append hands one sample to the engine. The error is about this sample alone.
 func (b *batch) append(p *planned, at int64) error {
-	e := p.entry
+	e := p.series.entry()
 	if b.app == nil {
 		b.db.commits++
 		var ok bool

@@ -154,12 +154,13 @@ func BenchmarkNewestMemory(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		n := newest{owners: map[owner]*owned{}, names: map[string]string{}}
+		var n newest
 		for _, batch := range batches {
 			for i := range batch {
 				n.learn(&batch[i].Series, 1, 1)
 			}
 		}
+		n.fit()
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		bytes = float64(after.HeapAlloc-before.HeapAlloc) / (benchHosts * benchMetrics)

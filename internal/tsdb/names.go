@@ -20,20 +20,22 @@ func (db *DB) RecentNames(org string, since int64) []string {
 	n := &db.newest
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	found := map[string]bool{}
+	found := make([]bool, len(n.names.all))
 	for k, o := range n.owners {
 		if k.org != org || o.seen < since*1000 {
 			continue
 		}
-		for name, e := range o.series {
-			if e.at >= since*1000 && !found[name] && saba.ValidMetricName(name) {
-				found[name] = true
+		for i := range o.series {
+			if e := &o.series[i]; e.at >= since*1000 {
+				found[e.name] = true
 			}
 		}
 	}
 	names := make([]string, 0, len(found))
-	for name := range found {
-		names = append(names, name)
+	for i, name := range n.names.all {
+		if found[i] && saba.ValidMetricName(name) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
@@ -32,18 +33,20 @@ type owner struct{ org, host, service string }
 func ownerOf(s *saba.Series) owner { return owner{s.Org, s.Host, s.Service} }
 
 // newest holds the newest sample of every series, and the engine's reference to it. Only the
-// appender changes it; all others read it with mu held.
+// appender changes it; all others read it with mu held. The zero value holds none.
 type newest struct {
 	mu     sync.RWMutex
 	owners map[owner]*owned
-	names  map[string]string // metric names: 1,000 hosts share one string for each
+	names  names // metric names: 1,000 hosts share one string for each
 }
 
-// owned are the series of one owner.
+// owned are the series of one owner. There are many, and most of them get a sample each minute, in one order, so
+// they lie side by side in the order in which they came, without a pointer for the garbage collector to follow.
 type owned struct {
-	seen   int64 // Unix milliseconds of the newest sample of all, or never
-	series map[string]*entry
-	plain  int // how many of series have no labels of their own
+	seen   int64   // Unix milliseconds of the newest sample of all, or never
+	plain  int     // how many of series have no labels of their own
+	series []entry // those that were forgotten are taken out: an index is good until the next prune
+	places []int32 // a hash table: 1 + index in series, by the number of the name; 0 is free
 }
 
 // An entry is what is known of a series.
@@ -52,6 +55,104 @@ type entry struct {
 	value  float64
 	ref    storage.SeriesRef // 0 when it must be asked for
 	commit uint32            // the commit that last wrote to the series
+	name   uint32            // its number in names
+}
+
+// find returns the index of the series with a name, or -1.
+func (o *owned) find(name uint32) int32 {
+	if len(o.places) == 0 {
+		return -1
+	}
+	for slot := firstSlot(name, len(o.places)); ; slot = (slot + 1) & (len(o.places) - 1) {
+		i := o.places[slot] - 1
+		if i < 0 || o.series[i].name == name {
+			return i
+		}
+	}
+}
+
+// add adds a series without a sample and returns its index. There must be none with its name.
+func (o *owned) add(name uint32) int32 {
+	o.series = append(o.series, entry{at: never, name: name})
+	if 4*len(o.series) > 3*len(o.places) {
+		o.number()
+	} else {
+		o.place(int32(len(o.series) - 1))
+	}
+	return int32(len(o.series) - 1)
+}
+
+// number makes places anew.
+func (o *owned) number() {
+	size := 0
+	if n := len(o.series); n > 0 {
+		size = 1 << bits.Len(uint(4*n/3))
+	}
+	o.places = make([]int32, size)
+	for i := range o.series {
+		o.place(int32(i))
+	}
+}
+
+func (o *owned) place(i int32) {
+	slot := firstSlot(o.series[i].name, len(o.places))
+	for o.places[slot] != 0 {
+		slot = (slot + 1) & (len(o.places) - 1)
+	}
+	o.places[slot] = i + 1
+}
+
+// firstSlot returns where in a hash table of size slots, a power of two, to look for a number first. Numbers that
+// follow each other are spread (Knuth, TAOCP 3, 6.4: by the golden ratio).
+func firstSlot(n uint32, size int) int {
+	const golden = 0x9e3779b1
+	return int(n*golden>>16) & (size - 1)
+}
+
+// fit gives the room back that series has to spare, where it is much.
+func (o *owned) fit() {
+	if cap(o.series) > len(o.series)+len(o.series)/4 {
+		o.series = append(make([]entry, 0, len(o.series)), o.series...)
+	}
+}
+
+// names numbers strings, and keeps one copy of each.
+type names struct {
+	all     []string
+	numbers map[string]uint32
+}
+
+// number returns the number of s, which is a new one if s is new. s is not retained.
+func (n *names) number(s string) uint32 {
+	i, ok := n.numbers[s]
+	if !ok {
+		if n.numbers == nil {
+			n.numbers = map[string]uint32{}
+		}
+		i = uint32(len(n.all))
+		s = strings.Clone(s)
+		n.all, n.numbers[s] = append(n.all, s), i
+	}
+	return i
+}
+
+// shared returns the one copy of s.
+func (n *names) shared(s string) string { return n.all[n.number(s)] }
+
+// find returns the entry of s; nil if there is none. n.mu must be held, and the entry is good for as long.
+func (n *newest) find(s *saba.Series) *entry {
+	o := n.owners[ownerOf(s)]
+	if o == nil {
+		return nil
+	}
+	name, ok := n.names.numbers[s.Name]
+	if !ok {
+		return nil
+	}
+	if i := o.find(name); i >= 0 {
+		return &o.series[i]
+	}
+	return nil
 }
 
 // minuteOf floors Unix milliseconds to the minute, in Unix seconds. never stays before every minute.
@@ -70,10 +171,8 @@ func (db *DB) Latest(s saba.Series) (saba.Sample, bool) {
 	n := &db.newest
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	if o := n.owners[ownerOf(&s)]; o != nil {
-		if e := o.series[s.Name]; e != nil && e.at != never {
-			return saba.Sample{Time: minuteOf(e.at), Value: e.value}, true
-		}
+	if e := n.find(&s); e != nil && e.at != never {
+		return saba.Sample{Time: minuteOf(e.at), Value: e.value}, true
 	}
 	return saba.Sample{}, false
 }
@@ -90,68 +189,64 @@ func (db *DB) LastSeen(org, host string) (int64, bool) {
 	return 0, false
 }
 
-// entry returns the entry of s, and a new one without a sample where there is none. n.mu must be
-// held for writing. The strings of s are not retained: they may be parts of a whole request.
-func (n *newest) entry(s *saba.Series) (*owned, *entry) {
+// entry returns the owner of s and the index of its entry there; a new one without a sample where there is none. n.mu
+// must be held for writing. The strings of s are not retained: they may be parts of a whole request.
+func (n *newest) entry(s *saba.Series) (*owned, int32) {
 	o := n.owners[ownerOf(s)]
 	if o == nil {
-		o = &owned{seen: never, series: map[string]*entry{}}
-		n.owners[owner{n.intern(s.Org), strings.Clone(s.Host), strings.Clone(s.Service)}] = o
+		if n.owners == nil {
+			n.owners = map[owner]*owned{}
+		}
+		o = &owned{seen: never}
+		n.owners[owner{n.names.shared(s.Org), strings.Clone(s.Host), strings.Clone(s.Service)}] = o
 	}
-	e := o.series[s.Name]
-	if e == nil {
-		e = &entry{at: never}
-		o.series[n.intern(s.Name)] = e
+	name := n.names.number(s.Name)
+	i := o.find(name)
+	if i < 0 {
+		i = o.add(name)
 		if !isLabelled(s.Name) {
 			o.plain++
 		}
 	}
-	return o, e
-}
-
-func (n *newest) intern(s string) string {
-	if shared, ok := n.names[s]; ok {
-		return shared
-	}
-	s = strings.Clone(s)
-	n.names[s] = s
-	return s
+	return o, i
 }
 
 // learn records that s has a sample at ms.
 func (n *newest) learn(s *saba.Series, ms int64, v float64) {
-	o, e := n.entry(s)
-	if ms > e.at {
+	o, i := n.entry(s)
+	if e := &o.series[i]; ms > e.at {
 		e.at, e.value = ms, v
 	}
 	o.seen = max(o.seen, ms)
 }
 
 // prune forgets the series without a sample since keepNewest, and the hosts whose samples are
-// all deleted: containers come and go, and each has names of its own.
+// all deleted: containers come and go, and each has names of its own. Those that stay get new numbers.
 func (n *newest) prune(now time.Time, retention time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	oldest, first := now.Add(-keepNewest).UnixMilli(), now.Add(-retention).UnixMilli()
-	names := map[string]string{}
+	var kept names
 	for k, o := range n.owners {
-		for name, e := range o.series {
-			if e.at < oldest {
-				delete(o.series, name)
-				if !isLabelled(name) {
-					o.plain--
-				}
-				continue
+		o.series = slices.DeleteFunc(o.series, func(e entry) bool {
+			old := e.at < oldest
+			if old && !isLabelled(n.names.all[e.name]) {
+				o.plain--
 			}
-			names[name] = name
-		}
+			return old
+		})
 		if len(o.series) == 0 && (o.seen < first || k.host == "") {
 			delete(n.owners, k)
 			continue
 		}
-		names[k.org] = k.org
+		for i := range o.series {
+			o.series[i].name = kept.number(n.names.all[o.series[i].name])
+		}
+		o.fit()
+		o.number()
+		kept.number(k.org)
 	}
-	n.names = names
+	n.names = kept
 }
 
 // rebuild learns everything from the engine: the newest samples from its head, which holds the
@@ -160,7 +255,8 @@ func (n *newest) prune(now time.Time, retention time.Duration) {
 func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.owners, n.names = map[owner]*owned{}, map[string]string{}
+	n.owners, n.names = nil, names{}
+	defer n.fit()
 	head := db.Head()
 	if err := n.inOrder(ctx, head); err != nil {
 		return err
@@ -188,7 +284,10 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	}
 	for k, seen := range silent {
 		if seen < newestOfAll-keepNewest.Milliseconds() {
-			n.owners[k] = &owned{seen: seen, series: map[string]*entry{}}
+			if n.owners == nil {
+				n.owners = map[owner]*owned{}
+			}
+			n.owners[k] = &owned{seen: seen}
 			continue
 		}
 		if err := n.fill(ctx, db, seen-(2*time.Hour).Milliseconds(), seen, ownedBy(k)...); err != nil {
@@ -196,6 +295,13 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 		}
 	}
 	return nil
+}
+
+// fit gives the room back that was taken ahead.
+func (n *newest) fit() {
+	for _, o := range n.owners {
+		o.fit()
+	}
 }
 
 // everything matches every series: each has an organization.
@@ -263,10 +369,8 @@ func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...
 	for set.Next() {
 		series := set.At()
 		s := seriesOf(series.Labels())
-		if o := n.owners[ownerOf(&s)]; o != nil {
-			if e := o.series[s.Name]; e != nil && e.at >= maxt {
-				continue
-			}
+		if e := n.find(&s); e != nil && e.at >= maxt {
+			continue
 		}
 		it = series.Iterator(it)
 		at, v := int64(never), 0.0

@@ -293,7 +293,7 @@ func TestAHostLongSilentIsStillKnown(t *testing.T) {
 }
 
 func TestWhatIsOldIsForgotten(t *testing.T) {
-	n := newest{owners: map[owner]*owned{}, names: map[string]string{}}
+	var n newest
 	now := time.Unix(start, 0)
 	learn := func(s saba.Series, age time.Duration) { n.learn(&s, now.Add(-age).UnixMilli(), 1) }
 	learn(series("new"), time.Hour)
@@ -302,14 +302,14 @@ func TestWhatIsOldIsForgotten(t *testing.T) {
 	learn(saba.Series{Org: "o", Host: "deleted", Name: "x"}, 461*24*time.Hour)
 	learn(saba.Series{Org: "o", Service: "silent", Name: "y"}, 49*time.Hour)
 	n.prune(now, DefaultRetention)
-	if o := n.owners[owner{org: "o", host: "h"}]; o == nil || len(o.series) != 1 || o.series["new"] == nil {
+	if o := n.owners[owner{org: "o", host: "h"}]; o == nil || len(o.series) != 1 || n.names.all[o.series[0].name] != "new" {
 		t.Errorf("of a live host %v stayed, want the new series", o)
 	}
 	if o := n.owners[owner{org: "o", host: "silent"}]; o == nil || len(o.series) != 0 {
 		t.Errorf("of a silent host %v stayed, want it without series", o)
 	}
-	if len(n.owners) != 2 || len(n.names) != 2 {
-		t.Errorf("%d owners and %d names stayed, want 2 (o, new) of each", len(n.owners), len(n.names))
+	if len(n.owners) != 2 || len(n.names.all) != 2 {
+		t.Errorf("%d owners and %d names stayed, want 2 (o, new) of each", len(n.owners), len(n.names.all))
 	}
 }
 
