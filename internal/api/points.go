@@ -27,8 +27,12 @@ type points struct {
 // Both yield the same points, bit for bit. It is not safe for concurrent use.
 type pointParser struct {
 	seed  maphash.Seed
-	names [4096]string // strings made before, by hash: agents repeat their metric names each minute
+	names [1024]nameSet // strings made before, by hash: agents repeat their metric names each minute
 }
+
+// A nameSet are strings of one hash, the newest first. With room for one alone, half a dozen of the 150 names of an agent would push
+// each other out all the time.
+type nameSet [4]string
 
 func newPointParser() *pointParser {
 	return &pointParser{seed: maphash.MakeSeed()}
@@ -325,8 +329,12 @@ func (pp *pointParser) known(b []byte) (string, bool) {
 	if len(b) > saba.MaxMetricName {
 		return "", false
 	}
-	s := pp.names[maphash.Bytes(pp.seed, b)%uint64(len(pp.names))]
-	return s, s == string(b) && s != ""
+	for _, s := range pp.set(b) {
+		if s == string(b) {
+			return s, s != ""
+		}
+	}
+	return "", false
 }
 
 // intern returns b as a string, the same one for the same bytes where it can.
@@ -334,11 +342,19 @@ func (pp *pointParser) intern(b []byte) string {
 	if len(b) > saba.MaxMetricName {
 		return string(b) // to be dropped: not worth remembering
 	}
-	slot := &pp.names[maphash.Bytes(pp.seed, b)%uint64(len(pp.names))]
-	if *slot != string(b) {
-		*slot = string(b)
+	set := pp.set(b)
+	for _, s := range set {
+		if s == string(b) {
+			return s
+		}
 	}
-	return *slot
+	copy(set[1:], set[:])
+	set[0] = string(b)
+	return set[0]
+}
+
+func (pp *pointParser) set(b []byte) *nameSet {
+	return &pp.names[maphash.Bytes(pp.seed, b)%uint64(len(pp.names))]
 }
 
 // parsePointsSlowly is pointParser.parse for bodies of any shape, and what the fast path must agree with.

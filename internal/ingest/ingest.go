@@ -82,7 +82,20 @@ func New(o Options) *Writer {
 func (w *Writer) HostPoints(ctx context.Context, org string, points []saba.Point) (saba.Drops, error) {
 	b := batch{writer: w, now: w.now(), org: org, points: points}
 	owners := map[string]saba.DropReason{} // host id to why its points are dropped, "" for a live host
-	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) { return w.hostDrop(ctx, owners, org, p.Host) })
+	// Of the point before: nearly every batch is of one host.
+	var host string
+	var reason saba.DropReason
+	asked := false
+	return b.store(ctx, func(p *saba.Point) (saba.DropReason, error) {
+		if !asked || p.Host != host {
+			var err error
+			if reason, err = w.hostDrop(ctx, owners, org, p.Host); err != nil {
+				return "", err
+			}
+			asked, host = true, p.Host
+		}
+		return reason, nil
+	})
 }
 
 // hostDrop says why points of a host may not be stored; "" when they may. owners remembers the answers.
@@ -171,7 +184,11 @@ func (b *batch) store(ctx context.Context, owner func(*saba.Point) (saba.DropRea
 		}
 		p.Org = b.org
 		memory.see(p)
-		kept = append(kept, *p)
+		if len(kept) == i {
+			kept = kept[:i+1] // it is in its place already
+		} else {
+			kept = append(kept, *p)
+		}
 	}
 	kept = memory.derive(b.org, kept)
 	return b.write(ctx, w.samples, kept)
