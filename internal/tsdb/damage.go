@@ -63,13 +63,18 @@ func setAside(dir, name string) (to string, err error) {
 
 // spanOf words the time of the points of a block, as far as that can be read.
 func spanOf(block string) string {
-	b, err := os.ReadFile(filepath.Join(block, "meta.json"))
-	var m tsdb.BlockMeta
-	if err != nil || json.Unmarshal(b, &m) != nil || m.MinTime >= m.MaxTime {
+	m, ok := metaOf(block)
+	if !ok || m.MinTime >= m.MaxTime {
 		return "of an unknown time"
 	}
 	const minute = "2006-01-02 15:04"
 	return fmt.Sprintf("%s to %s UTC", time.UnixMilli(m.MinTime).UTC().Format(minute), time.UnixMilli(m.MaxTime).UTC().Format(minute))
+}
+
+// metaOf reads what a block says of itself; ok is false where that cannot be read.
+func metaOf(block string) (m tsdb.BlockMeta, ok bool) {
+	b, err := os.ReadFile(filepath.Join(block, "meta.json"))
+	return m, err == nil && json.Unmarshal(b, &m) == nil
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }
