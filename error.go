@@ -16,6 +16,7 @@ var (
 	ErrConflict     = errors.New("conflict")      // HTTP 409: the name is taken
 	ErrTooLarge     = errors.New("too large")     // HTTP 413
 	ErrUnavailable  = errors.New("not available") // HTTP 503: try again later
+	ErrUntold       = errors.New("not told")      // HTTP 502: the service of a channel did not confirm a message
 )
 
 // A FieldError says which field of a request was refused, and why. It matches ErrInvalid.

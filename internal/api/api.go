@@ -85,11 +85,19 @@ type Ingest interface {
 	Refuse(org string, n int, example string)
 }
 
-// Options are the parts of the API. All but Registerer and DefaultStatus are needed.
+// Notifier is what tells channels.
+type Notifier interface {
+	// Test tells a channel that somebody tries it. The error matches saba.ErrUntold when its service did not confirm it, and saba.ErrInvalid
+	// when channels of its type are never told.
+	Test(ctx context.Context, c saba.Channel, user string) error
+}
+
+// Options are the parts of the API. All but Notifier, Registerer and DefaultStatus are needed.
 type Options struct {
 	Store         Store
 	Ingest        Ingest
 	Samples       Samples
+	Notifier      Notifier // nil where nobody is told of anything
 	Now           func() time.Time
 	Random        io.Reader // for ids; safe for concurrent use
 	Log           *slog.Logger
@@ -106,6 +114,7 @@ type server struct {
 	store         Store
 	ingest        Ingest
 	samples       Samples
+	notifier      Notifier
 	now           func() time.Time
 	random        io.Reader
 	log           *slog.Logger
@@ -125,7 +134,7 @@ type server struct {
 func New(o Options) http.Handler {
 	factory := promauto.With(o.Registerer)
 	s := &server{
-		store: o.Store, ingest: o.Ingest, samples: o.Samples,
+		store: o.Store, ingest: o.Ingest, samples: o.Samples, notifier: o.Notifier,
 		now: o.Now, random: o.Random, log: o.Log,
 		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,
@@ -199,6 +208,7 @@ func status(err error) int {
 		{saba.ErrConflict, http.StatusConflict},
 		{saba.ErrTooLarge, http.StatusRequestEntityTooLarge},
 		{errEncoding, http.StatusUnsupportedMediaType},
+		{saba.ErrUntold, http.StatusBadGateway},
 		{errBusy, http.StatusServiceUnavailable},
 		{saba.ErrUnavailable, http.StatusServiceUnavailable},
 	} {
@@ -296,6 +306,8 @@ func (s *server) fail(w *recorder, r *http.Request, label string, err error) int
 		// server is stopping.
 		code, counted = http.StatusServiceUnavailable, statusGone
 		message = "the request was broken off: try again"
+	case errors.Is(err, saba.ErrUntold):
+		// Nothing of ours is broken, and whoever asked reads what is.
 	case errors.Is(err, errBusy):
 		// Counted, and not logged: there would be a line for each of many.
 		w.Header().Set("Retry-After", "30")

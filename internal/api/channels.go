@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/saba-monitor/saba"
 )
@@ -138,5 +140,42 @@ func (s *server) channelUpdate(w http.ResponseWriter, c *call) error {
 
 func (s *server) channelDelete(w http.ResponseWriter, c *call) error {
 	ch, err := s.store.DeleteChannel(c.Context(), c.org, c.PathValue("channel"))
+	return shown(s, w, c, ch, err, newChannelOut)
+}
+
+// channel returns the channel that a call's path names.
+func (s *server) channel(c *call) (saba.Channel, error) {
+	id := c.PathValue("channel")
+	all, err := s.store.Channels(c.Context(), c.org)
+	if err != nil {
+		return saba.Channel{}, fmt.Errorf("list channels: %w", err)
+	}
+	i := slices.IndexFunc(all, func(ch saba.Channel) bool { return ch.ID == id })
+	if i < 0 {
+		return saba.Channel{}, saba.Errorf(saba.ErrNotFound, "no channel %q", clip(id))
+	}
+	return all[i], nil
+}
+
+func (s *server) channelTest(w http.ResponseWriter, c *call) error {
+	ch, err := s.channel(c)
+	if err != nil {
+		return err
+	}
+	if s.notifier == nil {
+		return saba.Errorf(saba.ErrUnavailable, "this server tells no channels")
+	}
+	if err := s.notifier.Test(c.Context(), ch, ""); err != nil {
+		return err
+	}
+	return s.json(w, c, success{true})
+}
+
+// channelRelease lets a channel that was suspended be told again, of what happens from now on.
+func (s *server) channelRelease(w http.ResponseWriter, c *call) error {
+	if err := s.store.SuspendChannel(c.Context(), c.org, c.PathValue("channel"), 0, ""); err != nil {
+		return err
+	}
+	ch, err := s.channel(c)
 	return shown(s, w, c, ch, err, newChannelOut)
 }

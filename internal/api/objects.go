@@ -33,6 +33,7 @@ type Objects interface {
 	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
 	UpdateChannel(ctx context.Context, org, id string, change func(old saba.Channel) (saba.Channel, error)) (saba.Channel, error)
 	DeleteChannel(ctx context.Context, org, id string) (saba.Channel, error)
+	SuspendChannel(ctx context.Context, org, id string, at int64, reason string) error
 
 	NotificationGroups(ctx context.Context, org string) ([]saba.NotificationGroup, error)
 	CreateNotificationGroup(ctx context.Context, org string, g saba.NotificationGroup) error

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/saba-monitor/saba"
@@ -229,6 +231,53 @@ func TestChannelsOfServices(t *testing.T) {
 	id = r.create("/channels", `{"type":"pagerduty","name":"p","token":"SECRET"}`)
 	r.refuseSaying(400, "token is required anew", "PUT", "/channels/"+id, `{"type":"pagerduty","name":"p","url":"https://example.com"}`)
 	r.refuseSaying(400, "token is required", "PUT", "/channels/"+id, `{"type":"pagerduty","name":"p","token":""}`)
+}
+
+// told remembers which channels were tried.
+type told struct {
+	mu    sync.Mutex
+	tried []string
+}
+
+// Test fails as real services do for channels with such names.
+func (n *told) Test(_ context.Context, c saba.Channel, _ string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tried = append(n.tried, c.ID+c.Token)
+	switch c.Name {
+	case "dead":
+		return saba.Errorf(saba.ErrUntold, "the channel %q was not told: its service answered 404 Not Found", c.Name)
+	case "old":
+		return saba.Errorf(saba.ErrInvalid, "channels of the type %s cannot be told anything yet", c.Type)
+	}
+	return nil
+}
+
+func TestChannelsAreTriedAndReleased(t *testing.T) {
+	tried := &told{}
+	r := newRig(t, func(o *Options) { o.Notifier = tried })
+	id := r.create("/channels", `{"type":"ntfy","name":"n","to":"ops","token":"SECRET"}`)
+	r.wantJSON("a test", r.post("/channels/"+id+"/test", ""), `{"success":true}`)
+	if want := id + "SECRET"; len(tried.tried) != 1 || tried.tried[0] != want {
+		t.Errorf("tried were %q, want %q", tried.tried, want)
+	}
+	dead := r.create("/channels", `{"type":"webhook","name":"dead","url":"https://example.com"}`)
+	r.refuseSaying(502, `the channel "dead" was not told: its service answered 404 Not Found`, "POST", "/channels/"+dead+"/test", "")
+	old := r.create("/channels", `{"type":"webhook","name":"old","url":"https://example.com"}`)
+	r.refuseSaying(400, "cannot be told anything yet", "POST", "/channels/"+old+"/test", "")
+	r.refuseSaying(404, "no channel", "POST", "/channels/none/test", "")
+	if strings.Contains(r.log.String(), "level=ERROR") {
+		t.Errorf("what is wrong elsewhere is logged as ours:\n%s", r.log)
+	}
+
+	const shown = `{"id":"ID","type":"ntfy","name":"n","url":"","to":"ops","enabledGraphImage":false,"events":[],"suspendedAt":`
+	r.check(r.store.SuspendChannel(r.Context(), "org1", id, start, "it was tried for a day"))
+	if list := r.get("/channels"); !strings.Contains(list, fmt.Sprintf(`"suspendedAt":%d`, start)) {
+		t.Errorf("none is suspended in %s", list)
+	}
+	r.wantJSON("a release", r.post("/channels/"+id+"/release", ""), shown+`null}`)
+	r.wantJSON("another", r.post("/channels/"+id+"/release", ""), shown+`null}`)
+	r.refuseSaying(404, `none`, "POST", "/channels/none/release", "")
 }
 
 func TestEveryTypeOfChannelIsRead(t *testing.T) { // trap 14: other types have none of the lists

@@ -89,8 +89,8 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	o := Options{
 		Store:   r.store,
 		Ingest:  ingest.New(ingest.Options{Hosts: r.store, Samples: r.samples, Log: logger, Registerer: r.registry, Now: now}),
-		Samples: r.samples,
-		Now:     now, Random: rand.Reader, Log: logger, Registerer: r.registry,
+		Samples: r.samples, Notifier: &told{},
+		Now: now, Random: rand.Reader, Log: logger, Registerer: r.registry,
 	}
 	for _, f := range change {
 		f(&o)

@@ -131,6 +131,8 @@ func routes() []route {
 		{get, "/channels", r, 0, (*server).channelList, nil, under{"channels": []channelOut{}}},
 		{post, "/channels", rw, smallBody, (*server).channelCreate, newChannelIn{}, channelOut{}},
 		{put, "/channels/{channel}", rw, smallBody, (*server).channelUpdate, channelIn{}, channelOut{}},
+		{post, "/channels/{channel}/test", rw, 0, (*server).channelTest, nil, success{}},          // saba's own
+		{post, "/channels/{channel}/release", rw, 0, (*server).channelRelease, nil, channelOut{}}, // saba's own
 		{del, "/channels/{channel}", rw, 0, (*server).channelDelete, nil, channelOut{}},
 
 		{get, "/notification-groups", r, 0, (*server).notificationGroupList, nil, under{"notificationGroups": []notificationGroupOut{}}},

@@ -140,7 +140,8 @@ func askedToWait(err error) time.Duration {
 	return r.after
 }
 
-// Test tells a channel that somebody tries it, and returns what came of that.
+// Test tells a channel that somebody tries it, also one that is suspended. Where its service does not confirm that, the error is a sentence that
+// matches saba.ErrUntold.
 func (n *Notifier) Test(ctx context.Context, c saba.Channel, user string) error {
 	s, ok := n.senders[c.Type]
 	if !ok {
@@ -153,7 +154,7 @@ func (n *Notifier) Test(ctx context.Context, c saba.Channel, user string) error 
 		return err
 	}
 	if err := s.Send(ctx, c, m); err != nil {
-		return saba.Errorf(saba.ErrUnavailable, "the channel %q was not told: %v", c.Name, err)
+		return saba.Errorf(saba.ErrUntold, "the channel %q was not told: %v", c.Name, err)
 	}
 	return nil
 }

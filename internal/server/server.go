@@ -281,7 +281,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	o := s.opts
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
 	calls := api.New(api.Options{
-		Store: s.records, Ingest: writer, Samples: s.samples,
+		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier,
 		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery,
 	})
 	prom := promapi.New(promapi.Options{
