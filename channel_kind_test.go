@@ -1,7 +1,9 @@
 package saba
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -75,6 +77,36 @@ func TestChannelCheckEmptiesForeignFields(t *testing.T) {
 		}
 		if c.ID != "c" || c.SuspendedAt != 5 || c.Name != "n" {
 			t.Errorf("%s became %+v", k.Type, c)
+		}
+	}
+}
+
+// docs/channels.md says of every type what to fill in, and what of it is a secret.
+func TestChannelKindsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("docs/channels.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ChannelKinds {
+		if !strings.Contains(string(page), "`"+string(k.Type)+"`") && k.Type != ChannelEmail {
+			t.Errorf("docs/channels.md does not name the type %s", k.Type)
+		}
+		_, section, ok := strings.Cut(string(page), "\n## "+k.Label+"\n")
+		if !ok {
+			if k.Type != ChannelEmail { // told on a page of its own
+				t.Errorf("docs/channels.md has no section %s", k.Label)
+			}
+			continue
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		for _, f := range k.Fields {
+			row := "| `" + f.Name + "` |"
+			if f.Secret {
+				row = "| `" + f.Name + "` ● |"
+			}
+			if common := f.Name == "name" || f.Name == "events" || f.Name == "enabledGraphImage"; !common && !strings.Contains(section, row) {
+				t.Errorf("the section %s has no row %s", k.Label, row)
+			}
 		}
 	}
 }

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,24 @@ func TestTemplateFunctionsAreThere(t *testing.T) {
 	for _, name := range saba.TemplateFunctions {
 		if _, err := execute(`{{if false}}{{`+name+`}}{{end}}`, nil, time.Now); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTemplateFieldsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/channels.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Template\n")
+	for f := range reflect.TypeFor[templateData]().Fields() {
+		if !strings.Contains(section, "`."+f.Name+"`") {
+			t.Errorf("docs/channels.md does not name .%s", f.Name)
+		}
+	}
+	for _, name := range saba.TemplateFunctions {
+		if !strings.Contains(section, "`"+name+"`") {
+			t.Errorf("docs/channels.md does not name the function %s", name)
 		}
 	}
 }
