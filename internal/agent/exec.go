@@ -145,7 +145,8 @@ func runCommand(ctx context.Context, c Command, environ []string) (Result, error
 	return r, nil
 }
 
-// startCommand starts a command as the leader of a process group.
+// startCommand starts a command as the leader of a process group: without its shell where that makes no difference. A try
+// that fails has run nothing, and leaves it to the shell to say what is wrong.
 func startCommand(args, env []string, credential *syscall.Credential) (*process, error) {
 	start := func(path string, args, env []string) (*process, error) {
 		return startProcess(&exec.Cmd{
