@@ -127,6 +127,8 @@ func (e *Evaluator) changed(monitors []saba.Monitor) {
 	now := make(map[string]saba.Monitor, len(monitors))
 	same := len(monitors) == len(e.monitors)
 	for _, m := range monitors {
+		// What does not touch the judgement makes it no other one: an alert that a person has closed stays closed when the monitor is muted.
+		m.Name, m.Memo, m.Mute, m.MuteUntil, m.NotificationInterval = "", "", false, 0, nil
 		now[m.ID] = m
 		if old, ok := e.monitors[m.ID]; !ok || !reflect.DeepEqual(m, old) {
 			delete(e.monitors, m.ID)
