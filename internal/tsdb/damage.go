@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,9 +26,15 @@ const damagedFolder = "damaged"
 
 // setAsideBlocks moves the damaged blocks away, and says so.
 func (db *DB) setAsideBlocks(ctx context.Context) error {
-	found, err := inspectBlocks(ctx, db.dir)
+	known := readInspected(db.dir)
+	found, right, err := inspectBlocks(ctx, db.dir, known)
 	if err != nil {
 		return err
+	}
+	if !maps.Equal(known, right) {
+		if err := writeInspected(db.dir, right); err != nil {
+			db.log.Debug("the next start reads the indexes of all blocks", "error", err)
+		}
 	}
 	for _, b := range found {
 		when := spanOf(filepath.Join(db.dir, b.name))
@@ -179,7 +186,7 @@ func Examine(ctx context.Context, dir string, inUse bool) ([]Finding, error) {
 			found = append(found, copies...)
 		}
 	}
-	bad, err := inspectBlocks(ctx, dir)
+	bad, _, err := inspectBlocks(ctx, dir, nil)
 	if err != nil {
 		return nil, err
 	}

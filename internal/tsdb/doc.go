@@ -34,7 +34,7 @@
 // The engine keeps the FIRST value of a timestamp. Rewrites therefore go to a later second of
 // their minute, and readers take the last sample of each minute (read.go).
 //
-// Before the engine may open a folder, inspect.go reads the logs and the indexes of the blocks.
+// Before the engine may open a folder, inspect.go reads the logs and those indexes of the blocks that it has not read before (inspected.go).
 // A record that a crash cut short at the end of a log is cut off, with a warning. Any other
 // damage of the logs makes Open fail with one sentence, and nothing is changed: left to itself, the engine
 // would delete every log record after the damage. A damaged block is moved to the folder damaged (damage.go), which

@@ -353,48 +353,56 @@ type broken struct {
 	err  error
 }
 
-// inspectBlocks opens and closes every block, and reads its index whole. It returns those that are damaged, and
-// changes nothing; the error is of the disk or of ctx. One that is damaged is no harm when another one
-// was made from it: a crash came between the making and the deletion.
+// inspectBlocks opens and closes every block, and reads its index whole, but where it still has the stamp by which it is known. It returns
+// those that are damaged, and the stamps of the indexes that are right, and changes nothing; the error is of the disk or of ctx. One that is
+// damaged is no harm when another one was made from it: a crash came between the making and the deletion.
 //
 // Of the chunks it reads what the engine reads at its start: the heads of their files. A damaged
 // chunk is found by the reader that meets it, and costs that reader an error; or by Examine.
-func inspectBlocks(ctx context.Context, dir string) ([]broken, error) {
+func inspectBlocks(ctx context.Context, dir string, known map[string]indexStamp) (damages []broken, right map[string]indexStamp, err error) {
 	names, err := blocks(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var damages []broken
+	right = map[string]indexStamp{}
 	replaced := map[string]bool{}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		b, err := tsdb.OpenBlock(nil, filepath.Join(dir, name), nil, nil)
 		if outsideOfData(err) {
-			return nil, fmt.Errorf("block %s cannot be read: %w; nothing was changed: look at its permissions and at the disk", filepath.Join(dir, name), err)
+			return nil, nil, fmt.Errorf("block %s cannot be read: %w; nothing was changed: look at its permissions and at the disk", filepath.Join(dir, name), err)
 		}
 		if err != nil {
 			damages = append(damages, broken{name, err})
 			continue
 		}
 		if err := b.Close(); err != nil {
-			return nil, fmt.Errorf("close %s: %w", filepath.Join(dir, name), err)
+			return nil, nil, fmt.Errorf("close %s: %w", filepath.Join(dir, name), err)
 		}
-		found, err := inspectIndex(ctx, filepath.Join(dir, name, "index"))
+		index := filepath.Join(dir, name, "index")
+		stamp, err := stampOf(index)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if found != "" {
-			damages = append(damages, broken{name, errors.New("index: " + found)})
-			continue
+		if known[name] != stamp {
+			found, err := inspectIndex(ctx, index)
+			if err != nil {
+				return nil, nil, err
+			}
+			if found != "" {
+				damages = append(damages, broken{name, errors.New("index: " + found)})
+				continue
+			}
 		}
+		right[name] = stamp
 		for _, p := range b.Meta().Compaction.Parents {
 			replaced[p.ULID.String()] = true
 		}
 	}
 	// Without a meta.json the engine does not take it for a block, and passes over it.
-	return slices.DeleteFunc(damages, func(b broken) bool { return replaced[b.name] }), nil
+	return slices.DeleteFunc(damages, func(b broken) bool { return replaced[b.name] }), right, nil
 }
 
 // outsideOfData says whether err has its cause outside of the files' content, as a missing permission or a disk that fails: what
