@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -47,8 +48,18 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// words writes a message as stories ask for it: "alert critical load web1", "hostStatus standby web1", "channel hook".
+// slackTitle is the first line of a message to Slack, without its mentions and its link.
+var slackTitle = regexp.MustCompile(`\*(?:<[^|>]*\|)?([^<>|*]*)>?\*$`)
+
+// words writes a message as stories ask for it: "alert critical load web1", "hostStatus standby web1", "channel hook"; one to Slack by its title.
 func words(body map[string]any) string {
+	if body["attachments"] != nil {
+		text, _ := body["text"].(string)
+		if title := slackTitle.FindStringSubmatch(text); title != nil {
+			return title[1]
+		}
+		return text
+	}
 	text := func(of any, key string) string {
 		m, _ := of.(map[string]any)
 		s, _ := m[key].(string)
@@ -103,12 +114,12 @@ func (r *receiver) next(want string) error {
 }
 
 // channel makes a channel whose receiver works.
-func (s *story) channel(ctx context.Context, name string, events []string, toDefault bool) error {
+func (s *story) channel(ctx context.Context, kind saba.ChannelType, name string, events []string, toDefault bool) error {
 	r := &receiver{deed: "works"}
 	server := httptest.NewServer(r)
 	s.Cleanup(server.Close)
 	s.receivers[name] = r
-	c := saba.Channel{ID: name, Name: name, Type: saba.ChannelWebhook, URL: server.URL + "/" + name, Events: events}
+	c := saba.Channel{ID: name, Name: name, Type: kind, URL: server.URL + "/" + name, Events: events}
 	if err := c.Check(); err != nil {
 		return err
 	}

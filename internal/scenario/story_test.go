@@ -44,11 +44,13 @@ import (
 //	log MONITOR TARGET STATUS…          all that the alerts of a target went through
 //	channel NAME EVENT…                 of the default group; a real server receives what it is told
 //	lone NAME EVENT…                    as channel, of no group
+//	slack NAME EVENT…                   as channel, which tells Slack: of that, told wants the title
 //	group NAME JSON                     of notification
 //	collect NAME JSON                   a setting of alert groups
 //	receiver NAME DEED                  works, fails, hangs, refuses (400), or asks for 10 minutes (429)
 //	told NAME WORDS…                    the next message: event, status, rule and host or service of an alert; see words
 //	suspended NAME                      must be, after a day without an answer
+//	release NAME                        one that is suspended
 //	silent [NAME]                       no message is left that was not asked for
 //	why MONITOR TARGET SILENCE          why nobody was told of the newest event
 //	ack MONITOR TARGET                  mute MONITOR TARGET MINUTES
@@ -272,6 +274,8 @@ func (s *story) do(w []string, line string) error {
 			}
 		}
 		return err
+	case "release":
+		return s.records.SuspendChannel(ctx, s.org, w[1], 0, "")
 	case "status":
 		return s.records.SetHostStatus(ctx, s.org, []string{w[1]}, saba.HostStatus(w[2]))
 	case "restart":
@@ -315,7 +319,9 @@ func (s *story) do(w []string, line string) error {
 		}
 		return err
 	case "channel", "lone":
-		return s.channel(ctx, w[1], w[2:], w[0] == "channel")
+		return s.channel(ctx, saba.ChannelWebhook, w[1], w[2:], w[0] == "channel")
+	case "slack":
+		return s.channel(ctx, saba.ChannelSlack, w[1], w[2:], true)
 	case "collect":
 		a := saba.AlertGroupSetting{ID: w[1], Name: w[1]}
 		if err := json.Unmarshal([]byte(rest(line, 2)), &a); err != nil {
