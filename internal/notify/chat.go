@@ -157,7 +157,15 @@ func (m *Message) picture(c *saba.Channel) string {
 
 // png returns the graph itself; nil where there is none, the channel shows none, or it cannot be drawn: then note says so.
 func (m *Message) png(ctx context.Context, c *saba.Channel) (png []byte, note string) {
-	if m.picture(c) == "" || m.PNG == nil {
+	if !c.EnabledGraphImage {
+		return nil, ""
+	}
+	return m.drawn(ctx)
+}
+
+// drawn returns the graph itself; nil where there is none, or it cannot be drawn: then note says so.
+func (m *Message) drawn(ctx context.Context) (png []byte, note string) {
+	if m.PNG == nil {
 		return nil, ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, pictureTimeout)

@@ -82,7 +82,8 @@ type Message struct {
 	URL     string // of the console, as in Options
 	Zone    *time.Location
 	Picture string // address of the graph; "" for none
-	// PNG returns the graph itself, for channels that send it along; it is nil where Picture is "".
+	// PNG returns the graph itself, for channels that send it along, and nil where there is nothing to draw. It is nil itself where no graph
+	// is drawn. A graph may have no address and be drawn all the same: the console's may be unknown.
 	PNG func(ctx context.Context) ([]byte, error)
 	// Key is the same for every try to tell this channel of this event, and no other: services that know it twice may drop one.
 	Key     string
@@ -100,6 +101,7 @@ type Sender interface {
 func senders(o Options) map[saba.ChannelType]Sender {
 	over := service{o.Client, o.Now}
 	return map[saba.ChannelType]Sender{
+		saba.ChannelEmail:      newEmail(o.Mail, o.Now),
 		saba.ChannelWebhook:    webhook{over},
 		saba.ChannelSlack:      slack{over},
 		saba.ChannelTeams:      teams{over},
@@ -115,14 +117,19 @@ func senders(o Options) map[saba.ChannelType]Sender {
 // A refusal is an error that says when to try again.
 type refusal struct {
 	error
-	final bool
-	after time.Duration
+	final  bool
+	partly bool
+	after  time.Duration
 }
 
 func (r refusal) Unwrap() error { return r.error }
 
 // Final marks an error that no other try will mend: the message is given up, and the next one is sent.
 func Final(err error) error { return refusal{error: err, final: true} }
+
+// Partly marks an error of a message that was confirmed for some of those behind a channel and never will be for the others: it is not sent
+// again, and the error is kept for who looks.
+func Partly(err error) error { return refusal{error: err, partly: true} }
 
 // RetryAfter marks an error of a service that said when to come again.
 func RetryAfter(err error, d time.Duration) error { return refusal{error: err, after: d} }
@@ -131,6 +138,12 @@ func RetryAfter(err error, d time.Duration) error { return refusal{error: err, a
 func isFinal(err error) bool {
 	var r refusal
 	return errors.As(err, &r) && r.final
+}
+
+// isPartly says whether an error was marked by Partly.
+func isPartly(err error) bool {
+	var r refusal
+	return errors.As(err, &r) && r.partly
 }
 
 // askedToWait returns how long a service asked to be left alone; 0 when it did not say.
@@ -153,7 +166,9 @@ func (n *Notifier) Test(ctx context.Context, c saba.Channel, user string) error 
 	if err != nil {
 		return err
 	}
-	if err := s.Send(ctx, c, m); err != nil {
+	if err := s.Send(ctx, c, m); isPartly(err) {
+		return saba.Errorf(saba.ErrUntold, "the channel %q was told in part: %v", c.Name, err)
+	} else if err != nil {
 		return saba.Errorf(saba.ErrUntold, "the channel %q was not told: %v", c.Name, err)
 	}
 	return nil
@@ -172,9 +187,8 @@ func (n *Notifier) message(ctx context.Context, e saba.Event, c saba.Channel) (M
 		}
 	}
 	if n.Pictures != nil && e.Kind == saba.EventAlert {
-		if m.Picture = n.Pictures.URL(&e); m.Picture != "" {
-			m.PNG = func(ctx context.Context) ([]byte, error) { return n.Pictures.PNG(ctx, &e) }
-		}
+		m.Picture = n.Pictures.URL(&e)
+		m.PNG = func(ctx context.Context) ([]byte, error) { return n.Pictures.PNG(ctx, &e) }
 	}
 	return m, nil
 }

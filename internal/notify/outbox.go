@@ -359,9 +359,13 @@ func (n *Notifier) tell(ctx context.Context, id string, channels map[string]saba
 			}
 			continue
 		}
-		sent := n.send(ctx, c, e)
-		if sent != nil && ctx.Err() != nil {
-			return nil // cut off by the stop: it is no fault of the channel's
+		m, err := n.message(ctx, e, c)
+		if err != nil {
+			return err // it is no fault of the channel's
+		}
+		sent := n.send(ctx, c, m)
+		if sent != nil && !isPartly(sent) && ctx.Err() != nil {
+			return nil // cut off by the stop: it is no fault of the channel's either
 		}
 		ended, err := n.settle(ctx, c, next, e, sent)
 		if err != nil || !ended {
@@ -372,14 +376,10 @@ func (n *Notifier) tell(ctx context.Context, id string, channels map[string]saba
 }
 
 // send tells a channel of an event. A stop gives it some seconds to end.
-func (n *Notifier) send(ctx context.Context, c saba.Channel, e saba.Event) error {
+func (n *Notifier) send(ctx context.Context, c saba.Channel, m Message) error {
 	s, ok := n.senders[c.Type]
 	if !ok {
 		return Final(saba.Errorf(saba.ErrInvalid, "channels of the type %s cannot be told anything yet", c.Type))
-	}
-	m, err := n.message(ctx, e, c)
-	if err != nil {
-		return err
 	}
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), SendTimeout)
 	defer cancel()
@@ -396,10 +396,11 @@ func (n *Notifier) settle(ctx context.Context, c saba.Channel, next saba.Notific
 	if next.FirstTry == 0 {
 		next.FirstTry = now.Unix()
 	}
-	troubled := next.Attempts > 1 && now.Unix()-next.FirstTry >= int64(troubleAfter/time.Second)
 	switch {
 	case sent == nil:
 		next.State, next.Detail, next.DoneAt, next.NextTry = saba.NotificationSent, "", now.Unix(), 0
+	case isPartly(sent):
+		next.State, next.Detail, next.DoneAt, next.NextTry = saba.NotificationSent, sent.Error(), now.Unix(), 0
 	case isFinal(sent) && next.Attempts >= finalTries:
 		next.State, next.Detail, next.DoneAt, next.NextTry = saba.NotificationFailed, sent.Error(), now.Unix(), 0
 		n.Log.Warn("a channel's service refuses a message; it was given up", "channel", c.Name, "event", e.Seq, "error", sent)
@@ -409,17 +410,19 @@ func (n *Notifier) settle(ctx context.Context, c saba.Channel, next saba.Notific
 	if err := n.Store.SetNotification(ctx, n.Org, next); err != nil {
 		return false, err
 	}
-	if next.State == saba.NotificationWaiting && now.Unix()-next.FirstTry >= int64(giveUpAfter/time.Second) {
+	tried := time.Duration(now.Unix()-next.FirstTry) * time.Second
+	waits := next.State == saba.NotificationWaiting
+	switch {
+	case next.State == saba.NotificationSent:
+		err = n.tellTrouble(ctx, c, nil) // the trouble may have begun with another message, or before saba was started
+	case !waits, next.Attempts > 1 && tried >= troubleAfter:
+		err = n.tellTrouble(ctx, c, sent)
+	}
+	if err == nil && waits && tried >= giveUpAfter {
 		n.Log.Error("a channel did not answer for a day and is suspended", "channel", c.Name, "error", sent)
-		return false, n.Store.SuspendChannel(ctx, n.Org, c.ID, now.Unix(), "it was tried for a day: "+sent.Error())
+		err = n.Store.SuspendChannel(ctx, n.Org, c.ID, now.Unix(), "it was tried for a day: "+sent.Error())
 	}
-	if !troubled {
-		return next.State != saba.NotificationWaiting, nil
-	}
-	if err := n.tellTrouble(ctx, c, sent); err != nil {
-		return false, err
-	}
-	return next.State != saba.NotificationWaiting, nil
+	return !waits && err == nil, err
 }
 
 // tellTrouble writes an event for a channel that does not answer, or does again, unless the newest says so already.

@@ -59,11 +59,15 @@ type Options struct {
 	Allowed []netip.Prefix
 	// URL is the address of the console as people reach it, for links in messages; "" derives it from Listen.
 	URL    string
+	Mail   Mail   // how e-mail is sent
 	APIKey string // a read/write key that must exist; "" makes one at the first start
 	Log    *slog.Logger
 	Now    func() time.Time
 	Random io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
 }
+
+// Mail says how e-mail is sent; see notify.Mail.
+type Mail = notify.Mail
 
 // A Server is open: it holds the data folder and the address. Run serves; Close gives both back.
 type Server struct {
@@ -151,7 +155,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.notifier = notify.New(notify.Options{
 		Org: s.org.ID, Store: s.records, Client: dial.Dialer{Allowed: o.Allowed}.Client(dial.Options{Timeout: notify.SendTimeout}),
-		Pictures: s.pictures, URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
+		Mail: o.Mail, Pictures: s.pictures, URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
 	})
 	s.handler = s.routes(registry)
 	return s, nil

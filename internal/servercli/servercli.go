@@ -30,6 +30,7 @@ type serverFlags struct {
 	most    byteSize
 	allowed allowedFlag
 	url     string
+	mail    mailFlags
 	verbose bool
 }
 
@@ -42,6 +43,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
 	fs.Var(&f.allowed, "allow-private-addresses", "let external monitors and channels reach addresses that are not public: all, or with =10.1.0.0/16,192.168.7.9 those; SABA_ALLOW_PRIVATE_ADDRESSES in the environment does as well")
 	fs.StringVar(&f.url, "url", "", "the `address` of the console as people reach it, https://saba.example: links in messages begin with it; SABA_URL in the environment does as well")
+	f.mail.addTo(fs)
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
 		return err
@@ -73,6 +75,10 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	if err != nil {
 		return nil, nil, err
 	}
+	mail, err := f.mail.settings(env)
+	if err != nil {
+		return nil, nil, err
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -83,7 +89,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	}
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
-		Allowed: allowed, URL: public, Log: log, Now: time.Now, Random: rand.Reader,
+		Allowed: allowed, URL: public, Mail: mail, Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
 }

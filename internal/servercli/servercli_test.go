@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/cli"
+	"github.com/saba-monitor/saba/internal/server"
 )
 
 // A flag that cannot be is refused like any other: exit code 2, our sentence, and nothing is made.
@@ -71,6 +73,50 @@ func TestAllowedAddressesAreOfTheFlagOrTheEnvironment(t *testing.T) {
 				t.Errorf("got the error %v, want %q", err, tt.want)
 			case err == nil && fmt.Sprint(got) != tt.want:
 				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// How mail is sent comes from the flags, or from the environment where they say nothing; a password from no flag.
+func TestMailSettingsAreOfTheFlagsOrTheEnvironment(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("se cret \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		env  map[string]string
+		want server.Mail
+		err  string
+	}{
+		"nothing":   {nil, nil, server.Mail{}, ""},
+		"all flags": {[]string{"--smtp", "m:1", "--smtp-from", "a@b.example", "--smtp-user", "u", "--smtp-password-file", password, "--smtp-tls", "tls"}, nil, server.Mail{Server: "m:1", From: "a@b.example", User: "u", Password: "se cret ", TLS: "tls"}, ""},
+		"the environment": {nil, map[string]string{"SABA_SMTP": "m:1", "SABA_SMTP_FROM": "a@b.example", "SABA_SMTP_USER": "u", "SABA_SMTP_PASSWORD": "p", "SABA_SMTP_TLS": "starttls"},
+			server.Mail{Server: "m:1", From: "a@b.example", User: "u", Password: "p", TLS: "starttls"}, ""},
+		"the flags count":       {[]string{"--smtp", "m:1"}, map[string]string{"SABA_SMTP": "other:1", "SABA_SMTP_FROM": "a@b.example"}, server.Mail{Server: "m:1", From: "a@b.example"}, ""},
+		"an empty file":         {[]string{"--smtp-password-file", empty}, nil, server.Mail{}, "is empty: it has to hold the password"},
+		"no file":               {[]string{"--smtp-password-file", empty + "x"}, nil, server.Mail{}, "--smtp-password-file"},
+		"what does not fit":     {[]string{"--smtp", "m:1", "--smtp-from", "a@b.example", "--smtp-tls", "ssl"}, nil, server.Mail{}, "starttls, tls or none"},
+		"a password on its own": {[]string{"--smtp", "m:1", "--smtp-from", "a@b.example"}, map[string]string{"SABA_SMTP_PASSWORD": "p"}, server.Mail{}, "--smtp-user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := &cli.Env{Program: "saba", Command: "server", System: cli.System{Stdout: io.Discard, Stderr: io.Discard, Getenv: func(name string) string { return tt.env[name] }}}
+			var f serverFlags
+			if err := f.parse(env, tt.args); err != nil {
+				t.Fatal(err)
+			}
+			got, err := f.mail.settings(env)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("settings = %v, want an error with %q", err, tt.err)
+				}
+			} else if err != nil || got != tt.want {
+				t.Errorf("settings = %+v, %v, want %+v", got, err, tt.want)
 			}
 		})
 	}
