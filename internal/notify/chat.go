@@ -177,6 +177,9 @@ func (m *Message) drawn(ctx context.Context) (png []byte, note string) {
 	return png, ""
 }
 
+// refusedPicture stands in a message in place of a graph that the service did not take: the alert must arrive without it.
+const refusedPicture = "The service did not take the graph."
+
 // postJSON sends a value to a service. secrets are what its errors must not show, besides what is in the address.
 func (s service) postJSON(ctx context.Context, url string, header http.Header, v any, secrets ...string) error {
 	body, err := toJSON(v)

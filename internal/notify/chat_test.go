@@ -556,3 +556,83 @@ func TestAGraphThatCannotBeDrawn(t *testing.T) {
 		}
 	}
 }
+
+// sentTo returns what a channel's service is sent.
+func sentTo(t *testing.T, kind saba.ChannelType, m Message) string {
+	t.Helper()
+	d := newDesk(t)
+	for _, c := range channels(d.URL) {
+		if c.Type != kind {
+			continue
+		}
+		c.EnabledGraphImage = true
+		if err := sendersFor(d)[kind].Send(t.Context(), c, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.Join(d.got, "\n")
+}
+
+// Mentions go by the level of an alert or a group, and what has no level alarms nobody.
+func TestMentionsGoByLevel(t *testing.T) {
+	for kind, want := range map[string]string{"critical": "<!here> ", "unknown": "<!here> ", "warning": "@warn ", "ok": "@ok ", "group": "@warn ", "test": "", "hostStatus": ""} {
+		if got := sentTo(t, saba.ChannelSlack, messages()[kind]); !strings.Contains(got, `"text": "`+want+"*") {
+			t.Errorf("%s is sent as %s, want %q before it", kind, got, want)
+		}
+	}
+}
+
+// Services refuse a message, or show something else in its place, for the sake of one part of it.
+func TestPartsThatServicesDislikeAreLeftOut(t *testing.T) {
+	if got := sentTo(t, saba.ChannelNtfy, messages()["test"]); !strings.Contains(got, `"message": "a test from saba: this channel works"`) {
+		t.Errorf("ntfy would say \"triggered\": %s", got)
+	}
+	m := alertMessage(saba.CheckWarning)
+	m.Memo = " \n"
+	if got := sentTo(t, saba.ChannelDiscord, m); strings.Contains(got, "Memo") || !strings.Contains(got, "Host") {
+		t.Errorf("Discord would refuse an empty field: %s", got)
+	}
+	m.Picture = "http://10.0.0.1/p.png"
+	if got := sentTo(t, saba.ChannelPagerDuty, m); strings.Contains(got, `"images"`) || !strings.Contains(got, m.Picture) {
+		t.Errorf("PagerDuty would not show %s", got)
+	}
+	m.URL = "https://" + strings.Repeat("a", 5000)
+	if got := sentTo(t, saba.ChannelTelegram, m); strings.Contains(got, "<a") || !strings.Contains(got, "<b>WARNING") || !strings.Contains(got, "Host: web_1") {
+		t.Errorf("Telegram would refuse %s", got)
+	}
+	m.URL, m.Picture, m.PNG = "", "", nil // nobody has said how the console is reached
+	for _, c := range channels("") {
+		if c.Type == saba.ChannelWebhook || c.Type == saba.ChannelTemplate {
+			continue // they have a place for it
+		}
+		if got := sentTo(t, c.Type, m); strings.Contains(got, "Open alert") || strings.Contains(got, "]()") || strings.Contains(got, "<|") || strings.Contains(got, `href=""`) || !strings.Contains(got, "web") {
+			t.Errorf("%s gets links that lead nowhere: %s", c.Type, got)
+		}
+	}
+}
+
+// A graph that a service refuses does not keep a message back either; one that the service cannot take now is tried again.
+func TestAGraphThatIsRefused(t *testing.T) {
+	for i, c := range channels("") {
+		if c.Type != saba.ChannelDiscord && c.Type != saba.ChannelTelegram {
+			continue
+		}
+		for status, want := range map[int]int{http.StatusBadRequest: 2, http.StatusRequestEntityTooLarge: 2, http.StatusInternalServerError: 1} {
+			d := newDesk(t)
+			d.deed = func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+					w.WriteHeader(status)
+				}
+			}
+			c := channels(d.URL)[i]
+			c.EnabledGraphImage = true
+			err := sendersFor(d)[c.Type].Send(t.Context(), c, alertMessage(saba.CheckCritical))
+			if len(d.got) != want || (err == nil) != (want == 2) {
+				t.Fatalf("%s: after %d it was sent %d messages, want %d: %v", c.Type, status, len(d.got), want, err)
+			}
+			if last := d.got[len(d.got)-1]; want == 2 && (!strings.Contains(last, refusedPicture) || strings.Contains(last, "attachment://")) {
+				t.Errorf("%s was sent %s", c.Type, last)
+			}
+		}
+	}
+}

@@ -3,7 +3,7 @@ package notify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"mime/multipart"
 	"net/textproto"
@@ -85,10 +85,10 @@ func (s discord) Send(ctx context.Context, c saba.Channel, m Message) error {
 	if err != nil {
 		return Final(err)
 	}
-	embed := discordEmbed{
-		Title: k.fit(m.Title(), discordTitle), URL: m.Link(), Colour: colour,
-		Text: joined("\n", k.fit(m.Text(), discordText), note, strings.Join(links, " · ")), Time: time.Unix(m.At, 0).UTC().Format(time.RFC3339),
+	text := func(note string) string {
+		return joined("\n", k.fit(m.Text(), discordText), note, strings.Join(links, " · "))
 	}
+	embed := discordEmbed{Title: k.fit(m.Title(), discordTitle), URL: m.Link(), Colour: colour, Text: text(note), Time: time.Unix(m.At, 0).UTC().Format(time.RFC3339)}
 	footer := k.fit(m.Org.Name, 100)
 	if footer != "" {
 		embed.Footer = &discordFooter{footer}
@@ -100,30 +100,36 @@ func (s discord) Send(ctx context.Context, c saba.Channel, m Message) error {
 		}
 		embed.Fields = append(embed.Fields, discordFact{l.name, l.value, k.size(l.value) < 120 && l.name != "Memo"})
 	}
-	if png != nil {
-		embed.Image = &discordImage{"attachment://graph.png"}
-	}
 	// Only the mentions of the channel alarm: those in an embed never do.
 	message := discordMessage{m.mention(&c), []discordEmbed{embed}, discordMentions{[]string{"everyone", "roles", "users"}}}
 	address, err := url.Parse(c.URL)
 	if err != nil {
-		return Final(fmt.Errorf("the channel's address cannot be read: set it anew"))
+		return Final(errors.New("the channel's address cannot be read: set it anew"))
 	}
 	q := address.Query()
 	q.Set("wait", "true") // the answer is given when the message is there, and not before
 	address.RawQuery = q.Encode()
-	if png == nil {
-		return s.postJSON(ctx, address.String(), nil, message)
+	if png != nil {
+		message.Embeds[0].Image = &discordImage{"attachment://graph.png"}
+		if err := s.upload(ctx, address.String(), message, png); !isFinal(err) {
+			return err
+		}
+		message.Embeds[0].Image, message.Embeds[0].Text = nil, text(refusedPicture)
 	}
-	payload, err := json.Marshal(message)
+	return s.postJSON(ctx, address.String(), nil, message)
+}
+
+// upload sends a message with its graph.
+func (s discord) upload(ctx context.Context, address string, message discordMessage, png []byte) error {
+	payload, err := toJSON(message)
 	if err != nil {
 		return Final(err)
 	}
-	body, contentType, err := withPicture([]line{{"payload_json", string(payload)}}, "files[0]", png)
+	body, contentType, err := withPicture([]line{{"payload_json", payload}}, "files[0]", png)
 	if err != nil {
 		return Final(err)
 	}
-	_, err = s.ask(ctx, request{url: address.String(), contentType: contentType, body: body})
+	_, err = s.ask(ctx, request{url: address, contentType: contentType, body: body})
 	return err
 }
 

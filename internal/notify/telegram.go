@@ -43,10 +43,17 @@ func telegramMarkup() markup {
 func (s telegram) Send(ctx context.Context, c saba.Channel, m Message) error {
 	png, note := m.png(ctx, &c)
 	method := at(c.URL, telegramURL, "/bot"+c.Token) // it has no characters that mean something in an address: saba.Channel.Check
-	if png == nil {
-		return s.postJSON(ctx, method+"/sendMessage", nil, telegramMessage{c.To, m.html(&c, note, telegramText), "HTML", telegramPreview{true}}, c.Token)
+	if png != nil {
+		if err := s.sendPhoto(ctx, &c, &m, method, png); !isFinal(err) {
+			return err
+		}
+		note = refusedPicture
 	}
-	body, contentType, err := withPicture([]line{{"chat_id", c.To}, {"caption", m.html(&c, "", telegramCaption)}, {"parse_mode", "HTML"}}, "photo", png)
+	return s.postJSON(ctx, method+"/sendMessage", nil, telegramMessage{c.To, m.html(&c, note, telegramText), "HTML", telegramPreview{true}}, c.Token)
+}
+
+func (s telegram) sendPhoto(ctx context.Context, c *saba.Channel, m *Message, method string, png []byte) error {
+	body, contentType, err := withPicture([]line{{"chat_id", c.To}, {"caption", m.html(c, "", telegramCaption)}, {"parse_mode", "HTML"}}, "photo", png)
 	if err != nil {
 		return Final(err)
 	}
