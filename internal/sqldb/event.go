@@ -229,6 +229,23 @@ func (db *DB) NextNotification(ctx context.Context, org, channel string) (n saba
 	return n, e, err
 }
 
+// LastTold returns when each channel was told something last, in Unix seconds, by its id.
+func (db *DB) LastTold(ctx context.Context, org string) (map[string]int64, error) {
+	all := map[string]int64{}
+	err := db.view(ctx, "look up when channels were told last", func(tx *sql.Tx) error {
+		clear(all)
+		_, err := list(ctx, tx, func(row scanner) (_ struct{}, err error) {
+			var id string
+			var at int64
+			err = row.Scan(&id, &at)
+			all[id] = at
+			return struct{}{}, err
+		}, `SELECT channel, max(done_at) FROM notifications WHERE org = ? AND state = 'sent' GROUP BY channel`, org)
+		return err
+	})
+	return all, err
+}
+
 // SetNotification keeps what became of a notification that waits.
 func (db *DB) SetNotification(ctx context.Context, org string, n saba.Notification) error {
 	return db.change(ctx, "keep what became of a notification", func(tx *sql.Tx) error {

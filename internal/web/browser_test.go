@@ -87,6 +87,7 @@ func TestLook(t *testing.T) {
 	g.downtime(saba.Downtime{Name: "New switches", Start: now + 86_400, Duration: 90})
 	g.downtime(saba.Downtime{Name: "Move to the new room", Start: now - 30*86_400, Duration: 24 * 60, ServiceScopes: []string{"shop", "mail"}, RoleExcludeScopes: []saba.Scope{{Service: "shop", Role: "queue"}}})
 	b := newTab(t, g)
+	told := g.tellers()
 	host := "/hosts/" + main.ID
 	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
 	g.signedInAs(saba.Viewer)
@@ -114,6 +115,14 @@ func TestLook(t *testing.T) {
 		{"downtimes", "/downtimes"},
 		{"downtime", "/downtimes/" + down.ID},
 		{"downtime-new", "/downtimes/new"},
+		{"channels", "/channels"},
+		{"channel", "/channels/" + told.ID},
+		{"channel-new", "/channels/new"},
+		{"channel-template", "/channels/new?type=template"},
+		{"channel-delete", "/channels/" + told.ID + "/delete"},
+		{"groups", "/notification-groups"},
+		{"group", "/notification-groups/" + g.groups()[1].ID},
+		{"group-default", "/notification-groups/" + g.groups()[0].ID},
 		{"keys", "/keys"},
 		{"new", "/hosts/new"},
 		{"members", "/members"},

@@ -89,6 +89,15 @@ func (c *console) downtimeList(w http.ResponseWriter, r *http.Request, v visitor
 
 // watchedNames are names of monitors, and of the checks that downtimes name, by id.
 func (c *console) watchedNames(ctx context.Context, org string, all []saba.Downtime) (map[string]roleLink, error) {
+	var named []string
+	for _, d := range all {
+		named = slices.Concat(named, d.MonitorScopes, d.MonitorExcludeScopes)
+	}
+	return c.ruleNames(ctx, org, named)
+}
+
+// ruleNames are names of all monitors, and of those checks that are among what is named, by id.
+func (c *console) ruleNames(ctx context.Context, org string, named []string) (map[string]roleLink, error) {
 	monitors, err := c.Store.Monitors(ctx, org)
 	if err != nil {
 		return nil, fmt.Errorf("list monitors: %w", err)
@@ -97,19 +106,17 @@ func (c *console) watchedNames(ctx context.Context, org string, all []saba.Downt
 	for _, m := range monitors {
 		names[m.ID] = roleLink{m.Name, "/monitors/" + url.PathEscape(m.ID)}
 	}
-	for _, d := range all {
-		checks, err := c.checksOf(ctx, org, slices.Concat(d.MonitorScopes, d.MonitorExcludeScopes), func(id string) bool { _, known := names[id]; return !known })
-		if err != nil {
-			return nil, err
-		}
-		for id, ch := range checks {
-			names[id] = roleLink{"check " + ch.Name, "/hosts/" + url.PathEscape(ch.Host)}
-		}
+	checks, err := c.checksOf(ctx, org, named, func(id string) bool { _, known := names[id]; return !known })
+	if err != nil {
+		return nil, err
+	}
+	for id, ch := range checks {
+		names[id] = roleLink{"check " + ch.Name, "/hosts/" + url.PathEscape(ch.Host)}
 	}
 	return names, nil
 }
 
-// maxChecksRead bounds how many checks are read one by one for a downtime.
+// maxChecksRead bounds how many checks are read one by one for a page.
 const maxChecksRead = 100
 
 // checksOf returns those of some rules that are checks, by id.
@@ -124,7 +131,7 @@ func (c *console) checksOf(ctx context.Context, org string, ids []string, wanted
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read check %s of a downtime: %w", id, err)
+			return nil, fmt.Errorf("read the check %s that is named: %w", id, err)
 		}
 		checks[id] = ch
 	}
@@ -211,6 +218,12 @@ func (c *console) downtimeFormOf(services []saba.Service, monitors []saba.Monito
 		zones.Choices = append(zones.Choices, choice{Value: z})
 	}
 	f.lists["zones"] = []group{zones}
+	f.lists["monitors"] = watchedList(monitors, checks)
+	return f
+}
+
+// watchedList returns monitors by their type, and the checks among what is chosen, to choose from.
+func watchedList(monitors []saba.Monitor, checks map[string]saba.Check) []group {
 	var groups []group
 	for _, m := range monitors {
 		kind, _ := kindOf(m.Type)
@@ -229,8 +242,7 @@ func (c *console) downtimeFormOf(services []saba.Service, monitors []saba.Monito
 		slices.SortFunc(named.Choices, func(a, b choice) int { return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Value, b.Value)) })
 		groups = append(groups, named)
 	}
-	f.lists["monitors"] = groups
-	return f
+	return groups
 }
 
 // downtime returns a downtime of the visitor's organization.

@@ -43,6 +43,7 @@ type inputKind string
 // The inputs. Templates know them by these words (page/part/form.html).
 const (
 	inputLine    inputKind = "line"    // *string, of one line; with a list it proposes what there is
+	inputSecret  inputKind = "secret"  // *string, which is typed in and never shown
 	inputText    inputKind = "text"    // *string
 	inputCode    inputKind = "code"    // *string, for expressions
 	inputNumber  inputKind = "number"  // **float64
@@ -51,6 +52,7 @@ const (
 	inputTick    inputKind = "tick"    // *bool
 	inputPicks   inputKind = "picks"   // *[]string, *[]saba.Scope
 	inputDays    inputKind = "days"    // as picks, of a few that are always in sight
+	inputLines   inputKind = "lines"   // *[]string, one a line
 	inputHeaders inputKind = "headers" // *[]saba.HTTPHeader
 	inputWhen    inputKind = "when"    // *int64 in Unix seconds, 0 for none, or *string
 )
@@ -134,6 +136,9 @@ func (d field[T]) read(value any, typed url.Values, zone *time.Location) (reason
 		}
 	case *[]string:
 		*p = slices.Clone(typed[d.name])
+		if d.input == inputLines {
+			*p = strings.Fields(cleaned(s))
+		}
 	case *[]saba.Scope:
 		*p = nil
 		for _, s := range typed[d.name] {
@@ -226,12 +231,13 @@ func (f form[T]) blame(wrong faults, v *T, err error) (ok bool) {
 		}
 		return false
 	}
-	name := fault.Field
-	if i := strings.IndexAny(name, "[."); i >= 0 {
-		name = name[:i]
+	name, fields := fault.Field, f.has(v)
+	find := func() int { return slices.IndexFunc(fields, func(d field[T]) bool { return d.name == name }) }
+	i := find()
+	if end := strings.IndexAny(name, "[."); i < 0 && end >= 0 {
+		name = name[:end]
+		i = find()
 	}
-	fields := f.has(v)
-	i := slices.IndexFunc(fields, func(d field[T]) bool { return d.name == name })
 	if i < 0 {
 		wrong[""] = sentence(err)
 		return true
@@ -286,7 +292,9 @@ func (f form[T]) drawField(d field[T], v *T, typed url.Values, wrong faults) dra
 	var on []string
 	switch p := d.of(v).(type) {
 	case *string:
-		out.Value, on = *p, []string{*p}
+		if d.input != inputSecret {
+			out.Value, on = *p, []string{*p}
+		}
 	case *saba.CheckStatus:
 		out.Value, on = string(*p), []string{string(*p)}
 	case *bool:
@@ -306,7 +314,7 @@ func (f form[T]) drawField(d field[T], v *T, typed url.Values, wrong faults) dra
 			out.Value = strconv.FormatFloat(**p, 'f', -1, 64)
 		}
 	case *[]string:
-		on = *p
+		out.Value, on = strings.Join(*p, "\n"), *p
 	case *[]saba.Scope:
 		for _, s := range *p {
 			on = append(on, s.String())

@@ -23,15 +23,21 @@ var pageFiles embed.FS
 // A layout is what every page has around its own content.
 type layout struct {
 	Title    string
-	Lit      string   // which entry of the navigation is lit: "hosts", "services", "alerts", "monitors", "downtimes", "keys", "new"
-	Email    string   // of who is signed in; "" shows neither navigation nor account
-	Writes   bool     // whoever is signed in may change something
-	Manages  bool     // and decide who uses saba
-	Troubles []string // what is wrong with saba itself, for those who manage it
-	Open     string   // how many alerts are open; "" for none
-	Scripts  bool     // load the charts' scripts
-	Refresh  int      // seconds after which the page loads itself again; 0 for never
-	Bare     bool     // no header and footer: the page stands in a frame
+	Lit      string    // which entry of the navigation is lit: "hosts", "services", "alerts", "monitors", "downtimes", "channels", "keys", "new"
+	Email    string    // of who is signed in; "" shows neither navigation nor account
+	Writes   bool      // whoever is signed in may change something
+	Manages  bool      // and decide who uses saba
+	Troubles []trouble // what is wrong with saba itself, for those who can do something about it
+	Open     string    // how many alerts are open; "" for none
+	Scripts  bool      // load the charts' scripts
+	Refresh  int       // seconds after which the page loads itself again; 0 for never
+	Bare     bool      // no header and footer: the page stands in a frame
+}
+
+// A trouble is something that is wrong with saba itself.
+type trouble struct {
+	Text      string // sentences that say what to do
+	URL, Link string // of a page where it can be done; "" for none
 }
 
 // layoutFor returns the layout of a page for v.

@@ -34,6 +34,7 @@ type rig struct {
 	now     func() time.Time
 	server  *httptest.Server
 	trouble atomic.Pointer[string] // what is wrong with saba
+	tester  tester
 }
 
 const (
@@ -68,7 +69,7 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 		return nil
 	}
 	g.server = httptest.NewServer(New(Options{
-		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles,
+		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles, Notifier: &g.tester,
 		CheckQuery: func(query string) error {
 			if query == "no query" {
 				return saba.Invalidf("query", "cannot be read, at line 1, column 4")

@@ -32,7 +32,7 @@ type visitor struct {
 	saba.Principal
 	user     saba.User
 	session  saba.Session
-	troubles []string     // that a visitor who may do something about them is shown on every page
+	troubles []trouble    // that a visitor who may do something about them is shown on every page
 	open     []saba.Alert // the open alerts, for pages: newest first, maxOpen at most
 }
 
@@ -93,6 +93,24 @@ var routes = []route{
 	{"POST", "/downtimes/{id}", saba.ReadWrite, page, (*console).downtimeSave},
 	{"GET", "/downtimes/{id}/delete", saba.ReadWrite, page, (*console).downtimeDelete},
 	{"POST", "/downtimes/{id}/delete", saba.ReadWrite, page, (*console).downtimeDeleteDo},
+
+	{"GET", "/channels", saba.Read, page, (*console).channelList},
+	{"GET", "/channels/new", saba.ReadWrite, page, (*console).channelNew},
+	{"POST", "/channels/new", saba.ReadWrite, page, (*console).channelSave},
+	{"GET", "/channels/{id}", saba.Read, page, (*console).channelShow},
+	{"POST", "/channels/{id}", saba.ReadWrite, page, (*console).channelSave},
+	{"POST", "/channels/{id}/test", saba.ReadWrite, page, (*console).channelTestDo},
+	{"POST", "/channels/{id}/release", saba.ReadWrite, page, (*console).channelReleaseDo},
+	{"GET", "/channels/{id}/delete", saba.ReadWrite, page, (*console).channelDelete},
+	{"POST", "/channels/{id}/delete", saba.ReadWrite, page, (*console).channelDeleteDo},
+
+	{"GET", "/notification-groups", saba.Read, page, (*console).notificationGroupList},
+	{"GET", "/notification-groups/new", saba.ReadWrite, page, (*console).notificationGroupNew},
+	{"POST", "/notification-groups/new", saba.ReadWrite, page, (*console).notificationGroupSave},
+	{"GET", "/notification-groups/{id}", saba.Read, page, (*console).notificationGroupShow},
+	{"POST", "/notification-groups/{id}", saba.ReadWrite, page, (*console).notificationGroupSave},
+	{"GET", "/notification-groups/{id}/delete", saba.ReadWrite, page, (*console).notificationGroupDelete},
+	{"POST", "/notification-groups/{id}/delete", saba.ReadWrite, page, (*console).notificationGroupDeleteDo},
 
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
@@ -201,12 +219,18 @@ func (c *console) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if v.Manage && rt.kind == page && c.Troubles != nil {
-		v.troubles = c.Troubles()
+		for _, text := range c.Troubles() {
+			v.troubles = append(v.troubles, trouble{Text: text})
+		}
 	}
 	if v.User != "" && rt.kind == page {
 		var failed error
 		v.open, failed = c.openAlerts(r.Context(), v.Org)
 		err = cmp.Or(err, failed)
+	}
+	if v.Write && rt.kind == page {
+		silent, failed := c.channelTroubles(r.Context(), v.Org)
+		v.troubles, err = append(v.troubles, silent...), cmp.Or(err, failed)
 	}
 	if err == nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -42,6 +42,16 @@ type Store interface {
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
 	Channels(ctx context.Context, org string) ([]saba.Channel, error)
+	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
+	UpdateChannel(ctx context.Context, org, id string, change func(old saba.Channel) (saba.Channel, error)) (saba.Channel, error)
+	DeleteChannel(ctx context.Context, org, id string) (saba.Channel, error)
+	SuspendChannel(ctx context.Context, org, id string, at int64, reason string) error
+	NextNotifications(ctx context.Context, org string) ([]saba.Notification, error)
+	LastTold(ctx context.Context, org string) (map[string]int64, error)
+	NotificationGroups(ctx context.Context, org string) ([]saba.NotificationGroup, error)
+	CreateNotificationGroup(ctx context.Context, org string, g saba.NotificationGroup) error
+	UpdateNotificationGroup(ctx context.Context, org, id string, change func(old saba.NotificationGroup) (saba.NotificationGroup, error)) (saba.NotificationGroup, error)
+	DeleteNotificationGroup(ctx context.Context, org, id string) (saba.NotificationGroup, error)
 	GraphAnnotations(ctx context.Context, org, service string, from, to int64) ([]saba.GraphAnnotation, error)
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
@@ -95,15 +105,23 @@ type Samples interface {
 	RecentNames(org string, since int64) []string
 }
 
-// Options are the parts that the console is made of. All but BaseURL and Troubles are required.
+// Notifier is what tells channels.
+type Notifier interface {
+	// Test tells a channel that somebody tries it. An error that matches saba.ErrUntold or saba.ErrInvalid says in a sentence why it was not told.
+	Test(ctx context.Context, c saba.Channel, user string) error
+}
+
+// Options are the parts that the console is made of. All but BaseURL, Notifier and Troubles are required.
 type Options struct {
 	Store   Store
 	Samples Samples
-	Now     func() time.Time // its location is the one in which pages without JavaScript show times
-	Random  io.Reader        // for ids, keys and tokens
-	Log     *slog.Logger
-	Version string
-	BaseURL string // what agents are told to post to; "" derives it from the request
+	// Notifier tries channels; nil where nobody is told of anything.
+	Notifier Notifier
+	Now      func() time.Time // its location is the one in which pages without JavaScript show times
+	Random   io.Reader        // for ids, keys and tokens
+	Log      *slog.Logger
+	Version  string
+	BaseURL  string // what agents are told to post to; "" derives it from the request
 	// Troubles returns what is wrong with saba itself at the moment, each in sentences that say what to do. It is asked for every page.
 	Troubles func() []string
 	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
