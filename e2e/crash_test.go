@@ -21,13 +21,7 @@ const crashRounds = 5
 // Whatever was answered with 200 is there after kill -9 at any moment, while the server starts too, and whole: points,
 // and every kind of object. What was not answered is there as it was sent, or as it was before.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
-	rounds := crashRounds
-	if s := os.Getenv("SABA_CRASH_ROUNDS"); s != "" {
-		var err error
-		if rounds, err = strconv.Atoi(s); err != nil || rounds < 1 {
-			t.Fatalf("SABA_CRASH_ROUNDS is %q, want a number above 0", s)
-		}
-	}
+	rounds := crashRoundsOr(t, crashRounds)
 	data := t.TempDir()
 	args := []string{"server", "--listen", "127.0.0.1:0", "--data", data}
 	env := []string{"SABA_API_KEY=" + key}
@@ -91,6 +85,19 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), filepath.Join(binaries, "saba"), "doctor", "--data", data).CombinedOutput(); err != nil {
 		t.Errorf("saba doctor: %v: %s", err, out)
 	}
+}
+
+// crashRoundsOr returns the number that SABA_CRASH_ROUNDS has, or else the usual one.
+func crashRoundsOr(t *testing.T, usual int) int {
+	s := os.Getenv("SABA_CRASH_ROUNDS")
+	if s == "" {
+		return usual
+	}
+	rounds, err := strconv.Atoi(s)
+	if err != nil || rounds < 1 {
+		t.Fatalf("SABA_CRASH_ROUNDS is %q, want a number above 0", s)
+	}
+	return rounds
 }
 
 // wait is for a moment that nothing marks: it is chosen at random.
