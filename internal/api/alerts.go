@@ -22,10 +22,20 @@ type alertOut struct {
 	Memo      string            `json:"memo,omitempty"`
 	OpenedAt  int64             `json:"openedAt"`
 	ClosedAt  int64             `json:"closedAt,omitempty"`
+
+	// What people do about it, which is saba's own.
+	AckedBy    string `json:"acknowledgedBy,omitempty"` // id of an account
+	AckedAt    int64  `json:"acknowledgedAt,omitempty"`
+	Assignee   string `json:"assignedTo,omitempty"` // id of an account
+	MutedUntil int64  `json:"mutedUntil,omitempty"`
 }
 
 func newAlertOut(a saba.Alert) alertOut {
-	out := alertOut{a.ID, a.Status, a.Monitor, a.Type, a.Host, nil, a.Value, a.Message, a.Reason, a.Memo, a.OpenedAt, a.ClosedAt}
+	out := alertOut{
+		ID: a.ID, Status: a.Status, MonitorID: a.Monitor, Type: a.Type, HostID: a.Host, Value: a.Value, Message: a.Message, Reason: a.Reason, Memo: a.Memo,
+		OpenedAt: a.OpenedAt, ClosedAt: a.ClosedAt,
+		AckedBy: a.Handling.AckedBy, AckedAt: a.Handling.AckedAt, Assignee: a.Handling.Assignee, MutedUntil: a.Handling.MutedUntil,
+	}
 	if a.Type == string(saba.MonitorQuery) {
 		out.Series = &saba.AlertSeries{Name: a.Series.Name, Labels: a.Series.Labels}
 		if out.Series.Labels == nil {

@@ -54,6 +54,8 @@ type Objects interface {
 	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
 	Alert(ctx context.Context, org, id string) (saba.Alert, error)
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
+	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
 

@@ -13,7 +13,7 @@ func objectBodies(host string) map[string]string {
 	return map[string]string{
 		"/monitors":             `{"type":"host","name":"furnished","metric":"cpu%","operator":">","warning":80,"critical":null,"duration":3,"scopes":["shop:web"]}`,
 		"/downtimes":            `{"name":"furnished","start":1700000000,"duration":45,"roleScopes":["shop:web"]}`,
-		"/alerts":               `{"memo":"m","reason":""}`,
+		"/alerts":               `{"memo":"m","reason":"","userId":"","until":0}`,
 		"/alert-group-settings": `{"name":"furnished","serviceScopes":["shop"]}`,
 		"/channels":             `{"type":"email","name":"furnished","emails":["a@example.com"],"userIds":["user1"],"events":["alert"],"addToDefaultNotificationGroup":true}`,
 		"/notification-groups":  `{"name":"furnished","notificationLevel":"all","childNotificationGroupIds":[],"childChannelIds":[],"services":[{"name":"shop"}]}`,

@@ -120,6 +120,10 @@ func routes() []route {
 		{get, "/alerts/{alert}", r, 0, (*server).alertShow, nil, alertOut{}},
 		{put, "/alerts/{alert}", rw, smallBody, (*server).alertUpdate, alertMemoIn{}, alertMemo{}},
 		{post, "/alerts/{alert}/close", rw, smallBody, (*server).alertClose, alertCloseIn{}, alertOut{}},
+		{post, "/alerts/{alert}/acknowledge", rw, smallBody, (*server).alertAcknowledge, handlingIn{}, alertOut{}},    // saba's own
+		{post, "/alerts/{alert}/assign", rw, smallBody, (*server).alertAssign, handlingIn{}, alertOut{}},              // saba's own
+		{post, "/alerts/{alert}/mute", rw, smallBody, (*server).alertMute, alertMuteIn{}, alertOut{}},                 // saba's own
+		{get, "/alerts/{alert}/notifications", r, 0, (*server).alertNotifications, nil, under{"events": []toldOut{}}}, // saba's own
 		{get, "/alerts/{alert}/logs", r, 0, (*server).alertLogs, nil, alertLogListOut{}},
 
 		{get, "/alert-group-settings", r, 0, (*server).alertGroupList, nil, under{"alertGroupSettings": []alertGroupOut{}}},
