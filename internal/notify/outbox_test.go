@@ -45,7 +45,7 @@ func (p *post) told() []string {
 const outboxOrg = "org"
 
 // outbox opens a database with channels of the default group, and a notifier that tells them by p.
-func outbox(t *testing.T, p *post, now func() time.Time, channels ...string) (*sqldb.DB, *Notifier) {
+func outbox(t testing.TB, p *post, now func() time.Time, channels ...string) (*sqldb.DB, *Notifier) {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), filepath.Join(t.TempDir(), "saba.db"))
 	if err != nil {
@@ -67,7 +67,7 @@ func outbox(t *testing.T, p *post, now func() time.Time, channels ...string) (*s
 }
 
 // register lets a host be registered, which every channel is told.
-func register(t *testing.T, db *sqldb.DB, name string) {
+func register(t testing.TB, db *sqldb.DB, name string) {
 	t.Helper()
 	h := &saba.Host{ID: name, Name: name, Status: saba.Working}
 	if err := db.AddEvent(t.Context(), outboxOrg, saba.Event{Kind: saba.EventHostRegister, Subject: name, Host: h}); err != nil {
@@ -293,5 +293,30 @@ func TestAMessageThatIsRefused(t *testing.T) {
 	}
 	if got, want := p.told(), "hook: web3 was registered"; !slices.Contains(got, want) || !slices.Contains(got, "other: the channel hook cannot be reached") {
 		t.Errorf("told was %q", got)
+	}
+}
+
+// BenchmarkStorm decides about 10,000 hosts at once that are told to a channel, and looks for what is due, as each second does.
+func BenchmarkStorm(b *testing.B) {
+	const hosts = 10_000
+	now := time.Unix(opened, 0)
+	hang := make(chan struct{})
+	for b.Loop() {
+		db, n := outbox(b, &post{send: func(context.Context, saba.Channel, Message) error { <-hang; return errors.New("no") }}, func() time.Time { return now }, "hook")
+		for i := range hosts {
+			register(b, db, fmt.Sprint("web", i))
+		}
+		began := time.Now()
+		if err := n.route(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds())/hosts, "us/event")
+		began = time.Now()
+		for range 10 {
+			if _, err := db.NextNotifications(b.Context(), outboxOrg); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds())/10, "us/look")
 	}
 }

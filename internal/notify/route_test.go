@@ -62,6 +62,9 @@ func TestDecide(t *testing.T) {
 		"one way without a level is enough": {nil, func(f *Facts) {
 			f.Groups = append(nested("a"), group("b2", func(g *saba.NotificationGroup) { lists(false)(g); g.Groups = []string{"b"} }))
 		}, "of-a(level) of-b of-b2 of-default"},
+		"a channel of two groups, one without a level": {nil, func(f *Facts) {
+			f.Groups = append(f.Groups, group("a", func(g *saba.NotificationGroup) { lists(false)(g); critical(g); g.Channels = []string{"of-default"} }))
+		}, "of-default"},
 		"CRITICAL passes the level":             {func(e *saba.Event) { e.Alert.Status = saba.CheckCritical }, func(f *Facts) { critical(&f.Groups[0]) }, "of-default"},
 		"UNKNOWN passes the level":              {func(e *saba.Event) { e.Alert.Status = saba.CheckUnknown }, func(f *Facts) { critical(&f.Groups[0]) }, "of-default"},
 		"the end of what was CRITICAL passes":   {func(e *saba.Event) { e.Alert.Status, e.Alert.Worst = saba.CheckOK, saba.CheckCritical }, func(f *Facts) { critical(&f.Groups[0]) }, "of-default"},

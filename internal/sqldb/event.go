@@ -208,8 +208,8 @@ func scanNotification(row scanner) (n saba.Notification, err error) {
 // NextNotifications returns of each channel the oldest notification that waits.
 func (db *DB) NextNotifications(ctx context.Context, org string) (all []saba.Notification, err error) {
 	err = db.view(ctx, "list waiting notifications", func(tx *sql.Tx) error {
-		all, err = list(ctx, tx, scanNotification, `SELECT `+notificationColumns+` FROM notifications n WHERE org = ? AND state = 'waiting'
-			AND event = (SELECT min(event) FROM notifications o WHERE o.org = n.org AND o.channel = n.channel AND o.state = 'waiting') ORDER BY event`, org)
+		all, err = list(ctx, tx, scanNotification, `SELECT `+notificationColumns+` FROM notifications WHERE org = ? AND state = 'waiting'
+			AND (channel, event) IN (SELECT channel, min(event) FROM notifications WHERE org = ? AND state = 'waiting' GROUP BY channel) ORDER BY event`, org, org)
 		return err
 	})
 	return all, err
