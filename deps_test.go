@@ -73,9 +73,10 @@ var arrows = map[string][]string{
 	"internal/notify":    {},
 	"internal/picture":   {"internal/chart", "internal/monitor"},
 	"internal/promapi":   {"internal/auth", "internal/hush"},
+	"internal/replay":    {"internal/monitor", "internal/notify"},
 	"internal/proxy":     {},
 	"internal/scenario":  {},
-	"internal/server":    {"internal/api", "internal/auth", "internal/dial", "internal/ingest", "internal/monitor", "internal/notify", "internal/picture", "internal/promapi", "internal/sqldb", "internal/tsdb", "internal/web"},
+	"internal/server":    {"internal/api", "internal/auth", "internal/dial", "internal/ingest", "internal/monitor", "internal/notify", "internal/picture", "internal/promapi", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/web"},
 	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/dial", "internal/server"},
 	"internal/sqldb":     {},
 	"internal/statefile": {},
@@ -158,7 +159,7 @@ var testArrows = map[string][]string{
 	"examples/spool": {"plugin/plugintest"},
 
 	"internal/agent":     {"check", "checks", "internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/api":       {"client", "internal/ingest", "internal/sqldb", "internal/tsdb"},
+	"internal/api":       {"client", "internal/ingest", "internal/replay", "internal/sqldb", "internal/tsdb"},
 	"internal/monitor":   {"internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
 	"internal/scenario":  {"internal/dial", "internal/monitor", "internal/notify", "internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
 	"internal/ingest":    {"internal/sqldb", "internal/tsdb"},
@@ -323,7 +324,7 @@ func TestTheAgentBinaryLinksNoServer(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/saba-agent") {
 		from, ours := rel(p.ImportPath)
 		switch {
-		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/promapi", "internal/chart"}, from),
+		case ours && slices.Contains([]string{"internal/server", "internal/servercli", "internal/api", "internal/web", "internal/tsdb", "internal/sqldb", "internal/ingest", "internal/promapi", "internal/chart", "internal/replay"}, from),
 			strings.HasPrefix(p.ImportPath, "github.com/prometheus/"),
 			strings.HasPrefix(p.ImportPath, "modernc.org/"),
 			p.ImportPath == "html/template": // database/sql is there for the plugins of databases alone, whose driver links it

@@ -107,6 +107,9 @@ type Options struct {
 	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
 	CheckQuery func(query string) error
 
+	// Replay says what a monitor would have done in the last days.
+	Replay func(ctx context.Context, org string, m saba.Monitor, days int) (saba.Replay, error)
+
 	wait time.Duration // in place of maxWait, for tests
 }
 
@@ -120,6 +123,7 @@ type server struct {
 	log           *slog.Logger
 	defaultStatus saba.HostStatus
 	checkQuery    func(query string) error
+	replay        func(ctx context.Context, org string, m saba.Monitor, days int) (saba.Replay, error)
 	mux           *http.ServeMux
 	door          auth.Door
 	reuse         *reuse
@@ -139,6 +143,7 @@ func New(o Options) http.Handler {
 		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,
 		checkQuery:    o.CheckQuery,
+		replay:        o.Replay,
 		mux:           http.NewServeMux(),
 		reuse:         newReuse(),
 		zippers:       sync.Pool{New: newZipper},

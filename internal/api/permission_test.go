@@ -39,6 +39,8 @@ func sampleBody(r route, host string) string {
 		return `{"name":"web","memo":"changed"}`
 	case path == "/services/{service}/roles":
 		return `{"name":"other","memo":""}`
+	case path == "/monitors/preview":
+		return `{"monitor":` + objectBodies(host)["/monitors"] + `,"days":1}`
 	case path == "/invitations/revoke":
 		return `{"email":"guest@example.com"}`
 	}
@@ -138,7 +140,7 @@ func TestPermissionsAreTheProtocols(t *testing.T) { // trap 18
 	for _, rt := range routes() {
 		want := saba.ReadWrite
 		switch {
-		case rt.method == http.MethodGet, rt.path == "/traces": // a search
+		case rt.method == http.MethodGet, rt.path == "/traces", rt.path == "/monitors/preview": // a search, a question
 			want = saba.Read
 		case strings.HasSuffix(rt.path, "/role-fullnames"):
 			want = saba.Write
@@ -183,6 +185,8 @@ func TestAForeignKeySeesAndChangesNothing(t *testing.T) {
 			if rt.path != "/aws-integrations" && !strings.HasPrefix(rt.path, "/settings") {
 				r.wantError(a, http.StatusBadRequest, "does not exist", name)
 			}
+		case rt.path == "/monitors/preview":
+			r.wantError(a, http.StatusBadRequest, "does not exist", name)
 		case rt.path == "/graph-defs":
 			r.wantError(a, http.StatusBadRequest, "custom.g", name)
 		case a.status != http.StatusOK:

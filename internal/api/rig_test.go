@@ -21,6 +21,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -91,6 +92,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 		Ingest:  ingest.New(ingest.Options{Hosts: r.store, Samples: r.samples, Log: logger, Registerer: r.registry, Now: now}),
 		Samples: r.samples, Notifier: &told{},
 		Now: now, Random: rand.Reader, Log: logger, Registerer: r.registry,
+		Replay: replay.New(replay.Options{Store: r.store, History: r.samples, Zone: time.UTC, Now: now}).Replay,
 	}
 	for _, f := range change {
 		f(&o)

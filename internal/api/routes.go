@@ -107,6 +107,7 @@ func routes() []route {
 
 		{get, "/monitors", r, 0, (*server).monitorList, nil, under{"monitors": []monitorOut{}}},
 		{post, "/monitors", rw, smallBody, (*server).monitorCreate, monitorIn{}, monitorOut{}},
+		{post, "/monitors/preview", r, smallBody, (*server).monitorPreview, previewIn{}, previewOut{}}, // saba's own
 		{get, "/monitors/{monitor}", r, 0, (*server).monitorShow, nil, monitorAnswer{}},
 		{put, "/monitors/{monitor}", rw, smallBody, (*server).monitorUpdate, monitorIn{}, monitorOut{}},
 		{del, "/monitors/{monitor}", rw, 0, (*server).monitorDelete, nil, monitorOut{}},

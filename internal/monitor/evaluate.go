@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -339,49 +340,54 @@ func (r *round) service(ctx context.Context, m *saba.Monitor, services []saba.Se
 	if !ok {
 		return // it has never arrived
 	}
-	j, judged := silence(m.Metric, newest.Time, r.started, r.now, m.MissingDurationWarning, m.MissingDurationCritical)
-	if judged && j.Status != saba.CheckOK {
-		r.settle(ctx, m, t, nil, m.Service, j)
+	var failed error
+	j, says := judgeService(m, newest.Time, r.started, r.now, newest.Time > r.judged[t], func() (Judgement, bool) {
+		var got [][]saba.Sample
+		if got, failed = r.Samples.Range(ctx, []saba.Series{series}, newest.Time-history, newest.Time); failed != nil {
+			return Judgement{}, false
+		}
+		first := r.judged[t] == 0
+		r.judged[t] = newest.Time
+		of, some := threshold(m, m.Metric, got[0])
+		return of, some && !(first && r.now-newest.Time > lateAfter)
+	})
+	if failed != nil {
+		r.errs = append(r.errs, fmt.Errorf("read metric %s of service %s: %w", m.Metric, m.Service, failed))
 		return
 	}
-	if newest.Time <= r.judged[t] {
-		return
-	}
-	got, err := r.Samples.Range(ctx, []saba.Series{series}, newest.Time-history, newest.Time)
-	if err != nil {
-		r.errs = append(r.errs, fmt.Errorf("read metric %s of service %s: %w", m.Metric, m.Service, err))
-		return
-	}
-	first := r.judged[t] == 0
-	r.judged[t] = newest.Time
-	of, some := threshold(m, m.Metric, got[0])
-	switch {
-	case some && !(first && r.now-newest.Time > lateAfter):
-		r.settle(ctx, m, t, nil, m.Service, of)
-	case judged: // it is there again, and says too little to be judged by its value
+	if says {
 		r.settle(ctx, m, t, nil, m.Service, j)
 	}
 }
 
+// judgeService judges a service's metric that arrived last at a time: its silence, or else, when there is news, what value says of it. Where
+// the value says nothing, to arrive again is something. since is as in silence.
+func judgeService(m *saba.Monitor, last, since, now int64, news bool, value func() (Judgement, bool)) (Judgement, bool) {
+	j, judged := silence(m.Metric, last, since, now, m.MissingDurationWarning, m.MissingDurationCritical)
+	switch {
+	case judged && j.Status != saba.CheckOK:
+		return j, true
+	case !news:
+		return Judgement{}, false
+	}
+	if of, some := value(); some {
+		return of, true
+	}
+	return j, judged
+}
+
 // settle makes the alert of a target what the judgement says: opens, moves or closes it.
 func (r *round) settle(ctx context.Context, m *saba.Monitor, t target, roles []saba.RoleName, service string, j Judgement) {
-	a, open := r.open[t]
-	quiet := false
-	for i := range r.downtimes {
-		quiet = quiet || r.downtimes[i].Covers(m.ID, roles, service)
+	a := r.open[t] // without one its status is ""
+	quiet := func() bool {
+		return slices.ContainsFunc(r.downtimes, func(d saba.Downtime) bool { return d.Covers(m.ID, roles, service) })
 	}
 	var err error
-	switch {
-	case j.Status == saba.CheckOK:
-		if open {
-			a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
-		}
-	case open && a.Status != j.Status:
-		a, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: j.Status, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
-	case open || !j.Firm:
-	case quiet: // what is still bad when the downtime ends opens an alert then
-	default:
+	switch next(a.Status, j.Status, j.Firm, quiet) {
+	case opens:
 		err = r.openAlert(ctx, m, t, j)
+	case moves, closes:
+		_, err = r.Store.MoveAlert(ctx, r.Org, a.ID, saba.AlertMove{At: r.now, Status: j.Status, Trigger: saba.TriggerMonitoring, Value: j.Value, Message: j.Message})
 	}
 	if err != nil {
 		delete(r.judged, t) // so that it is tried again

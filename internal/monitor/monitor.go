@@ -18,25 +18,35 @@ import (
 	"github.com/saba-monitor/saba/internal/dial"
 )
 
-// Store is what package monitor asks of the database.
-type Store interface {
-	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
+// Records is what a replay asks of the database.
+type Records interface {
 	Hosts(ctx context.Context, org string, f saba.HostFilter) ([]saba.Host, error)
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	Downtimes(ctx context.Context, org string) ([]saba.Downtime, error)
+}
+
+// Store is what an Evaluator asks of the database.
+type Store interface {
+	Records
+	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
 	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
 	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 }
 
-// Samples is what package monitor asks of the engine that keeps samples.
-type Samples interface {
-	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
-	Latest(s saba.Series) (saba.Sample, bool)
-	LastSeen(org, host string) (int64, bool)
+// History is what a replay asks of the engine that keeps samples.
+type History interface {
 	HostNames(ctx context.Context, org, host string) ([]string, error)
 	Like(ctx context.Context, org string, hosts []string, service, pattern string, from, to int64) ([]saba.Series, error)
 	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
+}
+
+// Samples is what an Evaluator asks of the engine that keeps samples.
+type Samples interface {
+	History
+	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
+	Latest(s saba.Series) (saba.Sample, bool)
+	LastSeen(org, host string) (int64, bool)
 }
 
 // Queries is what package monitor asks of the evaluator of PromQL.

@@ -73,11 +73,7 @@ func unknown(m *saba.Monitor, reason string) Judgement {
 // level judges a value by itself.
 func level(m *saba.Monitor, label string, value float64) Judgement {
 	status, limit := compare(m, value)
-	j := Judgement{Status: status, Value: &value, Message: label + " " + number(value), Firm: true}
-	if status != saba.CheckOK {
-		j.Message += fmt.Sprintf(" %s %s", m.Operator, number(limit))
-	}
-	return j
+	return verdict{status, value, limit, true}.say(m, label)
 }
 
 // expression judges what an expression is m.EvaluateBackwardMinutes ago: its newest value in the five minutes up to then.

@@ -20,8 +20,8 @@ const (
 // A source finds and reads what expressions name. It is made for a moment: what it has read of the database it keeps.
 type source struct {
 	org     string
-	store   Store
-	samples Samples
+	store   Records
+	samples History
 	hosts   []saba.Host // the live ones; nil until they are asked for
 	names   map[string]string
 }

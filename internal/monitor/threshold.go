@@ -18,32 +18,81 @@ type Judgement struct {
 	Firm bool
 }
 
-// threshold judges samples, oldest first, of which none is older than a day: the mean of the newest m.Duration of them,
-// however far apart they are. A judgement is firm when it was as bad for m.MaxCheckAttempts samples in a row, each with the
-// mean that ends there. ok is false when there are too few samples for one mean. label names in the
-// message what is judged.
-func threshold(m *saba.Monitor, label string, samples []saba.Sample) (j Judgement, ok bool) {
+// A verdict is a Judgement without words, of which a replay makes millions.
+type verdict struct {
+	status       saba.CheckStatus
+	value, limit float64 // what was judged, and the threshold that it is beyond
+	firm         bool
+}
+
+// measure judges samples, oldest first, of which none is older than a day: the mean of the newest m.Duration of them,
+// however far apart they are. A verdict is firm when it was as bad for m.MaxCheckAttempts samples in a row, each with the
+// mean that ends there. ok is false when there are too few samples for one mean.
+func measure(m *saba.Monitor, samples []saba.Sample) (v verdict, ok bool) {
 	n, attempts := int(max(m.Duration, 1)), int(max(m.MaxCheckAttempts, 1))
 	if len(samples) < n {
-		return Judgement{}, false
+		return verdict{}, false
 	}
 	bad := 0
 	for end := len(samples); end >= n && bad < attempts; end-- {
 		value := mean(samples[end-n : end])
 		status, limit := compare(m, value)
 		if end == len(samples) {
-			j = Judgement{Status: status, Value: &value, Message: label + " " + number(value)}
-			if status != saba.CheckOK {
-				j.Message += fmt.Sprintf(" %s %s", m.Operator, number(limit))
-			}
+			v = verdict{status: status, value: value, limit: limit}
 		}
 		if status == saba.CheckOK {
 			break
 		}
 		bad++
 	}
-	j.Firm = bad == attempts
-	return j, true
+	v.firm = bad == attempts
+	return v, true
+}
+
+// threshold is measure in words. label names what is judged.
+func threshold(m *saba.Monitor, label string, samples []saba.Sample) (j Judgement, ok bool) {
+	v, ok := measure(m, samples)
+	if !ok {
+		return Judgement{}, false
+	}
+	return v.say(m, label), true
+}
+
+// say returns a verdict as a Judgement. label names what was judged.
+func (v verdict) say(m *saba.Monitor, label string) Judgement {
+	j := Judgement{Status: v.status, Value: &v.value, Message: label + " " + number(v.value), Firm: v.firm}
+	if v.status != saba.CheckOK {
+		j.Message += fmt.Sprintf(" %s %s", m.Operator, number(v.limit))
+	}
+	return j
+}
+
+// A step is what becomes of the alert of a target.
+type step int
+
+const (
+	stays step = iota
+	opens
+	moves
+	closes
+)
+
+// next says what a judgement makes of the alert of a target. open is the status of the one that is open, "" for none. quiet says whether a
+// downtime covers the target; it is asked only when an alert would open. The loop and the replay both go by it.
+func next(open, status saba.CheckStatus, firm bool, quiet func() bool) step {
+	switch {
+	case status == saba.CheckOK && open != "":
+		return closes
+	case status == saba.CheckOK:
+		return stays
+	case open != "" && open != status:
+		return moves
+	case open != "" || !firm:
+		return stays
+	case quiet(): // what is still bad when the downtime ends opens an alert then
+		return stays
+	}
+	return opens
 }
 
 func mean(samples []saba.Sample) float64 {
@@ -102,10 +151,15 @@ func silence(what string, last, since, now int64, warning, critical *int64) (j J
 
 // worse returns the judgement of which the status is worse: CRITICAL, UNKNOWN, WARNING, OK.
 func worse(a, b Judgement) Judgement {
-	if rank(b.Status) > rank(a.Status) || rank(b.Status) == rank(a.Status) && b.Firm && !a.Firm {
+	if outranks(b.Status, b.Firm, a.Status, a.Firm) {
 		return b
 	}
 	return a
+}
+
+// outranks says whether a status is worse than another one, or as bad and firm while that is not.
+func outranks(status saba.CheckStatus, firm bool, than saba.CheckStatus, thanFirm bool) bool {
+	return rank(status) > rank(than) || rank(status) == rank(than) && firm && !thanFirm
 }
 
 func rank(s saba.CheckStatus) int {

@@ -36,6 +36,7 @@ import (
 	"github.com/saba-monitor/saba/internal/notify"
 	"github.com/saba-monitor/saba/internal/picture"
 	"github.com/saba-monitor/saba/internal/promapi"
+	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 	"github.com/saba-monitor/saba/internal/web"
@@ -284,9 +285,10 @@ func (s *Server) openPictures() error {
 func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	o := s.opts
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
+	replayer := replay.New(replay.Options{Store: s.records, History: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Zone: time.Local, Now: o.Now})
 	calls := api.New(api.Options{
 		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier,
-		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery,
+		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
 	})
 	prom := promapi.New(promapi.Options{
 		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries),
