@@ -39,6 +39,8 @@ type Event struct {
 	Trouble string             `json:",omitzero"` // why Channel cannot be reached; "" when it can again
 	User    string             `json:",omitzero"` // id of the account that did it; "" when none did
 	Depends int                `json:",omitzero"` // of a host that is down: how many monitors and checks depend on it
+
+	Culprits *Culprits `json:",omitzero"` // of an alert that is open: what went on on its host when it opened, a few of each list
 }
 
 // An EventAction says what was done to a monitor.

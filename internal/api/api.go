@@ -132,6 +132,7 @@ type server struct {
 	unavailable   hush.Hush // of failures that every request meets
 	requests      *prometheus.CounterVec
 	seconds       *prometheus.HistogramVec
+	noCulprits    prometheus.Counter
 }
 
 // New returns the handler of everything below /api/. Other paths are answered with 404.
@@ -157,6 +158,10 @@ func New(o Options) http.Handler {
 			Help:    "Time from the head of an API request to its answer, by route.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
 		}, []string{"route"}),
+		noCulprits: factory.NewCounter(prometheus.CounterOpts{
+			Name: "saba_api_culprits_refused_total",
+			Help: "Metadata of the name " + saba.CulpritsNamespace + " that makes no sense, and is kept with no alert.",
+		}),
 	}
 	if s.defaultStatus == "" {
 		s.defaultStatus = saba.Working

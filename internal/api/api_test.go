@@ -456,6 +456,30 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
+// Culprits that make no sense are metadata like any other, and counted.
+func TestCulpritsThatMakeNoSenseAreCounted(t *testing.T) {
+	r := newRig(t)
+	at := "/hosts/" + r.register(`{"name":"web1","meta":{}}`) + "/metadata/"
+	for _, put := range []struct{ path, body string }{
+		{at + saba.CulpritsNamespace, `{"cpu":[{"name":"mysqld","pid":7,"cpu":90,"rss":1}]}`}, {at + saba.CulpritsNamespace, `{"cpu":"mysqld"}`}, {at + "other", `{"cpu":"mysqld"}`},
+	} {
+		r.put(put.path, put.body)
+	}
+	if got := r.get(at + saba.CulpritsNamespace); got != `{"cpu":"mysqld"}` {
+		t.Errorf("the metadata is %s", got)
+	}
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "saba_api_culprits_refused_total" && f.Metric[0].GetCounter().GetValue() == 1 {
+			return
+		}
+	}
+	t.Errorf("want 1 counted in saba_api_culprits_refused_total: %v", families)
+}
+
 func TestABodyThatStopsHalfwayIsAnError(t *testing.T) {
 	r := newRig(t)
 	req := httptest.NewRequest(http.MethodPost, "/api/v0/tsdb", io.MultiReader(strings.NewReader("["), failing{}))

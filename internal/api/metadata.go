@@ -96,6 +96,12 @@ func (s *server) metadataPut(w http.ResponseWriter, c *call) error {
 	if err := s.store.PutMetadata(c.Context(), o, saba.Metadata{Namespace: ns, Value: value, UpdatedAt: s.now().Unix()}); err != nil {
 		return err
 	}
+	if ns == saba.CulpritsNamespace && o.Host != "" {
+		if _, err := saba.ParseCulprits(value); err != nil {
+			s.noCulprits.Inc()
+			s.log.Debug("culprits make no sense and are kept with no alert", "host", o.Host, "error", err)
+		}
+	}
 	return s.ok(w, c)
 }
 

@@ -146,6 +146,7 @@ func (m *Message) Facts() (facts []Fact) {
 	}
 	if a := m.Alert; a != nil {
 		add("Value", m.Value(), "")
+		add("On the host", m.busiest(), "")
 		add("Since", time.Unix(a.OpenedAt, 0).In(m.Zone).Format("2006-01-02 15:04 MST"), "")
 		if a.ClosedAt != 0 {
 			add("Lasted", lasted(a.ClosedAt-a.OpenedAt), "")

@@ -64,6 +64,9 @@ func openAlert(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, detail
 	if err != nil {
 		return err
 	}
+	if err := freezeCulprits(ctx, tx, a); err != nil {
+		return err
+	}
 	a.Worst = a.Status
 	move := saba.AlertMove{At: a.OpenedAt, Status: a.Status, Trigger: saba.TriggerMonitoring, Value: a.Value, Detail: detail}
 	if err := logAlert(ctx, tx, a.ID, move); err != nil {

@@ -46,6 +46,9 @@ func addAlertEvent(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, mo
 // describeAlert fills in the rule, host and service of an event's alert, as far as they are there.
 func describeAlert(ctx context.Context, tx *sql.Tx, org string, e *saba.Event) error {
 	a := e.Alert
+	if err := describeCulprits(ctx, tx, e); err != nil {
+		return err
+	}
 	if a.Host != "" {
 		h, err := readHost(ctx, tx, org, a.Host)
 		if err == nil {

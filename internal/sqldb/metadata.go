@@ -83,7 +83,10 @@ func (db *DB) PutMetadata(ctx context.Context, o saba.MetadataOwner, m saba.Meta
 		_, err = tx.ExecContext(ctx, `INSERT INTO `+s.table+` (`+s.columns+`, namespace, value, updated_at) VALUES (`+marks(len(s.args)+3)+`)
 			ON CONFLICT (`+s.columns+`, namespace) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
 			s.with(m.Namespace, string(m.Value), m.UpdatedAt)...)
-		return err
+		if err != nil {
+			return err
+		}
+		return offerCulprits(ctx, tx, o.Host, m)
 	})
 }
 

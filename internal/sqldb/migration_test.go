@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -47,7 +48,8 @@ func oldDatabase(t *testing.T, version int, statements ...string) (path string) 
 var releases = []struct {
 	make  func(t *testing.T) (path string)
 	keeps func(t *testing.T, target string)
-}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}, {fourthRelease, keepsTheFourthRelease}}
+}{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}, {fourthRelease, keepsTheFourthRelease},
+	{fifthRelease, keepsTheFifthRelease}}
 
 func TestDataOfEarlierReleasesAreKept(t *testing.T) {
 	scripts, err := migrations()
@@ -211,5 +213,35 @@ func keepsTheFourthRelease(t *testing.T, target string) {
 	s, err := db.Services(t.Context(), "org1")
 	if err != nil || len(s) != 2 || s[0].Series != "shop.3" || s[1].Series != "shop" || s[1].Memo != "m" {
 		t.Errorf("services are %+v, error %v; want store with its samples, and shop without those of the deleted one", s, err)
+	}
+}
+
+func fifthRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 5,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO hosts (id, org, name, display_name, custom_identifier, custom_identifier_fold, status, memo, created_at, retired_at, meta, interfaces, registered_by)
+			VALUES ('h1', 'org1', 'app', '', '', '', 'working', '', 5, 0, '{}', '[]', 'k')`,
+		`INSERT INTO host_metadata (host, namespace, value, updated_at) VALUES ('h1', 'saba-culprits', '{"cpu":[{"name":"java","pid":9,"cpu":90}]}', 90)`,
+		`INSERT INTO alerts (id, org, monitor, type, host, series, status, value, message, reason, memo, opened_at, closed_at, worst) VALUES
+			('a1', 'org1', 'm1', 'host', 'h1', '', 'WARNING', 1, 'm', '', '', 100, 0, 'WARNING')`,
+	)
+}
+
+// An alert of before there were culprits gets them when there are some, and has none till then.
+func keepsTheFifthRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	if a, err := db.Alert(t.Context(), "org1", "a1"); err != nil || !a.Open() || a.Message != "m" {
+		t.Errorf("the alert is %+v, error %v; want it open as it was", a, err)
+	}
+	if c, err := db.AlertCulprits(t.Context(), "org1", "a1"); !errors.Is(err, saba.ErrNotFound) {
+		t.Errorf("culprits are %+v, error %v; want none", c, err)
+	}
+	m := saba.Metadata{Namespace: saba.CulpritsNamespace, Value: []byte(`{"cpu":[{"name":"java","pid":9,"cpu":90}]}`), UpdatedAt: 160}
+	if err := db.PutMetadata(t.Context(), saba.MetadataOwner{Org: "org1", Host: "h1"}, m); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := db.AlertCulprits(t.Context(), "org1", "a1"); err != nil || c.At != 160 || len(c.CPU) != 1 || c.CPU[0].Name != "java" {
+		t.Errorf("culprits are %+v, error %v; want those that came", c, err)
 	}
 }

@@ -25,6 +25,7 @@ type EventRecords interface {
 	Grouped(ctx context.Context, org, alert string) (bool, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
 	DeleteEvents(ctx context.Context, org string, before int64, limit int) (int64, error)
+	AlertCulprits(ctx context.Context, org, id string) (saba.Culprits, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
 }
 
@@ -43,6 +44,7 @@ func TestEvents(t *testing.T, open func(t *testing.T) EventRecords) {
 		{"a suspended channel gives up what waits for it", testSuspend},
 		{"old events are forgotten, but for those that wait and the newest", testDeleteEvents},
 		{"what people do about an alert is kept", testHandling},
+		{"an alert keeps what its host's agent said when it opened", testCulprits},
 		{"events of another organization are not seen", testForeignEvents},
 	} {
 		t.Run(fact.name, func(t *testing.T) {
@@ -351,4 +353,67 @@ func testAlertGroups(r events) {
 	yes, err := r.db.Grouped(r.ctx, org1, "a4")
 	r.ok(err)
 	r.same("whether a4 is grouped without the setting", yes, false)
+}
+
+// culprits posts what an agent says of host h1 at a time: that a process of some name is busy.
+func (r events) culprits(at int64, value string) {
+	r.Helper()
+	r.ok(r.db.PutMetadata(r.ctx, saba.MetadataOwner{Org: org1, Host: "h1"}, saba.Metadata{Namespace: saba.CulpritsNamespace, Value: []byte(value), UpdatedAt: at}))
+}
+
+func busy(name string) string {
+	return fmt.Sprintf(`{"at":1,"why":["cpu"],"cpu":[{"name":%q,"pid":7,"cpu":312.5,"rss":10}],"memory":[{"name":"java","pid":8,"cpu":1,"rss":20}]}`, name)
+}
+
+func testCulprits(r events) {
+	r.host("h1")
+	r.host("h2")
+	has := func(alert, name string, at int64) {
+		r.Helper()
+		c, err := r.db.AlertCulprits(r.ctx, org1, alert)
+		if name == "" {
+			r.is(err, saba.ErrNotFound)
+			return
+		}
+		if err != nil || c.At != at || len(c.CPU) != 1 || c.CPU[0].Name != name || len(c.Memory) != 1 || c.Memory[0].RSS != 20 {
+			r.Errorf("the culprits of %s are %+v, error %v; want %s, seen at %d", alert, c, err, name, at)
+		}
+	}
+	for _, m := range []string{"m1", "m2", "m3", "m4", "m5"} {
+		r.monitor(m)
+	}
+	r.culprits(noon-301, busy("old"))
+	r.alert("a1", "m1", onHost("h1"))
+	has("a1", "", 0) // too long ago
+	r.culprits(noon+240, `"<garbage>"`)
+	has("a1", "", 0)
+	before := r.newest()
+	r.culprits(noon+300, busy("mysqld"))
+	has("a1", "mysqld", noon+300) // in time
+	r.culprits(noon+301, busy("later"))
+	has("a1", "mysqld", noon+300) // frozen
+	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 310, Status: saba.CheckCritical, Trigger: saba.TriggerMonitoring})
+	r.ok(err)
+	if all := r.unrouted(before); len(all) != 1 || all[0].Culprits == nil || all[0].Culprits.CPU[0].Name != "mysqld" {
+		r.Errorf("events are %+v, want one that names the culprit", all)
+	}
+	r.alert("a2", "m2", onHost("h1"), opened(noon+601))
+	has("a2", "later", noon+301)
+	if all := r.unrouted(before); len(all) != 2 || all[1].Culprits == nil || all[1].Culprits.CPU[0].Name != "later" {
+		r.Errorf("events are %+v, want the second to name the culprit", all)
+	}
+	r.alert("a3", "m3", onHost("h2"), opened(noon+601))
+	r.alert("a4", "m4", opened(noon+601))
+	r.culprits(noon+610, busy("ruby"))
+	has("a3", "", 0)                // of another host
+	has("a4", "", 0)                // of none
+	r.culprits(noon+620, `{"cpu":`) // which no API lets through
+	r.alert("a5", "m5", onHost("h1"), opened(noon+621))
+	has("a5", "", 0)
+	_, err = r.db.MoveAlert(r.ctx, org1, "a5", saba.AlertMove{At: noon + 625, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring})
+	r.ok(err)
+	r.culprits(noon+630, busy("ruby"))
+	has("a5", "", 0) // closed
+	_, err = r.db.AlertCulprits(r.ctx, org2, "a1")
+	r.is(err, saba.ErrNotFound)
 }

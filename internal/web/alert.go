@@ -39,6 +39,8 @@ type alertPage struct {
 	Told    []toldEvent // the newest first
 	Care    handling
 	Changes []saba.GraphAnnotation // of within 20 minutes before, the newest first
+
+	Culprits *culprits // what went on on the host; nil when that is not known
 }
 
 // An alertStep is a step of an alert.
@@ -136,6 +138,9 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 		return err
 	}
 	if p.Changes, err = c.changes(ctx, v.Org, a, names); err != nil {
+		return err
+	}
+	if p.Culprits, err = c.culprits(ctx, v.Org, a); err != nil {
 		return err
 	}
 	if p.Chart, err = c.alertChart(ctx, v, a, names.monitors[a.Monitor]); err != nil {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -159,5 +160,50 @@ func TestAnAlertOnAPhone(t *testing.T) {
 	got, err := g.records.Alert(t.Context(), g.org.ID, a.ID)
 	if err != nil || got.Handling.AckedBy == "" || got.Handling.MutedUntil == 0 {
 		t.Errorf("what is kept is %+v, %v", got.Handling, err)
+	}
+}
+
+// An alert says what went on on its host when it opened, whatever processes are called.
+func TestAnAlertNamesCulprits(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	h := g.host(saba.Host{Name: "web1", Roles: shopWeb})
+	m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Duration: 1})
+	a := g.alert(m, h.ID, saba.CheckWarning, "loadavg5 3 > 2", 0)
+	if _, _, body := g.get(c, "/alerts/"+a.ID); strings.Contains(body, "On the host") {
+		t.Error("the page tells of culprits when there are none")
+	}
+	g.culprits(h, a.OpenedAt+60)
+	_, _, body := g.get(c, "/alerts/"+a.ID)
+	for _, want := range []string{
+		"On the host at", `<span class="process">mysqld</span><span class="by">812 · mysql</span><span class="much">312% CPU</span>`, "&lt;b&gt;x",
+		"3.1 GiB", "Tasks waited for CPU 41%, for disks 3% of the minute before.", "The host had started 4 min before the alert.", "Of the first 4000 processes",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	b := newTab(t, g)
+	for _, width := range []int64{1440, 390} {
+		b.Window(width, 844, "light")
+		b.Open("/alerts/" + a.ID)
+		b.Until(`document.querySelectorAll('.culprits li').length === 4`)
+		if scroll := js[int64](b, `document.documentElement.scrollWidth`); scroll > width {
+			t.Errorf("the page is %d pixels wide in a window of %d", scroll, width)
+		}
+		js[bool](b, `(document.querySelector('.culprits').scrollIntoView(), true)`)
+		b.shoot(fmt.Sprintf("culprits-%d", width))
+	}
+}
+
+// culprits posts what the agent of a host says at a time.
+func (g *rig) culprits(h saba.Host, at int64) {
+	g.t.Helper()
+	const value = `{"why":["cpu"],"uptime":300,"partial":true,"seen":4000,"pressure":{"cpu":41,"memory":0.1,"io":3},
+		"cpu":[{"name":"mysqld","pid":812,"user":"mysql","cpu":312.4,"rss":3328599654},{"name":"<b>x ` + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" + `","pid":4194303,"cpu":9}],
+		"memory":[{"name":"mysqld","pid":812,"user":"mysql","cpu":312.4,"rss":3328599654},{"name":"ruby","pid":77,"user":"deploy","cpu":2,"rss":94371840}]}`
+	err := g.records.PutMetadata(context.Background(), saba.MetadataOwner{Org: g.org.ID, Host: h.ID}, saba.Metadata{Namespace: saba.CulpritsNamespace, Value: []byte(value), UpdatedAt: at})
+	if err != nil {
+		g.t.Fatal(err)
 	}
 }

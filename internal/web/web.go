@@ -40,6 +40,7 @@ type Store interface {
 	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
+	AlertCulprits(ctx context.Context, org, id string) (saba.Culprits, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
 	Channels(ctx context.Context, org string) ([]saba.Channel, error)
 	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
