@@ -292,3 +292,17 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		t.Errorf("clients' mistakes are logged as ours:\n%s", r.log)
 	}
 }
+
+// A field of the wrong type is named as it was sent, also one that new channels and old ones have in common.
+func TestAFieldIsNamedAsItWasSent(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"url":5}`:                           "url must be a string, not a number",
+		`{"mentions":{"ok":5}}`:               "mentions.ok must be a string, not a number",
+		`{"addToDefaultNotificationGroup":5}`: "addToDefaultNotificationGroup must be true or false, not a number",
+	} {
+		var in newChannelIn
+		if got := badJSON([]byte(body), withoutEmbedded(json.Unmarshal([]byte(body), &in), &in)).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("of %s it says %q, want %q", body, got, want)
+		}
+	}
+}

@@ -217,9 +217,22 @@ func (c *call) decode(v any) error {
 		}
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return badJSON(body, err)
+		return badJSON(body, withoutEmbedded(err, v))
 	}
 	return nil
+}
+
+// withoutEmbedded returns an error of json.Unmarshal into v with its field as clients know it: encoding/json puts the name of an embedded
+// struct before it, which stands in no body.
+func withoutEmbedded(err error, v any) error {
+	var kind *json.UnmarshalTypeError
+	if t := reflect.TypeOf(v).Elem(); t.Kind() == reflect.Struct && errors.As(err, &kind) {
+		first, rest, _ := strings.Cut(kind.Field, ".")
+		if f, ok := t.FieldByName(first); ok && f.Anonymous {
+			kind.Field = rest
+		}
+	}
+	return err
 }
 
 // validJSON checks that body is one JSON value.

@@ -38,6 +38,7 @@ type Notifier struct {
 	senders map[saba.ChannelType]Sender
 
 	seen     int64            // changes of the database that were looked at
+	quiet    int64            // changes at which nothing waited for a channel
 	reminded time.Time        // when open alerts were last looked through
 	tidied   time.Time        // when old events were last forgotten
 	loud     map[string]int64 // alerts that were quiet and could speak now: since when, in Unix seconds
@@ -50,7 +51,7 @@ type Notifier struct {
 
 // New returns a notifier that has done nothing yet.
 func New(o Options) *Notifier {
-	return &Notifier{Options: o, senders: senders(o), seen: -1, loud: map[string]int64{}, busy: map[string]bool{}}
+	return &Notifier{Options: o, senders: senders(o), seen: -1, quiet: -1, loud: map[string]int64{}, busy: map[string]bool{}}
 }
 
 // Run works until ctx ends, and lets tries that are under way end then, for some seconds.
@@ -293,7 +294,14 @@ func (n *Notifier) every(ctx context.Context, f *Facts, a *saba.Alert) (int64, e
 
 // dispatch begins to tell every channel for which something is due.
 func (n *Notifier) dispatch(ctx context.Context) error {
+	changes := n.Store.Changes()
+	if changes == n.quiet {
+		return nil // nothing waited, and nothing has changed since
+	}
 	next, err := n.Store.NextNotifications(ctx, n.Org)
+	if err == nil && len(next) == 0 {
+		n.quiet = changes
+	}
 	if err != nil || len(next) == 0 {
 		return err
 	}

@@ -241,6 +241,60 @@ func TestAStopWhileATryIsUnderWay(t *testing.T) {
 	}
 }
 
+// A looking store counts how often it is asked what waits.
+type looking struct {
+	*sqldb.DB
+	looks int
+}
+
+func (c *looking) NextNotifications(ctx context.Context, org string) ([]saba.Notification, error) {
+	c.looks++
+	return c.DB.NextNotifications(ctx, org)
+}
+
+// While nothing changes and nothing waits, no round asks the database what waits; the first change is told all the same, and what waits
+// for its time is.
+func TestAnIdleNotifierDoesNotAsk(t *testing.T) {
+	now := time.Unix(opened, 0)
+	fails := true
+	p := &post{send: func(context.Context, saba.Channel, Message) error {
+		if fails {
+			return errors.New("no")
+		}
+		return nil
+	}}
+	db, n := outbox(t, p, func() time.Time { return now }, "hook")
+	c := &looking{DB: db}
+	n.Store = c
+	rounds := func(times int) (looks int) {
+		before := c.looks
+		for range times {
+			if err := n.Round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n.Wait()
+			now = now.Add(time.Second)
+		}
+		return c.looks - before
+	}
+	rounds(2)
+	if got := rounds(10); got != 0 {
+		t.Errorf("10 idle rounds asked %d times", got)
+	}
+	register(t, db, "web1")
+	if rounds(1); became(t, db, "web1")["hook"].Attempts != 1 {
+		t.Error("the first event after it was not told at once")
+	}
+	fails = false
+	if rounds(10); len(p.told()) != 1 {
+		t.Error("what waited was not tried again")
+	}
+	rounds(1)
+	if got := rounds(10); got != 0 {
+		t.Errorf("when all was told, 10 idle rounds asked %d times", got)
+	}
+}
+
 // What waits for a channel that is deleted is left, and says so.
 func TestADeletedChannel(t *testing.T) {
 	now := time.Unix(opened, 0)
