@@ -123,6 +123,8 @@ func TestLook(t *testing.T) {
 		{"groups", "/notification-groups"},
 		{"group", "/notification-groups/" + g.groups()[1].ID},
 		{"group-default", "/notification-groups/" + g.groups()[0].ID},
+		{"alert-groups", "/alert-groups"},
+		{"alert-group-new", "/alert-groups/new"},
 		{"keys", "/keys"},
 		{"new", "/hosts/new"},
 		{"members", "/members"},

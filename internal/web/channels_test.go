@@ -154,7 +154,7 @@ func TestAChannelsLife(t *testing.T) {
 	}
 
 	b.Do(chromedp.Click(chromedp.CSS(`form[action$="/test"] button`)))
-	b.Until(`location.pathname.endsWith('/test')`)
+	b.Until(`location.pathname.endsWith('/test') && document.readyState === 'complete'`)
 	if text := js[string](b, `document.querySelector('.flash').innerText`); text != "The test was taken: look whether it arrived." {
 		t.Errorf("after the test the page says %q", text)
 	}

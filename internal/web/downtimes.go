@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -390,11 +391,16 @@ func (c *console) downtimeSave(w http.ResponseWriter, r *http.Request, v visitor
 
 // blameDowntime is blame for an error about a downtime, whose fields have other names in the form.
 func blameDowntime(f form[downtimeForm], wrong faults, values *downtimeForm, err error) bool {
+	return f.blame(wrong, values, renamed(err, downtimeName))
+}
+
+// renamed returns an error about a field with the name that the field has in a form.
+func renamed(err error, name *strings.Replacer) error {
 	var fault *saba.FieldError
 	if errors.As(err, &fault) {
-		err = &saba.FieldError{Field: downtimeName.Replace(fault.Field), Reason: fault.Reason}
+		return &saba.FieldError{Field: name.Replace(fault.Field), Reason: fault.Reason}
 	}
-	return f.blame(wrong, values, err)
+	return err
 }
 
 func (c *console) downtimeDelete(w http.ResponseWriter, r *http.Request, v visitor) error {

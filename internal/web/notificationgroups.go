@@ -287,7 +287,7 @@ func (c *console) notificationGroupSave(w http.ResponseWriter, r *http.Request, 
 	default:
 		_, err = c.Store.UpdateNotificationGroup(ctx, v.Org, old.ID, func(saba.NotificationGroup) (saba.NotificationGroup, error) { return g, nil })
 	}
-	if err != nil && !f.blame(wrong, &values, err) {
+	if err != nil && len(wrong) == 0 && !f.blame(wrong, &values, err) {
 		return err
 	}
 	if len(wrong) > 0 {

@@ -112,6 +112,14 @@ var routes = []route{
 	{"GET", "/notification-groups/{id}/delete", saba.ReadWrite, page, (*console).notificationGroupDelete},
 	{"POST", "/notification-groups/{id}/delete", saba.ReadWrite, page, (*console).notificationGroupDeleteDo},
 
+	{"GET", "/alert-groups", saba.Read, page, (*console).alertGroupList},
+	{"GET", "/alert-groups/new", saba.ReadWrite, page, (*console).alertGroupNew},
+	{"POST", "/alert-groups/new", saba.ReadWrite, page, (*console).alertGroupSave},
+	{"GET", "/alert-groups/{id}", saba.Read, page, (*console).alertGroupShow},
+	{"POST", "/alert-groups/{id}", saba.ReadWrite, page, (*console).alertGroupSave},
+	{"GET", "/alert-groups/{id}/delete", saba.ReadWrite, page, (*console).alertGroupDelete},
+	{"POST", "/alert-groups/{id}/delete", saba.ReadWrite, page, (*console).alertGroupDeleteDo},
+
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
 	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},

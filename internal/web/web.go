@@ -53,6 +53,11 @@ type Store interface {
 	CreateNotificationGroup(ctx context.Context, org string, g saba.NotificationGroup) error
 	UpdateNotificationGroup(ctx context.Context, org, id string, change func(old saba.NotificationGroup) (saba.NotificationGroup, error)) (saba.NotificationGroup, error)
 	DeleteNotificationGroup(ctx context.Context, org, id string) (saba.NotificationGroup, error)
+	AlertGroupSettings(ctx context.Context, org string) ([]saba.AlertGroupSetting, error)
+	AlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
+	CreateAlertGroupSetting(ctx context.Context, org string, s saba.AlertGroupSetting) error
+	UpdateAlertGroupSetting(ctx context.Context, org, id string, change func(old saba.AlertGroupSetting) (saba.AlertGroupSetting, error)) (saba.AlertGroupSetting, error)
+	DeleteAlertGroupSetting(ctx context.Context, org, id string) (saba.AlertGroupSetting, error)
 	GraphAnnotations(ctx context.Context, org, service string, from, to int64) ([]saba.GraphAnnotation, error)
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	Monitors(ctx context.Context, org string) ([]saba.Monitor, error)
