@@ -170,7 +170,7 @@ var testArrows = map[string][]string{
 	"internal/servercli": {"plugin/target/postgrestest"},
 	"internal/sqldb":     {"internal/storetest", "plugin/target/postgrestest"},
 	"internal/tsdb":      {"internal/storetest"},
-	"internal/web":       {"internal/browsertest", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"internal/web":       {"internal/browsertest", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/ingest"},
 
 	"plugin/target":          {"plugin/target/redistest", "plugin/target/targettest"},
 	"plugin/target/mysql":    {"plugin/target/mysqltest"},

@@ -83,6 +83,22 @@ func (p *picture) drawBands() {
 	}
 }
 
+// drawSpans tints the times that were bad, as far as they lie in the chart's range.
+func (p *picture) drawSpans() {
+	for _, s := range p.c.Spans[:min(len(p.c.Spans), maxSpans)] {
+		from, to := max(s.From, p.c.From), min(s.To, p.c.To)
+		if from > to {
+			continue
+		}
+		class := "bad"
+		if s.Bad == saba.CheckWarning {
+			class = "warn"
+		}
+		wide := math.Max(p.x(to)-p.x(from), 2)
+		p.rect("band "+class, none, box{math.Min(p.x(from), p.plot.x+p.plot.w-wide), p.plot.y, wide, p.plot.h}, 0)
+	}
+}
+
 // drawLimits draws a line at each limit that is on the axis.
 func (p *picture) drawLimits() {
 	for _, l := range p.c.limits() {

@@ -31,6 +31,7 @@ type Chart struct {
 	Step     int64          // seconds from one value to the next
 	Series   []Series       // in drawing order: the first stacked series is the lowest
 	Limits   []Limit
+	Spans    []Span
 	Mark     *Mark // nil for none
 	Theme    Theme
 	Width    int     // pixels; 0 is 960; bounded to 240…4096
@@ -45,6 +46,12 @@ type Limit struct {
 	Value float64
 	Bad   saba.CheckStatus // CheckWarning or CheckCritical; others are not drawn
 	Below bool             // bad is what is below, not above
+}
+
+// A Span is a time that was bad. It is tinted from the top of the chart to its bottom, two pixels wide at least.
+type Span struct {
+	From, To int64            // Unix seconds
+	Bad      saba.CheckStatus // CheckWarning, or else CheckCritical
 }
 
 // A Mark is a moment that the chart is about.
@@ -63,7 +70,8 @@ type Series struct {
 const (
 	maxSeries = 300    // the legend says how many more there are
 	maxValues = 10_000 // a series
-	maxTime   = 1e11   // Unix seconds, the year 5138, both ways
+	maxSpans  = 1000
+	maxTime   = 1e11 // Unix seconds, the year 5138, both ways
 )
 
 // check returns an error matching saba.ErrInvalid for what cannot be drawn: To not after From, a time beyond the year 5138, or a
@@ -320,6 +328,7 @@ func (p *picture) draw() {
 		return
 	}
 	p.drawBands()
+	p.drawSpans()
 	p.drawCurves()
 	p.drawLimits()
 	p.drawMark()

@@ -284,10 +284,14 @@ func TestSVGContents(t *testing.T) {
 		chart     Chart
 		want, not []string
 	}{
-		"no series":             {hour("x", saba.UnitFloat), []string{">No data in this range<", "no data in this range.</desc>"}, nil},
-		"values outside only":   {Chart{From: noon, To: noon + 3600, Start: noon - 7200, Step: 60, Series: []Series{line("a", "a", []float64{1, 2})}}, []string{">No data in this range<"}, nil},
-		"infinities are gaps":   {hour("x", saba.UnitFloat, line("a", "a", []float64{math.Inf(1), math.Inf(-1)})), []string{">No data in this range<"}, nil},
-		"a chart has a name":    {hour("", saba.UnitFloat), []string{`role="img"`, "<title>Chart</title>"}, nil},
+		"no series":           {hour("x", saba.UnitFloat), []string{">No data in this range<", "no data in this range.</desc>"}, nil},
+		"values outside only": {Chart{From: noon, To: noon + 3600, Start: noon - 7200, Step: 60, Series: []Series{line("a", "a", []float64{1, 2})}}, []string{">No data in this range<"}, nil},
+		"infinities are gaps": {hour("x", saba.UnitFloat, line("a", "a", []float64{math.Inf(1), math.Inf(-1)})), []string{">No data in this range<"}, nil},
+		"a chart has a name":  {hour("", saba.UnitFloat), []string{`role="img"`, "<title>Chart</title>"}, nil},
+		"what was bad is tinted as far as it is here": {
+			Chart{From: noon, To: noon + 3600, Start: noon, Step: 60, Series: []Series{gap}, Spans: []Span{{noon - 60, noon + 600, saba.CheckWarning}, {noon + 3600, noon + 9000, saba.CheckCritical}, {noon + 4000, noon + 5000, saba.CheckUnknown}}},
+			[]string{`class="band warn"`, `class="band bad"`, `width="2"`}, nil,
+		},
 		"a gap breaks the line": {hour("x", saba.UnitFloat, gap), []string{"h0\"/>"}, []string{">No data"}},
 		"words for those who do not see": {
 			hour("x", saba.UnitBytes, line("a", "a", []float64{1024, 4096, 2048})),

@@ -297,7 +297,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples, Notifier: s.notifier, BaseURL: o.URL,
-		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles, CheckQuery: promapi.CheckQuery,
+		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
 	})
 	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some
 	// clients of the API lose their body.

@@ -28,6 +28,7 @@ type monitorPage struct {
 	Wrong  bool         // something was not saved
 	Saved  bool         // it was just now
 	Beside *monitorView // what the rule looks at; nil when there is nothing to show
+	Days   []choice     // how far back a replay may look
 }
 
 // A formList is a datalist: what an input proposes.
@@ -40,7 +41,8 @@ type formList struct {
 type monitorView struct {
 	Rule  []string // in words
 	Scope string
-	Graph *monitorGraph // of what is judged, with the thresholds; nil when there is none
+	Graph *monitorGraph  // of what is judged, with the thresholds; nil when there is none
+	Past  *monitorReplay // what it would have done; nil when nobody has asked
 }
 
 // monitorForm returns the form of monitors with what there is to choose in it.
@@ -122,7 +124,7 @@ func (c *console) monitorNew(w http.ResponseWriter, r *http.Request, v visitor) 
 		p := monitorPage{layout: layoutFor(v, "monitors", "New monitor"), New: true, Kinds: monitorKinds}
 		return c.render(w, r, http.StatusOK, "monitor", p)
 	}
-	return c.showMonitor(w, r, v, http.StatusOK, m, nil, nil)
+	return c.showMonitor(w, r, v, http.StatusOK, m, saba.Monitor{}, nil, nil)
 }
 
 func (c *console) monitorShow(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -130,11 +132,11 @@ func (c *console) monitorShow(w http.ResponseWriter, r *http.Request, v visitor)
 	if err != nil {
 		return err
 	}
-	return c.showMonitor(w, r, v, http.StatusOK, withoutSecrets(m), nil, nil)
+	return c.showMonitor(w, r, v, http.StatusOK, withoutSecrets(m), saba.Monitor{}, nil, nil)
 }
 
-// showMonitor shows the form of a monitor. typed is what was sent; nil for the first time.
-func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor, code int, m saba.Monitor, typed url.Values, wrong faults) error {
+// showMonitor shows the form of a monitor. typed is what was sent, and whole the monitor with its secrets then; nil and zero for the first time.
+func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor, code int, m, whole saba.Monitor, typed url.Values, wrong faults) error {
 	ctx := r.Context()
 	f, err := c.monitorForm(ctx, v, m.Type)
 	if err != nil {
@@ -166,6 +168,12 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 		}
 	}
 	p.Beside = &monitorView{Rule: conditionWords(m), Scope: forWords(m), Graph: c.monitorGraphOf(m, hosts)}
+	p.Days = dayChoices(typed.Get("days"))
+	if typed.Get("do") == "replay" && len(wrong) == 0 {
+		if err := c.addReplay(ctx, v, p.Beside, whole, typed); err != nil {
+			return err
+		}
+	}
 	if !p.New {
 		mine := slices.DeleteFunc(slices.Clone(v.open), func(a saba.Alert) bool { return a.Monitor != m.ID })
 		names, err := c.alertNames(ctx, v.Org, mine)
@@ -177,7 +185,7 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 	return c.render(w, r, code, "monitor", p)
 }
 
-// monitorSave makes a monitor or changes one, or only draws what was typed: "do" says which.
+// monitorSave makes a monitor or changes one, or only draws what was typed, or replays it: "do" says which.
 func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx := r.Context()
 	q := r.URL.Query()
@@ -217,11 +225,11 @@ func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor)
 			f.blame(wrong, &m, err)
 		}
 	}
-	if r.PostForm.Get("do") == "draft" {
-		return c.showMonitor(w, r, v, http.StatusOK, shown, r.PostForm, wrong)
+	if do := r.PostForm.Get("do"); do == "draft" || do == "replay" && len(wrong) == 0 {
+		return c.showMonitor(w, r, v, http.StatusOK, shown, m, r.PostForm, wrong)
 	}
 	if len(wrong) > 0 {
-		return c.showMonitor(w, r, v, http.StatusBadRequest, shown, r.PostForm, wrong)
+		return c.showMonitor(w, r, v, http.StatusBadRequest, shown, m, r.PostForm, wrong)
 	}
 	var err error
 	if old.ID == "" {
@@ -239,7 +247,7 @@ func (c *console) monitorSave(w http.ResponseWriter, r *http.Request, v visitor)
 		if !f.blame(wrong, &m, err) {
 			return err
 		}
-		return c.showMonitor(w, r, v, http.StatusBadRequest, shown, r.PostForm, wrong)
+		return c.showMonitor(w, r, v, http.StatusBadRequest, shown, m, r.PostForm, wrong)
 	}
 	c.Log.Info("a monitor was saved", "monitor", m.ID, "name", m.Name, "new", old.ID == "", "by", v.User)
 	http.Redirect(w, r, "/monitors/"+url.PathEscape(m.ID)+"?saved=1", http.StatusSeeOther)

@@ -105,6 +105,10 @@ func (c *console) monitorGraphShow(w http.ResponseWriter, r *http.Request, v vis
 			return saba.Errorf(saba.ErrInvalid, "%s", sentence)
 		}
 	}
+	days, spans, err := spansOf(q)
+	if err != nil {
+		return err
+	}
 	select {
 	case c.reads <- struct{}{}:
 		defer func() { <-c.reads }()
@@ -114,8 +118,12 @@ func (c *console) monitorGraphShow(w http.ResponseWriter, r *http.Request, v vis
 	picture := chart.Chart{From: now.Unix() - graphSpan, To: now.Unix(), Location: now.Location(), Step: saba.Resolution, Title: m.Metric, Unit: saba.UnitPercentage,
 		Limits: limitsOf(m.Operator, m.Warning, m.Critical), Width: number(q.Get("width")), Height: number(q.Get("height"))}
 	var lines []monitor.Line
+	picture.Spans = spans
+	if days > 0 { // one value for each pixel is as much as can be seen
+		picture.From = now.Unix() - int64(days)*86400
+		picture.Step = saba.Minute(int64(days)*86400/monitorGraphWidth) + saba.Resolution
+	}
 	var sub subject
-	var err error
 	switch m.Type {
 	case saba.MonitorHost:
 		var first string

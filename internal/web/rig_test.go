@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -70,6 +71,7 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 	}
 	g.server = httptest.NewServer(New(Options{
 		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles, Notifier: &g.tester,
+		Replay: replay.New(replay.Options{Store: g.records, History: g.samples, Zone: time.UTC, Now: now}).Replay,
 		CheckQuery: func(query string) error {
 			if query == "no query" {
 				return saba.Invalidf("query", "cannot be read, at line 1, column 4")

@@ -132,6 +132,8 @@ type Options struct {
 	Troubles func() []string
 	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
 	CheckQuery func(query string) error
+	// Replay says what a monitor would have done in the last days. An error that matches saba.ErrInvalid or saba.ErrConflict says why not.
+	Replay func(ctx context.Context, org string, m saba.Monitor, days int) (saba.Replay, error)
 }
 
 // A console is the handler behind New.
