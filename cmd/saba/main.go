@@ -33,13 +33,13 @@ func main() {
 
 // modest keeps the heap near to what lives in it, unless the environment says otherwise. Nearly all of a server's heap
 // lives for hours (the series and the samples of the last two hours), and agents that send their minutes make little garbage: to collect it
-// more often costs a few percent more CPU time, and saves a fifth of the memory (docs/performance.md). While the heap still grows from nothing it
+// more often costs a tenth more CPU time, and saves a quarter of the memory (docs/performance.md). While the heap still grows from nothing it
 // costs a quarter more: hurry puts it off until done is called.
 func modest(lookup func(string) (string, bool)) (hurry func() (done func())) {
 	if _, set := lookup("GOGC"); set {
 		return nil
 	}
-	const at = 25
+	const at = 15
 	debug.SetGCPercent(at)
 	return func() (done func()) {
 		debug.SetGCPercent(100)
