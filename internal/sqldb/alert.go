@@ -165,6 +165,18 @@ func (db *DB) Alerts(ctx context.Context, org string, p saba.AlertPage) (alerts 
 	return alerts, err
 }
 
+// EarlierAlerts returns at most limit alerts of the same rule and target that opened before an alert, and at or after a time in Unix seconds: the
+// newest first.
+func (db *DB) EarlierAlerts(ctx context.Context, org string, a saba.Alert, since int64, limit int) (alerts []saba.Alert, err error) {
+	err = db.view(ctx, "list earlier alerts", func(tx *sql.Tx) error {
+		alerts, err = list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE org = ? AND opened_at >= ? AND (opened_at < ? OR opened_at = ? AND id < ?)
+			AND monitor = ? AND host = ? AND series = (SELECT series FROM alerts WHERE id = ?) ORDER BY opened_at DESC, id DESC LIMIT ?`,
+			org, since, a.OpenedAt, a.OpenedAt, a.ID, a.Monitor, a.Host, a.ID, limit)
+		return err
+	})
+	return alerts, err
+}
+
 // Alert returns the alert with an id.
 func (db *DB) Alert(ctx context.Context, org, id string) (a saba.Alert, err error) {
 	err = db.view(ctx, "read an alert", func(tx *sql.Tx) error {

@@ -39,6 +39,8 @@ type alertPage struct {
 	Told    []toldEvent // the newest first
 	Care    handling
 	Changes []saba.GraphAnnotation // of within 20 minutes before, the newest first
+	Earlier []alertRow             // of the same rule and target within a while before, the newest first
+	Often   bool                   // there were more of them than are shown
 
 	Culprits *culprits // what went on on the host; nil when that is not known
 }
@@ -135,6 +137,9 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 		return err
 	}
 	if p.Care, err = c.handling(ctx, v.Org, a.Handling); err != nil {
+		return err
+	}
+	if err = c.earlier(ctx, v.Org, a, names, &p); err != nil {
 		return err
 	}
 	if p.Changes, err = c.changes(ctx, v.Org, a, names); err != nil {

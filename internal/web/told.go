@@ -18,6 +18,9 @@ const (
 	maxTold = 50
 	// changesBefore is how long before an alert changes of its services are shown with it, in seconds.
 	changesBefore = 20 * 60
+	// earlierDays is how many days before an alert earlier ones of the same rule and target are shown with it, maxEarlier at most.
+	earlierDays = 30
+	maxEarlier  = 5
 )
 
 // A toldEvent is an event of an alert, and who was told of it.
@@ -25,6 +28,7 @@ type toldEvent struct {
 	At       int64
 	Status   saba.CheckStatus
 	What     string // happened
+	Silent   string // what is not told because this is; "" for nothing
 	Nobody   string // why nobody was told; "" when somebody was
 	Channels []toldChannel
 }
@@ -97,6 +101,9 @@ func (c *console) told(ctx context.Context, org, alert string) ([]toldEvent, err
 			t.What = "still open"
 		case e.Alert.Open() && e.At == e.Alert.OpenedAt:
 			t.What = "opened"
+		}
+		if e.Depends > 0 && e.Alert.Status != saba.CheckOK {
+			t.Silent = fmt.Sprintf("Monitors and checks that depend on this host, and are silent meanwhile: %d.", e.Depends)
 		}
 		if !e.Routed {
 			t.Nobody = "Not decided yet: that takes a second."
@@ -171,6 +178,21 @@ func (c *console) changes(ctx context.Context, org string, a saba.Alert, n alert
 	}
 	slices.SortStableFunc(all, func(a, b saba.GraphAnnotation) int { return cmp.Compare(b.From, a.From) })
 	return all, nil
+}
+
+// earlier adds to the page of an alert those that its rule opened for the same target before.
+func (c *console) earlier(ctx context.Context, org string, a saba.Alert, n alertNames, p *alertPage) error {
+	all, err := c.Store.EarlierAlerts(ctx, org, a, a.OpenedAt-earlierDays*day, maxEarlier+1)
+	if err != nil {
+		return fmt.Errorf("list alerts before alert %s: %w", a.ID, err)
+	}
+	if p.Often = len(all) > maxEarlier; p.Often {
+		all = all[:maxEarlier]
+	}
+	for _, e := range all {
+		p.Earlier = append(p.Earlier, c.alertRow(e, n))
+	}
+	return nil
 }
 
 // handle lets a visitor do something about an alert, and shows it again.

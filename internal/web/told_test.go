@@ -207,3 +207,58 @@ func (g *rig) culprits(h saba.Host, at int64) {
 		g.t.Fatal(err)
 	}
 }
+
+// An alert's page has those that the same rule opened for the same target within 30 days before, and no others.
+func TestEarlierAlerts(t *testing.T) {
+	g := newRig(t, time.Now)
+	h, other := g.host(saba.Host{Name: "web-1"}), g.host(saba.Host{Name: "web-2"})
+	m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Duration: 1})
+	n := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "cpu", Metric: "cpu%", Operator: ">", Warning: new(2.0), Duration: 1})
+	shut := func(a saba.Alert, after time.Duration) saba.Alert {
+		g.move(a, saba.AlertMove{At: a.OpenedAt + int64(after/time.Second), Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: "<i>noise"})
+		return a
+	}
+	long := shut(g.alert(m, h.ID, saba.CheckWarning, "", 31*24*time.Hour), time.Minute)
+	foreign := []saba.Alert{long, shut(g.alert(m, other.ID, saba.CheckWarning, "", 5*time.Hour), time.Minute), shut(g.alert(n, h.ID, saba.CheckWarning, "", 5*time.Hour), time.Minute)}
+	var mine []saba.Alert
+	for i := range 6 {
+		mine = append(mine, shut(g.alert(m, h.ID, saba.CheckCritical, "", time.Duration(10-i)*time.Hour), 20*time.Minute))
+	}
+	now := g.alert(m, h.ID, saba.CheckWarning, "", time.Hour)
+	_, _, body := g.get(g.signedIn(), "/alerts/"+now.ID)
+	_, earlier, _ := strings.Cut(body, "<h2>The same before</h2>")
+	earlier, _, _ = strings.Cut(earlier, "</section>")
+	contains(t, earlier, "for 20 min", "CRITICAL", "Closed by hand: &lt;i&gt;noise", "Only the newest of the 30 days before.")
+	at := -1
+	for i := len(mine) - 1; i >= 1; i-- { // the newest first
+		next := strings.Index(earlier, mine[i].ID)
+		if next <= at {
+			t.Errorf("alert %d of 6 is at %d, after one at %d", i, next, at)
+		}
+		at = next
+	}
+	for _, a := range append(foreign, mine[0], now) {
+		if strings.Contains(earlier, a.ID) {
+			t.Errorf("an alert that is none of the five is among them: %+v", a)
+		}
+	}
+	_, _, body = g.get(g.signedIn(), "/alerts/"+mine[1].ID)
+	contains(t, body, "<h2>The same before</h2>", mine[0].ID, "Within the 30 days before.")
+	if strings.Contains(body, mine[2].ID) {
+		t.Error("a later alert is shown as an earlier one")
+	}
+	if _, _, body := g.get(g.signedIn(), "/alerts/"+long.ID); strings.Contains(body, "The same before") {
+		t.Error("the first alert of a rule has earlier ones")
+	}
+}
+
+// The alert of a host that is down says how many depend on it.
+func TestWhatAHostThatIsDownSilences(t *testing.T) {
+	g := newRig(t, time.Now)
+	h := g.host(saba.Host{Name: "web-1", Roles: shopWeb})
+	g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Duration: 1})
+	down := g.monitor(saba.Monitor{Type: saba.MonitorConnectivity, Name: "gone", AlertStatusOnGone: saba.CheckCritical})
+	a := g.alert(down, h.ID, saba.CheckCritical, "", time.Hour)
+	_, _, body := g.get(g.signedIn(), "/alerts/"+a.ID)
+	contains(t, body, "Monitors and checks that depend on this host, and are silent meanwhile: 1.")
+}

@@ -37,6 +37,7 @@ type Store interface {
 
 	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
 	Alert(ctx context.Context, org, id string) (saba.Alert, error)
+	EarlierAlerts(ctx context.Context, org string, a saba.Alert, since int64, limit int) ([]saba.Alert, error)
 	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
