@@ -39,10 +39,7 @@ func TestAlertGroupPages(t *testing.T) {
 	}
 	s := all[0]
 	web := saba.Scope{Service: "shop", Role: "web"}
-	var monitors []string
-	for _, id := range js[[]string](b, `[...document.querySelectorAll('input[name="monitorScopes"]')].map(i => i.value)`) {
-		monitors = append(monitors, id)
-	}
+	monitors := js[[]string](b, `[...document.querySelectorAll('input[name="monitorScopes"]')].map(i => i.value)`)
 	want := saba.AlertGroupSetting{ID: s.ID, Name: "The shop", Memo: "call <b>them", ServiceScopes: []string{"shop"}, RoleScopes: []saba.Scope{web}, MonitorScopes: monitors, NotificationInterval: new(int64(90))}
 	if !reflect.DeepEqual(s, want) || !strings.Contains(strings.Join(monitors, " "), m.ID) {
 		t.Errorf("made was %+v, want %+v", s, want)
