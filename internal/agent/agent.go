@@ -204,6 +204,11 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 		})
 	})
 	parts.Go(func() { newSender(o, a.queue, a.hosts).run(ctx) })
+	for _, src := range o.Sources {
+		if s, ok := src.(suspecting); ok && s.Suspicion() != nil {
+			parts.Go(func() { blame(ctx, o, s, a.hosts) })
+		}
+	}
 	select {
 	case <-ctx.Done():
 	case next, again = <-o.Reload:

@@ -72,6 +72,7 @@ type Config struct {
 	InterfacesIgnore  *regexp.Regexp
 	UseMountpoint     bool
 	Diagnostic        bool          // also send metrics of the agent itself
+	NoCulprits        bool          // never tell what goes on on the host while it is strained
 	Linux             []string      // families of metrics besides the usual ones; empty is none
 	QueueBytes        int64         // of the disk, for values that wait for the server; 0 means DefaultQueueBytes
 	QueueAge          time.Duration // after which they are given up; 0 means DefaultQueueAge
@@ -329,6 +330,11 @@ var topKeys = []key{
 	config("https_proxy", asProxy, func(c *Config) *string { return &c.HTTPSProxy }),
 	config("cloud_platform", asPlatform, func(c *Config) *string { return &c.CloudPlatform }),
 	unused("pidfile", asString, "pidfile has no effect: this agent runs in the foreground under a service manager"),
+	{"culprits", func(l *loader, _ []string, v any) error {
+		wanted, err := asBool(v)
+		l.config.NoCulprits = err == nil && !wanted
+		return err
+	}},
 	config("diagnostic", asBool, func(c *Config) *bool { return &c.Diagnostic }),
 	unused("conffile", asString, "conffile has no effect: the --conf flag names the file"),
 	{"include", func(l *loader, path []string, v any) error {

@@ -41,6 +41,7 @@ disable_http_keep_alive = true
 http_proxy = "http://proxy:3128"
 https_proxy = "direct"
 cloud_platform = "none"
+culprits = false
 
 [host_status]
 on_start = "working"
@@ -140,6 +141,9 @@ func TestEveryKeyIsKnown(t *testing.T) {
 	}
 	if !c.Diagnostic {
 		t.Error("diagnostic = true is not taken")
+	}
+	if !c.NoCulprits || NewHost(c).Suspicion() != nil || NewHost(Config{}).Suspicion() == nil {
+		t.Error("culprits = false is not taken, or is the default")
 	}
 	notes := strings.Join(c.Notes, "\n")
 	for _, part := range []string{"pidfile", "[connection]", "max_check_attempts counts as 1, not 3"} {

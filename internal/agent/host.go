@@ -21,17 +21,25 @@ type Host struct {
 
 	mu   sync.Mutex
 	last []collect.Outcome
+
+	culprits *collect.Culprits  // nil where nobody looks for them
+	strained chan []saba.Strain // nil too, then
 }
 
 // NewHost returns this machine, read as c wants it.
 func NewHost(c Config) *Host {
-	return &Host{
-		set: collect.New(collect.Options{
-			FilesystemsIgnore: c.FilesystemsIgnore, DisksIgnore: c.DisksIgnore, InterfacesIgnore: c.InterfacesIgnore,
-			UseMountpoint: c.UseMountpoint, CloudPlatform: c.CloudPlatform, Linux: c.Linux,
-		}),
-		defs: collect.LinuxGraphDefs(c.Linux),
+	return newHost(c, collect.Options{
+		FilesystemsIgnore: c.FilesystemsIgnore, DisksIgnore: c.DisksIgnore, InterfacesIgnore: c.InterfacesIgnore,
+		UseMountpoint: c.UseMountpoint, CloudPlatform: c.CloudPlatform, Linux: c.Linux,
+	})
+}
+
+func newHost(c Config, o collect.Options) *Host {
+	h := &Host{set: collect.New(o), defs: collect.LinuxGraphDefs(c.Linux)}
+	if !c.NoCulprits {
+		h.culprits, h.strained = h.set.Culprits(), make(chan []saba.Strain, 1)
 	}
+	return h
 }
 
 // Name returns "host".
@@ -47,7 +55,23 @@ func (h *Host) Collect(ctx context.Context) ([]saba.Value, error) {
 	h.mu.Lock()
 	h.last = r.Sources
 	h.mu.Unlock()
+	if h.culprits != nil {
+		if why := h.culprits.Strained(r.Values); len(why) > 0 {
+			select {
+			case h.strained <- why:
+			default: // the last look is still under way
+			}
+		}
+	}
 	return r.Values, errors.Join(errs...)
+}
+
+// Suspicion returns a channel on which Collect says why it is time to look for culprits; nil when the configuration does not want it.
+func (h *Host) Suspicion() <-chan []saba.Strain { return h.strained }
+
+// Culprits looks for who may be to blame for a strain.
+func (h *Host) Culprits(ctx context.Context, why []saba.Strain, at time.Time) (saba.Culprits, error) {
+	return h.culprits.Look(ctx, why, at)
 }
 
 // Parts says how each family fared in the last Collect.

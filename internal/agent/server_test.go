@@ -24,11 +24,10 @@ import (
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
 
-// This machine, with a shell script as a plugin, against a whole server: samples with rates
-// and the plugin's graph are there within ten seconds, and a second start is the same host.
-func TestThisMachineOnARealServer(t *testing.T) {
-	ctx, dir, log := context.Background(), t.TempDir(), &logBuffer{}
-	logger := slog.New(slog.NewTextHandler(log, nil))
+// realServer is a whole server with a key "k", whose data are in dir, and its address.
+func realServer(t *testing.T, dir string, logger *slog.Logger) (records *sqldb.DB, base string) {
+	t.Helper()
+	ctx := context.Background()
 	records, err := sqldb.Open(ctx, filepath.Join(dir, "saba.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +53,15 @@ func TestThisMachineOnARealServer(t *testing.T) {
 		Ingest: ingest.New(ingest.Options{Hosts: records, Samples: samples, Log: logger, Registerer: registry, Now: time.Now}),
 	}))
 	t.Cleanup(srv.Close)
+	return records, srv.URL
+}
 
+// This machine, with a shell script as a plugin, against a whole server: samples with rates
+// and the plugin's graph are there within ten seconds, and a second start is the same host.
+func TestThisMachineOnARealServer(t *testing.T) {
+	ctx, dir, log := context.Background(), t.TempDir(), &logBuffer{}
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	records, base := realServer(t, dir, logger)
 	script := filepath.Join(dir, "processes.sh")
 	if err := os.WriteFile(script, []byte(processes), 0o755); err != nil {
 		t.Fatal(err)
@@ -62,7 +69,7 @@ func TestThisMachineOnARealServer(t *testing.T) {
 	c := Config{Root: filepath.Join(dir, "agent"), CloudPlatform: PlatformNone, OnStop: saba.Standby,
 		Roles:   []saba.RoleName{{Service: "shop", Role: "web"}},
 		Metrics: []MetricPlugin{{Name: "processes", Command: Command{Args: []string{script}}}}}
-	call, err := client.New(client.Options{Base: srv.URL, Key: "k", UserAgent: UserAgent(), Header: Header("abc1234")})
+	call, err := client.New(client.Options{Base: base, Key: "k", UserAgent: UserAgent(), Header: Header("abc1234")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -355,3 +355,12 @@ func BenchmarkSave(b *testing.B) {
 	}
 	b.ReportMetric(float64(size), "bytes")
 }
+
+// This machine has processes, and somebody uses its memory.
+func TestCulpritsOfThisHost(t *testing.T) {
+	c := New(Options{}).Culprits()
+	got, err := c.Look(t.Context(), nil, time.Now())
+	if err != nil || got.Seen == 0 || got.Uptime == 0 || len(got.Memory) == 0 || got.Memory[0].RSS == 0 || got.Memory[0].User == "" {
+		t.Errorf("Look = %+v, %v", got, err)
+	}
+}
