@@ -77,7 +77,7 @@ var arrows = map[string][]string{
 	"internal/proxy":     {},
 	"internal/scenario":  {},
 	"internal/server":    {"internal/api", "internal/auth", "internal/dial", "internal/ingest", "internal/monitor", "internal/notify", "internal/picture", "internal/promapi", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/web"},
-	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/dial", "internal/server"},
+	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/dial", "internal/monitor", "internal/server"},
 	"internal/sqldb":     {},
 	"internal/statefile": {},
 	"internal/tsdb":      {},

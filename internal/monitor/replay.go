@@ -21,13 +21,14 @@ const (
 	querySlice = 6 * 3600
 )
 
-// Past is what a replay reads. All fields are required; Queries only for monitors of that type.
+// Past is what a replay reads. All fields but Since are required; Queries only for monitors of that type.
 type Past struct {
 	Org     string
 	Records Records
 	History History
 	Queries Queries
 	Zone    *time.Location // in which the days of downtimes are counted
+	Since   int64          // Unix seconds: what an expression misses from before is no fault; 0 for none
 }
 
 // Replay judges what has passed from from to to, Unix seconds, as the loop would have done had each sample arrived in its minute: by the same
@@ -438,7 +439,9 @@ func (r *replay) expression(ctx context.Context) error {
 		}
 		value, reason := newest(part)
 		if reason != "" {
-			c.say(now, unknown(r.m, reason))
+			if now-back-expressionWindow+saba.Resolution >= r.Since {
+				c.say(now, unknown(r.m, reason))
+			}
 			continue
 		}
 		status, limit := compare(r.m, value)

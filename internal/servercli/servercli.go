@@ -20,7 +20,9 @@ import (
 )
 
 // Commands returns the commands of this package in the order of the help page.
-func Commands() []cli.Command { return append([]cli.Command{upCmd, serverCmd}, DataCommands()...) }
+func Commands() []cli.Command {
+	return append([]cli.Command{upCmd, serverCmd, monitorsCmd}, DataCommands()...)
+}
 
 // serverFlags are the settings that up and server share.
 type serverFlags struct {
