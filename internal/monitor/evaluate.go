@@ -369,6 +369,8 @@ func judgeService(m *saba.Monitor, last, since, now int64, news bool, value func
 		return j, true
 	case !news:
 		return Judgement{}, false
+	case !judged && (m.MissingDurationWarning != nil || m.MissingDurationCritical != nil):
+		return Judgement{}, false // it is not known yet whether it still arrives: its last value makes nothing well
 	}
 	if of, some := value(); some {
 		return of, true
