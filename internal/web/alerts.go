@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -17,6 +18,8 @@ const (
 	// maxOpen bounds the open alerts that a page knows of. Every page reads them, for their number in the navigation.
 	maxOpen       = 1000
 	closedPerPage = 50
+	// closedPerSearch is how many closed alerts a search looks through for one page.
+	closedPerSearch = 2000
 	// checksPerRead is how many checks are read at once to find the names of some.
 	checksPerRead = 1000
 )
@@ -29,6 +32,8 @@ type alertsPage struct {
 	Full    bool   // there may be more open ones than are shown
 	Watched string // where nothing is wrong: what saba looks at
 	Idle    string // and what it does not look at yet; "" when there is nothing of the kind
+	Search  string // words that each alert shown has
+	Status  string // and its status, the worst that it had if it is closed; "" for any
 	Newest  string // addresses of the first and the next page of closed ones; "" when there is none
 	Next    string
 }
@@ -64,12 +69,58 @@ func openCount(open []saba.Alert) string {
 	return strconv.Itoa(len(open))
 }
 
+// Filtered says whether less than all is asked for.
+func (p alertsPage) Filtered() bool { return p.Search != "" || p.Status != "" }
+
+// Statuses are those to choose from.
+func (p alertsPage) Statuses() []saba.CheckStatus {
+	return []saba.CheckStatus{saba.CheckCritical, saba.CheckWarning, saba.CheckUnknown}
+}
+
+// All is the address of the page without a search.
+func (p alertsPage) All() string {
+	if p.Closed {
+		return "/alerts?closed=1"
+	}
+	return "/alerts"
+}
+
+// closedFrom returns the address of closed alerts that are asked for, from one on; "" for the newest.
+func (p alertsPage) closedFrom(id string) string {
+	q := url.Values{"closed": {"1"}}
+	for name, value := range map[string]string{"q": p.Search, "status": p.Status, "from": id} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return "/alerts?" + q.Encode()
+}
+
+// lacks says whether an alert is none of those that the page was asked for.
+func (p alertsPage) lacks(row alertRow) bool {
+	status := row.Status
+	if p.Closed {
+		status = row.Worst
+	}
+	if p.Status != "" && p.Status != string(status) {
+		return true
+	}
+	text := strings.Join([]string{row.Rule, row.Message, row.Reason, row.Memo}, " ")
+	for _, l := range row.Roles {
+		text += " " + l.Label
+	}
+	if row.Where != nil {
+		text += " " + row.Where.Label
+	}
+	return !hasWords(text, p.Search)
+}
+
 func (c *console) alertList(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx, q := r.Context(), r.URL.Query()
 	if q.Get("closed") != "" {
 		return c.closedAlerts(w, r, v, q.Get("from"))
 	}
-	p := alertsPage{layout: layoutFor(v, "alerts", "Alerts"), Full: len(v.open) == maxOpen}
+	p := alertsPage{layout: layoutFor(v, "alerts", "Alerts"), Full: len(v.open) == maxOpen, Search: clip(q.Get("q")), Status: clip(q.Get("status"))}
 	if len(v.open) == 0 {
 		var err error
 		if p.Watched, p.Idle, err = c.watched(ctx, v.Org); err != nil {
@@ -81,35 +132,46 @@ func (c *console) alertList(w http.ResponseWriter, r *http.Request, v visitor) e
 	if err != nil {
 		return err
 	}
-	p.Rows = c.alertRows(v.open, names)
+	p.Rows = slices.DeleteFunc(c.alertRows(v.open, names), p.lacks)
 	return c.render(w, r, http.StatusOK, "alerts", p)
 }
 
 func (c *console) closedAlerts(w http.ResponseWriter, r *http.Request, v visitor, from string) error {
-	ctx := r.Context()
-	p := alertsPage{layout: layoutFor(v, "alerts", "Closed alerts"), Closed: true}
+	ctx, q := r.Context(), r.URL.Query()
+	p := alertsPage{layout: layoutFor(v, "alerts", "Closed alerts"), Closed: true, Search: clip(q.Get("q")), Status: clip(q.Get("status"))}
+	limit := closedPerPage + len(v.open)
+	if p.Filtered() {
+		limit = closedPerSearch
+	}
 	// Open ones are among them, so that as many more are read as there are.
-	alerts, err := c.Store.Alerts(ctx, v.Org, saba.AlertPage{Closed: true, From: from, Limit: closedPerPage + 1 + len(v.open)})
+	alerts, err := c.Store.Alerts(ctx, v.Org, saba.AlertPage{Closed: true, From: from, Limit: limit + 1})
 	if err != nil {
 		if from != "" && status(err) == http.StatusBadRequest {
 			return saba.Errorf(saba.ErrNotFound, "There is no alert %q for this page to begin at: go back to the newest ones.", clip(from))
 		}
 		return fmt.Errorf("list closed alerts: %w", err)
 	}
+	if len(alerts) > limit {
+		p.Next, alerts = p.closedFrom(alerts[limit].ID), alerts[:limit]
+	}
 	alerts = slices.DeleteFunc(alerts, func(a saba.Alert) bool { return a.Open() })
 	if from != "" {
-		p.Newest = "/alerts?closed=1"
-	}
-	if len(alerts) > closedPerPage {
-		p.Next = "/alerts?closed=1&from=" + url.QueryEscape(alerts[closedPerPage].ID)
-		alerts = alerts[:closedPerPage]
+		p.Newest = p.closedFrom("")
 	}
 	names, err := c.alertNames(ctx, v.Org, alerts)
 	if err != nil {
 		return err
 	}
 	for _, a := range alerts {
-		p.Rows = append(p.Rows, c.alertRow(a, names))
+		row := c.alertRow(a, names)
+		if p.lacks(row) {
+			continue
+		}
+		if len(p.Rows) == closedPerPage {
+			p.Next = p.closedFrom(row.ID)
+			break
+		}
+		p.Rows = append(p.Rows, row)
 	}
 	return c.render(w, r, http.StatusOK, "alerts", p)
 }

@@ -262,3 +262,53 @@ func TestWhatAHostThatIsDownSilences(t *testing.T) {
 	_, _, body := g.get(g.signedIn(), "/alerts/"+a.ID)
 	contains(t, body, "Monitors and checks that depend on this host, and are silent meanwhile: 1.")
 }
+
+// Alerts are found by words of their monitor, host, roles and message, and by status: open ones, and closed ones through their pages.
+func TestAlertsAreFound(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	h, other := g.host(saba.Host{Name: "web-1", Roles: shopWeb}), g.host(saba.Host{Name: "db-1"})
+	m := g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Duration: 1})
+	for i := range closedPerPage + 2 {
+		a := g.alert(m, h.ID, saba.CheckCritical, "", time.Duration(200-i)*time.Hour)
+		g.move(a, saba.AlertMove{At: a.OpenedAt + 60, Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: "deploy"})
+	}
+	shut := g.alert(m, other.ID, saba.CheckWarning, "", 100*time.Hour)
+	g.move(shut, saba.AlertMove{At: shut.OpenedAt + 60, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring})
+	one, two := g.alert(m, h.ID, saba.CheckCritical, "loadavg5 7 > 5", time.Hour), g.alert(m, other.ID, saba.CheckWarning, "", time.Hour)
+	for _, tt := range []struct {
+		query  string
+		yes    []string
+		no     []string
+		number int
+	}{
+		{"?q=DB-1", []string{two.ID}, []string{one.ID}, 1},
+		{"?q=load+shop:web", []string{one.ID}, []string{two.ID}, 1},
+		{"?q=loadavg5+7", []string{one.ID}, []string{two.ID}, 1},
+		{"?status=WARNING", []string{two.ID}, []string{one.ID}, 1},
+		{"?q=load", []string{one.ID, two.ID}, nil, 2},
+		{"?q=nothing", []string{"No alert matches"}, []string{one.ID}, 0},
+		{"?closed=1&status=WARNING", []string{shut.ID}, []string{two.ID, `rel="next"`}, 1},
+		{"?closed=1&q=db-1", []string{shut.ID}, []string{two.ID}, 1},
+		{"?closed=1&q=deploy", []string{`rel="next"`, "q=deploy"}, []string{shut.ID}, closedPerPage},
+		{"?closed=1&q=nothing", []string{"No alert matches"}, []string{shut.ID}, 0},
+	} {
+		_, _, body := g.get(c, "/alerts"+tt.query)
+		contains(t, body, tt.yes...)
+		for _, no := range tt.no {
+			if strings.Contains(body, no) {
+				t.Errorf("%s has %q", tt.query, no)
+			}
+		}
+		if n := strings.Count(body, `<td class="what">`); n != tt.number {
+			t.Errorf("%s has %d rows, want %d", tt.query, n, tt.number)
+		}
+	}
+	_, _, body := g.get(c, "/alerts?closed=1&q=deploy")
+	_, next, _ := strings.Cut(body, `rel="next" href="`)
+	next, _, _ = strings.Cut(next, `"`)
+	_, _, body = g.get(c, strings.ReplaceAll(next, "&amp;", "&"))
+	if n := strings.Count(body, `<td class="what">`); n != 2 {
+		t.Errorf("the next page has %d rows, want 2", n)
+	}
+}
