@@ -16,15 +16,15 @@ func TestTheHeapIsKeptSmallButForAStart(t *testing.T) {
 	was := percent()
 	t.Cleanup(func() { debug.SetGCPercent(was) })
 	hurry := modest(func(string) (string, bool) { return "", false })
-	if p := percent(); p != 25 {
-		t.Errorf("the heap may grow by %d %%, want 25", p)
+	if p := percent(); p != 15 {
+		t.Errorf("the heap may grow by %d %%, want 15", p)
 	}
 	done := hurry()
 	if p := percent(); p != 100 {
 		t.Errorf("while saba starts the heap may grow by %d %%, want 100", p)
 	}
-	if done(); percent() != 25 {
-		t.Errorf("once saba has started the heap may grow by %d %%, want 25", percent())
+	if done(); percent() != 15 {
+		t.Errorf("once saba has started the heap may grow by %d %%, want 15", percent())
 	}
 	debug.SetGCPercent(70)
 	if modest(func(string) (string, bool) { return "70", true }) != nil || percent() != 70 {
