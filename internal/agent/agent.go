@@ -71,6 +71,8 @@ type Options struct {
 	run func(ctx context.Context, c Command, environ []string) (Result, error)
 	// now replaces time.Now in tests of a clock that is set: it says which minute it is.
 	now func() time.Time
+	// boot replaces the machine's clock since boot in such tests.
+	boot bootClock
 	// Reload receives what the agent shall go on with instead, as after a change of its file; nil
 	// never does. Its Config.Root and StopTimeout do not count: they are fixed by the start.
 	Reload <-chan Options
@@ -112,12 +114,17 @@ func Run(ctx context.Context, o Options) error {
 	if note != nil {
 		o.Log.Warn("nothing can be kept: what the server does not take before the agent ends is lost", "error", note)
 	}
-	q, err := openQueue(o)
+	if o.boot.id == "" {
+		o.boot = hostBootClock()
+	}
+	clock := newTimekeeper(o.clock(), o.boot)
+	q, err := openQueue(o, clock)
 	if err != nil {
 		return err
 	}
-	a := &running{ids: ids, queue: q, hosts: newHostIDs()}
+	a := &running{ids: ids, queue: q, hosts: newHostIDs(), clock: clock}
 	o.Record.queueFrom(q.status)
+	o.Record.datesTo(clock.heard)
 	wholeLife, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // the farewell too
 	var beside sync.WaitGroup
 	if os.Getpid() == 1 { // in a container, say
@@ -136,7 +143,7 @@ func Run(ctx context.Context, o Options) error {
 		if !again {
 			break
 		}
-		next.Config.Root, next.StopTimeout, next.now = o.Config.Root, o.StopTimeout, o.now
+		next.Config.Root, next.StopTimeout, next.now, next.boot = o.Config.Root, o.StopTimeout, o.now, o.boot
 		o = next
 		o.Notify.Ready()
 	}
@@ -155,6 +162,7 @@ type running struct {
 	ids   idFolder
 	queue keptQueue
 	hosts *hostIDs
+	clock *timekeeper // nil where there is no clock since boot
 	// plugins are those of the last generation, whose counters go on where the next one has the same.
 	plugins []*plugin
 	checks  []*check                  // of the last generation too
@@ -177,7 +185,7 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	}
 	a.plugins = plugins
 	sched := newSchedule(o, plugins, a.queue)
-	sched.counters = newCounters(o.Config.Root, o.Log)
+	sched.counters, sched.clock = newCounters(o.Config.Root, o.Log), a.clock
 	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
 	seed := o.Machine
 	if seed == "" {

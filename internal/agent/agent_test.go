@@ -222,7 +222,9 @@ func (s *fakeSource) Collect(ctx context.Context) ([]saba.Value, error) {
 func options(t *testing.T, server *fakeServer, sources ...Source) (Options, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
+	began := time.Now()
 	return Options{
+		boot:   bootClock{"a boot", func() (time.Duration, error) { return time.Since(began), nil }}, // of the bubble
 		Config: Config{Root: t.TempDir()}, API: server, Sources: sources, Revision: "abc1234",
 		Facts: func(context.Context) (collect.Facts, error) { return collect.Facts{Name: "vm"}, nil },
 		Log:   slog.New(slog.NewTextHandler(log, nil)), Random: func() float64 { return 0.5 },

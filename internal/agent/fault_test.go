@@ -265,7 +265,7 @@ func runFastAgent(root, base string, first int64, most int) error {
 	if err != nil {
 		return err
 	}
-	q, err := openQueue(o)
+	q, err := openQueue(o, nil)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type batch struct {
 	Minute     int64  // Unix seconds: the turn
 	Identifier string // the host's custom identifier; "" is the agent's own host
 	Readings   []reading
+	clock      stampClock // what Minute was read from
+	moved      bool       // Minute is another than that of the stamp, as the clock was set since
 }
 
 // A queue keeps batches until the server has taken them. It is safe for use by several goroutines.
@@ -186,7 +188,7 @@ type keptQueue struct {
 }
 
 // openQueue opens the agent's queue of values.
-func openQueue(o Options) (keptQueue, error) {
+func openQueue(o Options, clock *timekeeper) (keptQueue, error) {
 	if o.Volatile {
 		q := newMemoryQueue(maxQueued, o.clock())
 		return keptQueue{
@@ -201,10 +203,13 @@ func openQueue(o Options) (keptQueue, error) {
 		}, nil
 	}
 	q, err := openSpool(filepath.Join(o.Config.Root, queueFolder), spoolOptions{
-		MaxBytes: o.Config.QueueBytes, MaxAge: o.Config.QueueAge, Now: o.clock(), Log: o.Log,
+		MaxBytes: o.Config.QueueBytes, MaxAge: o.Config.QueueAge, Now: o.clock(), Clock: clock, Log: o.Log,
 	})
 	if err != nil {
 		return keptQueue{}, err
+	}
+	if clock != nil {
+		clock.changed = q.poke // what waits for the clock may go
 	}
 	return keptQueue{
 		queue: q, durable: true, close: q.close,

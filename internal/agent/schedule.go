@@ -67,6 +67,8 @@ type schedule struct {
 	alive    func()         // called each minute, for a watchdog; may be nil
 	running  sync.WaitGroup // sources that have not returned
 	turns    int            // so far
+	clock    *timekeeper    // of the stamps; may be nil
+	stamped  stampClock     // what it said of the present turn's
 }
 
 // A Source of several parts also says how each of them fared in its last Collect: their values
@@ -131,7 +133,7 @@ func (s *schedule) run(ctx context.Context) {
 	}
 	last := int64(math.MinInt64)
 	for {
-		now := s.now()
+		now := s.look()
 		if minute := saba.Minute(now.Unix()); minute != last {
 			if missed := (minute-last)/saba.Resolution - 1; last != math.MinInt64 && missed > 0 {
 				s.log.Warn("minutes were missed: was the machine suspended, or its clock set?", "minutes", missed)
@@ -146,6 +148,15 @@ func (s *schedule) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// look returns the time, and keeps what the clocks show for the turn that it may be stamped with.
+func (s *schedule) look() (now time.Time) {
+	if s.clock == nil {
+		return s.now()
+	}
+	now, s.stamped = s.clock.stamp()
+	return now
 }
 
 // rest returns when no source is at work, or after restLimit, or when ctx ends.
@@ -194,7 +205,7 @@ func (s *schedule) turn(ctx context.Context, minute int64) {
 	}
 	s.turns++
 	shedding := s.turns%shedEvery == 2
-	t := &turn{minute: minute, queue: s.queue, readings: map[string][]reading{}}
+	t := &turn{minute: minute, clock: s.stamped, queue: s.queue, readings: map[string][]reading{}}
 	t.open = 1 // this function's own share, so that the turn does not close while it starts sources
 	for _, src := range s.sources {
 		t.begin()
@@ -304,6 +315,7 @@ func (s *schedule) wait() {
 // piece when all have, or when it is closed. What comes later goes into the queue by itself.
 type turn struct {
 	minute int64
+	clock  stampClock // what minute was read from
 	queue  adder
 
 	mu       sync.Mutex
@@ -338,7 +350,7 @@ func (t *turn) bring(identifier string, r []reading) {
 	defer t.mu.Unlock()
 	t.open--
 	if t.closed {
-		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r})
+		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r, clock: t.clock})
 		return
 	}
 	t.readings[identifier] = append(t.readings[identifier], r...)
@@ -363,7 +375,7 @@ func (t *turn) close() {
 func (t *turn) deliver() {
 	t.closed = true
 	for identifier, r := range t.readings {
-		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r})
+		t.queue.add(batch{Minute: t.minute, Identifier: identifier, Readings: r, clock: t.clock})
 	}
 	t.readings = nil
 }

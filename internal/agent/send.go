@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -190,13 +192,34 @@ func (s *sender) points(batches []batch) []saba.Point {
 		n += len(b.Readings)
 	}
 	points := make([]saba.Point, 0, n)
+	twice := slices.ContainsFunc(batches, func(b batch) bool { return b.moved })
+	if twice { // two may lie on one minute now: the one that was collected first counts
+		batches = slices.Clone(batches)
+		slices.SortFunc(batches, func(x, y batch) int { return cmp.Compare(x.seq, y.seq) })
+	}
+	type place struct {
+		saba.Series
+		time int64
+	}
+	var taken map[place]bool
+	if twice {
+		taken = make(map[place]bool, n)
+	}
 	for _, b := range batches {
 		id, ok := s.hosts.get(b.Identifier)
 		if !ok {
 			continue // a host that was ready and is not any more
 		}
 		for _, r := range b.Readings {
-			points = append(points, saba.Point{Series: saba.Series{Host: id, Name: r.Name}, Sample: r.Sample})
+			p := saba.Point{Series: saba.Series{Host: id, Name: r.Name}, Sample: r.Sample}
+			if twice {
+				at := place{p.Series, p.Time}
+				if taken[at] {
+					continue
+				}
+				taken[at] = true
+			}
+			points = append(points, p)
 		}
 	}
 	return points

@@ -22,7 +22,7 @@ const (
 	// diskPatience is how long add waits for the disk: a batch is worth more on its way to the
 	// server than in a queue for a disk that hangs.
 	diskPatience = 10 * time.Second
-	// mostSpooled bounds the batches, each of which takes 72 bytes of memory wherever it is: a
+	// mostSpooled bounds the batches, each of which takes 88 bytes of memory wherever it is: a
 	// day of a hundred hosts that one agent watches.
 	mostSpooled = 150_000
 	// mostCached bounds the newest records that stay in memory when they are on disk: in a usual
@@ -37,7 +37,7 @@ const (
 
 const (
 	spoolKind    = "sabamet" // of the segments
-	spoolVersion = 1
+	spoolVersion = 2
 	spoolSuffix  = ".seg"
 	// spoolAside is the name of a file that had a segment's name and held no record.
 	spoolAside = "unreadable"
@@ -48,9 +48,10 @@ const (
 // spoolOptions are the bounds and surroundings of a spool. Now and Log are required.
 type spoolOptions struct {
 	MaxBytes  int64         // of all segments together; 0 means 64 MiB
-	MaxAge    time.Duration // of a batch, by its Minute; 0 means saba.MaxLate
+	MaxAge    time.Duration // of a batch, by its Minute or, within a boot, by the clock since boot; 0 means saba.MaxLate
 	MaxMemory int64         // of the records that wait for a disk that does not work; 0 means 16 MiB
 	Now       func() time.Time
+	Clock     *timekeeper // tells stamps that are wrong; nil takes every stamp as it is
 	Log       *slog.Logger
 
 	create func(path string) (segmentFile, error) // nil makes real files
@@ -100,7 +101,9 @@ type spool struct {
 	broken      bool        // the last write failed
 	complained  bool        // about what could not be read back
 	closed      bool
-	scratch     []byte // where a record is made
+	scratch     []byte                 // where a record is made
+	view        clockView              // by which index is ordered
+	judged      map[stampClock]*judged // those of batches that were added; some of them may be gone
 
 	// Of the goroutine that flushes, and of openSpool and close when it does not run.
 	lock   *os.File // held: nil while the folder is not ours
@@ -124,10 +127,11 @@ type segment struct {
 // A spooled is a batch in a spool: where it is.
 type spooled struct {
 	seq        uint64
-	minute     int64
+	minute     int64 // of its stamp, shifted by the ruling on its clock
 	identifier string
 	count      int32 // readings
 	size       uint32
+	clock      *judged  // nil when nothing is known of it
 	at         *segment // nil while it is in memory alone
 	off        uint32   // of its record in the segment
 	ready      bool     // it is on disk, or will not be soon
@@ -140,6 +144,14 @@ type heldRecord struct {
 	record  []byte
 	writing bool          // the goroutine that flushes has it
 	settled chan struct{} // closed when the record is on disk or could not be written; nil afterwards
+}
+
+// A judged is what is thought of the batches of one stampClock. Batches of one may have several.
+type judged struct {
+	stampClock
+	ruling
+	seen clockView // by which
+	more int64     // what the last change of the ruling added to the shift
 }
 
 // openSpool opens the queue in the folder dir, which it makes if it is missing. It returns an
@@ -220,10 +232,7 @@ func (s *spool) add(b batch) {
 			s.o.Log.Warn("the disk of the queue does not answer: values are kept in memory, and are lost if the agent ends before it does", "folder", s.dir)
 		}
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.poke()
 }
 
 // take puts b into the queue, in several batches if one record cannot hold it, and returns what to wait for. s.mu is held.
@@ -253,13 +262,115 @@ func (s *spool) take(b batch, waits []<-chan struct{}) []<-chan struct{} {
 	h := &heldRecord{record: record, settled: settled}
 	e := &spooled{
 		seq: b.seq, minute: b.Minute, identifier: strings.Clone(b.Identifier), count: int32(len(b.Readings)),
-		size: uint32(len(record)), held: h,
+		size: uint32(len(record)), held: h, clock: s.judgedOf(b.clock),
 	}
+	s.place(e)
 	s.insert(e)
 	s.unsaved = append(s.unsaved, e)
 	s.unsavedSize += int64(e.size)
 	s.keepWithinMemory()
 	return append(waits, settled)
+}
+
+// judgedOf returns what is thought of the batches of c. s.mu is held.
+func (s *spool) judgedOf(c stampClock) *judged {
+	if c.boot == 0 {
+		return nil
+	}
+	j, ok := s.judged[c]
+	if !ok {
+		const most = 100 // clocks are seldom set, and a day of them is remembered
+		if s.judged == nil || len(s.judged) == most {
+			s.judged = map[stampClock]*judged{}
+		}
+		j = &judged{stampClock: c}
+		s.judged[c] = j
+	}
+	return j
+}
+
+// place shifts e, which is not in the index yet, to where it belongs there. s.mu is held.
+func (s *spool) place(e *spooled) {
+	if e.clock != nil {
+		e.clock.judge(s.view)
+		e.minute += e.clock.shift
+	}
+}
+
+// judge brings j up to date with v. It is false when it was.
+func (j *judged) judge(v clockView) bool {
+	if j.seen == v {
+		return false
+	}
+	before := j.shift
+	j.ruling, j.seen = judge(j.stampClock, v), v
+	j.more = j.shift - before
+	return true
+}
+
+// review looks at the clocks and, if they stand otherwise than before, shifts the batches for which that matters. s.mu is held.
+func (s *spool) review() {
+	v := s.o.Clock.look()
+	if v == s.view {
+		return
+	}
+	s.view = v
+	shifted, moved := false, 0
+	var moving map[*judged]bool
+	for _, e := range s.index {
+		j := e.clock
+		if j == nil {
+			continue
+		}
+		if before := j.moves; j.judge(v) && j.moves && !before {
+			if moving == nil {
+				moving = map[*judged]bool{}
+			}
+			moving[j] = true
+		}
+		if j.more != 0 {
+			e.minute += j.more
+			shifted = true
+		}
+		if moving[j] {
+			moved += int(e.count)
+		}
+	}
+	if shifted {
+		slices.SortFunc(s.index, byMinute)
+	}
+	if moved > 0 {
+		s.o.Log.Info("the clock was set, and the server's agrees with it: values that were collected before get the minute in which they were", "values", moved)
+	}
+}
+
+// waitsForClock returns whether a batch is not sent before more is known of the clock, or before it is set: under its stamp the
+// server would drop it without a word. s.mu is held.
+func (s *spool) waitsForClock() func(e *spooled) bool {
+	ahead, dated := s.view.off()
+	wrong := dated && apart(ahead, 0)
+	now := s.o.Now().Unix() - ahead // the server's
+	return func(e *spooled) bool {
+		stamp := e.minute
+		if e.clock != nil {
+			if e.clock.waits {
+				return true
+			}
+			stamp -= e.clock.shift // nothing moves while the clock is wrong
+			if wrong && e.clock.boot == s.view.boot && e.clock.zero-s.view.server > int64(saba.MaxAhead/time.Second) {
+				return true // it would be taken when its wrong minute comes
+			}
+		}
+		return wrong && refused(stamp, now)
+	}
+}
+
+// poke wakes the sender.
+func (s *spool) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // insert puts e into the index. s.mu is held.
@@ -342,7 +453,7 @@ func (s *spool) bury(seg *segment) {
 	}
 }
 
-// dropOld gives up what is older than any server takes. s.mu is held.
+// dropOld gives up what is older than any server takes, by the clock since boot where that is known. s.mu is held.
 func (s *spool) dropOld() {
 	oldest := s.o.Now().Add(-s.o.MaxAge).Unix()
 	for len(s.index) > 0 && s.index[0].minute < oldest {
@@ -360,11 +471,11 @@ func (s *spool) dropForRoom(more int64) {
 }
 
 func (s *spool) next(most int, ready func(string) bool) []batch {
-	return s.load(func() []picked {
+	return s.load(func(waits func(*spooled) bool) []picked {
 		var out []picked
 		n := 0
 		for _, e := range s.index {
-			if !e.ready || !ready(e.identifier) {
+			if !e.ready || !ready(e.identifier) || waits(e) {
 				continue
 			}
 			if n += int(e.count); n > most && len(out) > 0 {
@@ -377,9 +488,9 @@ func (s *spool) next(most int, ready func(string) bool) []batch {
 }
 
 func (s *spool) newest(ready func(string) bool) []batch {
-	return s.load(func() []picked {
+	return s.load(func(waits func(*spooled) bool) []picked {
 		for _, e := range slices.Backward(s.index) {
-			if e.ready && ready(e.identifier) {
+			if e.ready && ready(e.identifier) && !waits(e) {
 				return []picked{pick(e)}
 			}
 		}
@@ -393,10 +504,15 @@ type picked struct {
 	seq    uint64
 	record []byte // in memory; nil when it is on disk alone
 	at     *segment
+	shift  int64 // in seconds, if moves
+	moves  bool
 }
 
 func pick(e *spooled) picked {
 	p := picked{e: e, seq: e.seq, at: e.at}
+	if e.clock != nil {
+		p.shift, p.moves = e.clock.shift, e.clock.moves
+	}
 	if e.held != nil {
 		p.record = e.held.record
 	}
@@ -405,12 +521,13 @@ func pick(e *spooled) picked {
 
 // load returns the batches that choose picks while s.mu is held. What cannot be read is given
 // up, and choose is asked again when nothing could.
-func (s *spool) load(choose func() []picked) []batch {
+func (s *spool) load(choose func(waits func(*spooled) bool) []picked) []batch {
 	names := map[string]string{}
 	for {
 		s.mu.Lock()
+		s.review()
 		s.dropOld()
-		chosen := choose()
+		chosen := choose(s.waitsForClock())
 		if !s.broken { // else the next add tries
 			s.flushSoon()
 		}
@@ -423,6 +540,9 @@ func (s *spool) load(choose func() []picked) []batch {
 				continue
 			}
 			b.seq = p.seq
+			if p.moves {
+				b.move(p.shift, s.o.Now().Unix())
+			}
 			out = append(out, b)
 		}
 		if len(out) > 0 || len(chosen) == 0 {
@@ -498,13 +618,17 @@ func (s *spool) done(batches []batch) {
 	for _, b := range batches {
 		gone[b.seq] = true
 	}
+	s.o.Clock.answered()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.review() // the answer may tell that the server has dropped them all
+	waits := s.waitsForClock()
 	s.index = slices.DeleteFunc(s.index, func(e *spooled) bool {
-		if gone[e.seq] {
-			s.release(e)
+		if !gone[e.seq] || waits(e) {
+			return false
 		}
-		return gone[e.seq]
+		s.release(e)
+		return true
 	})
 	if !s.broken { // else the next add tries
 		s.flushSoon()

@@ -14,8 +14,9 @@ import (
 // names are shortened against the name before in the same batch and against nothing else, so
 // that a damaged record takes no other with it.
 const (
-	kindBatch = 1 // a batch that waits
-	kindDone  = 2 // batches that wait no longer
+	kindBatch   = 1 // a batch that waits
+	kindDone    = 2 // batches that wait no longer
+	kindStamped = 3 // a batch that waits, with the clocks by which it was stamped
 )
 
 var errPayload = errors.New("the record's content makes no sense")
@@ -29,8 +30,15 @@ const seqAt = 1
 
 // appendBatch appends the payload of b under its number. No name is longer than saba.MaxMetricName.
 func appendBatch(p []byte, b batch) []byte {
-	p = append(p, kindBatch)
+	kind := byte(kindBatch)
+	if b.clock.boot != 0 {
+		kind = kindStamped
+	}
+	p = append(p, kind)
 	p = binary.LittleEndian.AppendUint64(p, b.seq)
+	if kind == kindStamped {
+		p = appendClock(p, b.clock)
+	}
 	p = binary.AppendVarint(p, b.Minute)
 	p = binary.AppendUvarint(p, uint64(len(b.Readings)))
 	p = binary.AppendUvarint(p, uint64(len(b.Identifier)))
@@ -59,6 +67,39 @@ func appendBatch(p []byte, b batch) []byte {
 		before = r.Name
 	}
 	return p
+}
+
+// appendClock appends the clocks of a batch.
+func appendClock(p []byte, c stampClock) []byte {
+	p = binary.LittleEndian.AppendUint64(p, c.boot)
+	p = binary.AppendVarint(p, c.zero)
+	if !c.heard {
+		return append(p, 0)
+	}
+	return binary.AppendVarint(append(p, 1), c.zero-c.server)
+}
+
+// farZero bounds, in seconds on either side of 1970, what a clock shows: sums with it do not overflow.
+const farZero = 1 << 40
+
+// readClock is the reverse of appendClock.
+func readClock(r *payloadReader) (c stampClock) {
+	if boot := r.bytes(8); boot != nil {
+		c.boot = binary.LittleEndian.Uint64(boot)
+	}
+	c.zero = r.varint()
+	switch r.byte() {
+	case 0:
+	case 1:
+		c.server, c.heard = c.zero-r.varint(), true
+	default:
+		r.err = errPayload
+	}
+	far := func(t int64) bool { return t < -farZero || t > farZero }
+	if c.boot == 0 || far(c.zero) || far(c.server) {
+		r.err = errPayload
+	}
+	return c
 }
 
 // shared returns how many bytes a and b have in common at their beginnings, and how many more at their ends.
@@ -116,11 +157,15 @@ const leastReading = 4
 
 // readBatchHead reads what a batch's payload says before its readings: the batch without them, and their number.
 func readBatchHead(r *payloadReader) (b batch, count int, err error) {
-	if r.byte() != kindBatch {
+	kind := r.byte()
+	if kind != kindBatch && kind != kindStamped {
 		return batch{}, 0, errPayload
 	}
 	if seq := r.bytes(8); seq != nil {
 		b.seq = binary.LittleEndian.Uint64(seq)
+	}
+	if kind == kindStamped {
+		b.clock = readClock(r)
 	}
 	b.Minute = r.varint()
 	n := r.uvarint()

@@ -21,6 +21,7 @@ type replay struct {
 	segments    []*segment
 	newest      uint64 // the highest number of a file, whether it was read or not
 	identifiers map[string]string
+	clocks      map[stampClock]*judged
 	damaged     int // files
 	skipped     int // bytes in them
 	buffer      []byte
@@ -109,7 +110,7 @@ func (r *replay) record(seg *segment, off int, payload []byte) {
 		return
 	}
 	switch payload[0] {
-	case kindBatch:
+	case kindBatch, kindStamped:
 		b, count, err := readBatchHead(&payloadReader{rest: payload})
 		if err != nil || r.waiting[b.seq] != nil { // written again after a sync that failed
 			return
@@ -119,10 +120,17 @@ func (r *replay) record(seg *segment, off int, payload []byte) {
 			identifier = b.Identifier
 			r.identifiers[identifier] = identifier
 		}
+		var clock *judged
+		if b.clock.boot != 0 {
+			if clock = r.clocks[b.clock]; clock == nil {
+				clock = &judged{stampClock: b.clock}
+				r.clocks[b.clock] = clock
+			}
+		}
 		seg.waiting++
 		r.waiting[b.seq] = &spooled{
 			seq: b.seq, minute: b.Minute, identifier: identifier, count: int32(count),
-			at: seg, off: uint32(off), size: uint32(recordHeaderSize + len(payload)), ready: true,
+			at: seg, off: uint32(off), size: uint32(recordHeaderSize + len(payload)), ready: true, clock: clock,
 		}
 	case kindDone:
 		spans, err := parseDone(payload)

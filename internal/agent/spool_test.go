@@ -1479,6 +1479,11 @@ func FuzzParseBatch(f *testing.F) {
 		f.Add(appendBatch(nil, numbered(n)))
 	}
 	f.Add(appendBatch(nil, usualBatch(spoolStart, rand.New(rand.NewPCG(7, 8)))))
+	stamped := numbered(6)
+	stamped.clock = stampClock{boot: 7, zero: spoolStart - 3600}
+	f.Add(appendBatch(nil, stamped))
+	stamped.clock.server, stamped.clock.heard = spoolStart, true
+	f.Add(appendBatch(nil, stamped))
 	f.Add(appendDone(nil, []span{{1, 1}, {3, 1 << 40}}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if spans, err := parseDone(payload); err == nil {
@@ -1491,11 +1496,11 @@ func FuzzParseBatch(f *testing.F) {
 			return
 		}
 		head, count, err := readBatchHead(&payloadReader{rest: payload})
-		if err != nil || count != len(b.Readings) || head.seq != b.seq || head.Minute != b.Minute || head.Identifier != b.Identifier {
+		if err != nil || count != len(b.Readings) || head.seq != b.seq || head.Minute != b.Minute || head.Identifier != b.Identifier || head.clock != b.clock {
 			t.Errorf("head %+v, %d, %v of %+v", head, count, err, b)
 		}
 		again, err := parseBatch(appendBatch(nil, b), map[string]string{})
-		if err != nil || !sameBatch(again, b) || again.seq != b.seq {
+		if err != nil || !sameBatch(again, b) || again.seq != b.seq || again.clock != b.clock {
 			t.Errorf("batch %+v, read again %+v, %v", b, again, err)
 		}
 	})
@@ -1515,6 +1520,8 @@ func FuzzOpenSpool(f *testing.F) {
 	whole := slices.Concat(header, record(appendBatch(nil, b)), record(appendDone(nil, []span{{0, 5}})), record(appendBatch(nil, numbered(4))))
 	f.Add(whole)
 	f.Add(slices.Concat(whole[:len(whole)-9], whole))
+	b.clock = stampClock{boot: 7, zero: spoolStart - 3600, server: spoolStart, heard: true}
+	f.Add(slices.Concat(header, record(appendBatch(nil, b))))
 	f.Add(slices.Concat(header, record(appendDone(nil, []span{{0, math.MaxUint64 - 1}}))))
 	f.Add(slices.Concat(header, record(nil), record([]byte{9, 9, 9})))
 	f.Add(slices.Concat(header, []byte(recordMark), binary.LittleEndian.AppendUint32(nil, math.MaxUint32), []byte(recordMark)))

@@ -379,7 +379,7 @@ func (s *spool) attach() (err error) {
 	if err != nil {
 		return err
 	}
-	r := replay{dir: s.dir, log: s.o.Log, waiting: map[uint64]*spooled{}, identifiers: map[string]string{}}
+	r := replay{dir: s.dir, log: s.o.Log, waiting: map[uint64]*spooled{}, identifiers: map[string]string{}, clocks: map[stampClock]*judged{}}
 	if err := r.run(); err != nil {
 		return errors.Join(err, lock.Close())
 	}
@@ -391,6 +391,7 @@ func (s *spool) attach() (err error) {
 	// reader may have an old record in its hands, so it is copied. What it calls done by an old
 	// number is sent again.
 	s.seq = (s.number + 1) << 32
+	s.review()
 	old := s.index
 	s.index = nil
 	for _, e := range old {
@@ -411,6 +412,7 @@ func (s *spool) attach() (err error) {
 	}
 	n := 0
 	for _, e := range r.waiting {
+		s.place(e)
 		s.index = append(s.index, e)
 		s.count += int(e.count)
 		n += int(e.count)
@@ -422,10 +424,7 @@ func (s *spool) attach() (err error) {
 	s.dropForRoom(0)
 	if n > 0 {
 		s.o.Log.Info("the queue holds values of an earlier run", "values", n, "folder", s.dir)
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		s.poke()
 	}
 	return nil
 }

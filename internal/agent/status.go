@@ -59,6 +59,7 @@ type Recorder struct {
 	queue   func() QueueStatus
 	checks  func() VerdictStatus
 	clock   announcer
+	dates   func(server time.Time) // is told what the server's clock shows; may be nil
 	sources map[sourceKey]*sourceRecord
 	owners  map[uint64]*sourceRecord // by hash of custom identifier and metric name
 	totals  totals
@@ -141,6 +142,16 @@ func (r *Recorder) checksFrom(f func() VerdictStatus) {
 	r.checks = f
 }
 
+// datesTo says who is told what the server's clock shows, at once after each answer that says so. f may not call the Recorder.
+func (r *Recorder) datesTo(f func(server time.Time)) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dates = f
+}
+
 // discarded notes n points that were given up before the server took them.
 func (r *Recorder) discarded(n int, now time.Time) {
 	if r == nil || n == 0 {
@@ -207,12 +218,19 @@ func (r *Recorder) serverTime(t, now time.Time) {
 	ahead := now.Sub(t)
 	seconds := ahead.Seconds()
 	r.about.Server.ClockAhead = &seconds
+	if r.dates != nil {
+		r.dates(t.Add(time.Since(now)))
+	}
 	if ahead.Abs() > clockTolerance {
 		way := "ahead of"
 		if ahead < 0 {
 			way = "behind"
 		}
-		r.clock.say(slog.LevelWarn, way, "this machine's clock is "+way+" the server's: points are drawn at the wrong minute until one of them is set", "by", ahead.Abs().Round(time.Second))
+		what := ": points are drawn at the wrong minute until one of them is set"
+		if refused(now.Unix(), t.Unix()) {
+			what = ", by more than it takes: values wait, for a day at most, until one of them is set"
+		}
+		r.clock.say(slog.LevelWarn, way+what, "this machine's clock is "+way+" the server's"+what, "by", ahead.Abs().Round(time.Second))
 		return
 	}
 	r.clock.over("this machine's clock agrees with the server's again")
