@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"unicode/utf8"
@@ -167,4 +168,24 @@ func (s *server) alertLogs(w http.ResponseWriter, c *call) error {
 		out.Logs = append(out.Logs, entry)
 	}
 	return s.json(w, c, out)
+}
+
+type alertCulpritsOut struct {
+	Culprits *saba.Culprits `json:"culprits"` // null when nothing is known
+}
+
+// alertCulprits shows what went on on the host of an alert when it opened.
+func (s *server) alertCulprits(w http.ResponseWriter, c *call) error {
+	found, err := s.store.AlertCulprits(c.Context(), c.org, c.PathValue("alert"))
+	if errors.Is(err, saba.ErrNotFound) {
+		if _, err = s.store.Alert(c.Context(), c.org, c.PathValue("alert")); err == nil {
+			return s.json(w, c, alertCulpritsOut{})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// Clients read lists, and no null.
+	found.Why, found.CPU, found.Memory = append([]saba.Strain{}, found.Why...), append([]saba.Culprit{}, found.CPU...), append([]saba.Culprit{}, found.Memory...)
+	return s.json(w, c, alertCulpritsOut{&found})
 }

@@ -456,6 +456,19 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
+func TestCulpritsOfAnAlert(t *testing.T) {
+	r := newRig(t)
+	var host struct{ ID string }
+	if err := json.Unmarshal([]byte(r.post("/hosts", `{"name":"web1","meta":{}}`)), &host); err != nil {
+		t.Fatal(err)
+	}
+	r.check(r.store.OpenAlert(r.Context(), "org1", saba.Alert{ID: "a1", Status: saba.CheckCritical, Monitor: "org1", Type: "host", Host: host.ID, OpenedAt: start}, nil))
+	r.wantJSON("before there are some", r.get("/alerts/a1/culprits"), `{"culprits":null}`)
+	r.refuseSaying(404, `no alert "none"`, "GET", "/alerts/none/culprits", "")
+	r.put("/hosts/"+host.ID+"/metadata/"+saba.CulpritsNamespace, `{"cpu":[{"name":"mysqld","pid":7,"cpu":90.5,"rss":1,"arguments":"secret"}]}`)
+	r.wantJSON("culprits", r.get("/alerts/a1/culprits"), fmt.Sprintf(`{"culprits":{"at":%d,"why":[],"cpu":[{"name":"mysqld","pid":7,"cpu":90.5,"rss":1}],"memory":[]}}`, start))
+}
+
 // Culprits that make no sense are metadata like any other, and counted.
 func TestCulpritsThatMakeNoSenseAreCounted(t *testing.T) {
 	r := newRig(t)

@@ -56,6 +56,7 @@ type Objects interface {
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
+	AlertCulprits(ctx context.Context, org, id string) (saba.Culprits, error)
 	SetAlertMemo(ctx context.Context, org, id, memo string) error
 	AlertLogs(ctx context.Context, org, id, from string, limit int) ([]saba.AlertLog, error)
 

@@ -125,6 +125,7 @@ func routes() []route {
 		{post, "/alerts/{alert}/assign", rw, smallBody, (*server).alertAssign, handlingIn{}, alertOut{}},              // saba's own
 		{post, "/alerts/{alert}/mute", rw, smallBody, (*server).alertMute, alertMuteIn{}, alertOut{}},                 // saba's own
 		{get, "/alerts/{alert}/notifications", r, 0, (*server).alertNotifications, nil, under{"events": []toldOut{}}}, // saba's own
+		{get, "/alerts/{alert}/culprits", r, 0, (*server).alertCulprits, nil, alertCulpritsOut{}},                     // saba's own
 		{get, "/alerts/{alert}/logs", r, 0, (*server).alertLogs, nil, alertLogListOut{}},
 
 		{get, "/alert-group-settings", r, 0, (*server).alertGroupList, nil, under{"alertGroupSettings": []alertGroupOut{}}},
