@@ -389,7 +389,7 @@ func testCulprits(r events) {
 	has("a1", "", 0)
 	before := r.newest()
 	r.culprits(noon+300, busy("mysqld"))
-	has("a1", "mysqld", noon+300) // in time
+	has("a1", "mysqld", noon+300)         // in time
 	r.culprits(noon+299, busy("another")) // in time as well, by a clock that was set back
 	has("a1", "mysqld", noon+300)         // frozen
 	r.culprits(noon+301, busy("later"))
