@@ -79,7 +79,14 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 	if err != nil {
 		return fmt.Errorf("list monitors: %w", err)
 	}
+	first := e.monitors == nil
 	e.changed(monitors)
+	if first {
+		if err := e.recall(ctx, r.now); err != nil {
+			e.monitors = nil // so that it is tried again
+			return fmt.Errorf("list alerts that closed before the start: %w", err)
+		}
+	}
 	hosts, err := e.Store.Hosts(ctx, e.Org, saba.HostFilter{Statuses: []saba.HostStatus{saba.Working, saba.Standby}})
 	if err != nil {
 		return fmt.Errorf("list hosts: %w", err)
@@ -121,6 +128,21 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 		return ctx.Err()
 	}
 	return errors.Join(r.errs...)
+}
+
+// recalled is how many alerts are looked through after a start.
+const recalled = 1000
+
+// recall takes what came before an alert closed for judged: a start must not open again what a person has closed. Only samples that are
+// not late are judged after a start, so older alerts do not matter.
+func (e *Evaluator) recall(ctx context.Context, now int64) error {
+	alerts, err := e.Store.Alerts(ctx, e.Org, saba.AlertPage{Closed: true, Limit: recalled})
+	for _, a := range alerts {
+		if t := (target{monitor: a.Monitor, host: a.Host}); !a.Open() && a.ClosedAt > now-lateAfter && a.Series.Name == "" && len(a.Series.Labels) == 0 {
+			e.judged[t] = max(e.judged[t], a.ClosedAt/saba.Resolution*saba.Resolution)
+		}
+	}
+	return err
 }
 
 // changed forgets what was judged by monitors that are not what they were, so that they judge the newest sample anew.

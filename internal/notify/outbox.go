@@ -129,6 +129,18 @@ func (n *Notifier) facts(ctx context.Context) (*Facts, error) {
 	if f.Open, err = n.Store.Alerts(ctx, n.Org, saba.AlertPage{Limit: 1 << 30}); err != nil {
 		return nil, fmt.Errorf("list open alerts: %w", err)
 	}
+	for _, a := range f.Open {
+		if a.Type != string(saba.MonitorConnectivity) {
+			continue
+		}
+		h, err := n.Store.Host(ctx, n.Org, a.Host)
+		if err != nil && !errors.Is(err, saba.ErrNotFound) {
+			return nil, fmt.Errorf("read host %s: %w", a.Host, err)
+		}
+		if err == nil {
+			f.Down = append(f.Down, h)
+		}
+	}
 	f.Heard = func(subject string) (bool, error) { return n.Store.Heard(ctx, n.Org, subject) }
 	f.Grouped = func(alert string) (bool, error) { return n.Store.Grouped(ctx, n.Org, alert) }
 	return f, nil
@@ -249,6 +261,9 @@ func (n *Notifier) due(ctx context.Context, f *Facts, a *saba.Alert, last saba.A
 			return false, err
 		}
 		e.Host = &h
+	}
+	if m, ok := f.Monitors[a.Monitor]; ok {
+		e.Monitor = &m
 	}
 	if m, ok := f.Monitors[a.Monitor]; ok && m.Service != "" {
 		e.Service = &saba.Service{Name: m.Service}

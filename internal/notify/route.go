@@ -2,7 +2,9 @@ package notify
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -17,6 +19,7 @@ type Facts struct {
 	Downtimes []saba.Downtime
 	Monitors  map[string]saba.Monitor // by id
 	Open      []saba.Alert            // all that are open
+	Down      []saba.Host             // that are unreachable
 	// Heard says of an event's alert or group whether somebody was told of it before.
 	Heard func(subject string) (bool, error)
 	// Grouped says of an event's alert whether it belongs to a group of alerts.
@@ -126,7 +129,27 @@ func (f *Facts) quiet(e *saba.Event) (s saba.Silence, why string, err error) {
 			}
 		}
 	}
+	if m := e.Monitor; m != nil && m.Type == saba.MonitorExternal {
+		for i := range f.Down {
+			if serves(&f.Down[i], m.URL) {
+				return saba.SilenceParent, "the host " + f.Down[i].Label() + " is unreachable, which is told instead", nil
+			}
+		}
+	}
 	return saba.SilenceNone, "", nil
+}
+
+// serves says whether an address leads to a host: by a name of its, or by an address of its interfaces.
+func serves(h *saba.Host, address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return false
+	}
+	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if name == strings.ToLower(h.Name) || name == strings.ToLower(h.DisplayName) || name == strings.ToLower(h.CustomIdentifier) {
+		return true
+	}
+	return slices.ContainsFunc(h.Interfaces, func(i saba.Interface) bool { return slices.Contains(i.IPv4, name) || slices.Contains(i.IPv6, name) })
 }
 
 // reached returns the channels to which notification groups carry an event, and of each whether the level of one group lets it pass.
