@@ -135,7 +135,7 @@ func TestOpenRefusesAndLeavesAsItIs(t *testing.T) {
 		}, []string{foreign}},
 		"a newer saba's": {func(t *testing.T, path string) {
 			raw(t, path, `INSERT INTO migrations (version) VALUES (7)`)
-		}, []string{"newer saba", "version 7", "this program knows 5"}},
+		}, []string{"newer saba", "version 7", "this program knows 6"}},
 		"a log whose database is gone": {func(t *testing.T, path string) {
 			crashed(t, path)
 			if err := os.Remove(path); err != nil {
