@@ -74,6 +74,13 @@ type Objects interface {
 	UpdateAWSIntegration(ctx context.Context, org, id string, change func(old saba.AWSIntegration) (saba.AWSIntegration, error)) (saba.AWSIntegration, error)
 	DeleteAWSIntegration(ctx context.Context, org, id string) (saba.AWSIntegration, error)
 
+	Drains(ctx context.Context, org string) ([]saba.Drain, error)
+	Drain(ctx context.Context, org, id string) (saba.Drain, error)
+	CreateDrain(ctx context.Context, org string, d saba.Drain, hash string) error
+	UpdateDrain(ctx context.Context, org, id string, change func(old saba.Drain) (saba.Drain, error)) (saba.Drain, error)
+	SetDrainToken(ctx context.Context, org, id, hash string) error
+	DeleteDrain(ctx context.Context, org, id string) (saba.Drain, error)
+
 	RenameService(ctx context.Context, org, old string, to saba.Service) error
 	RenameRole(ctx context.Context, org, service, old string, to saba.Role) error
 	ReviveHost(ctx context.Context, org, id string, now int64) error
@@ -136,3 +143,6 @@ func shown[T, Out any](s *server, w http.ResponseWriter, c *call, v T, err error
 	}
 	return s.json(w, c, show(v))
 }
+
+// same shows a value as it is.
+func same[T any](v T) T { return v }

@@ -24,6 +24,7 @@ func objectBodies(host string) map[string]string {
 		"/settings/ip-restriction/web": `{"cidrs":["127.0.0.0/8"]}`,
 		"/settings/ip-restriction/api": `{"cidrs":["127.0.0.0/8","::1/128"]}`,
 		"/aws-integrations":            `{"name":"furnished","memo":"","key":"k","secretKey":"s","region":"","services":{"EC2":{"enable":true,"role":"shop: web","excludedMetrics":[]}}}`,
+		"/drains":                      `{"name":"furnished","service":"shop"}`,
 		"/traces":                      `{"serviceName":"shop","from":1,"to":2}`,
 	}
 }
@@ -47,7 +48,7 @@ func (r *rig) objects(host string) *strings.Replacer {
 	pairs := []string{}
 	for placeholder, path := range map[string]string{
 		"{monitor}": "/monitors", "{downtime}": "/downtimes", "{alertGroup}": "/alert-group-settings", "{channel}": "/channels",
-		"{group}": "/notification-groups", "{dashboard}": "/dashboards", "{annotation}": "/graph-annotations", "{aws}": "/aws-integrations",
+		"{group}": "/notification-groups", "{dashboard}": "/dashboards", "{annotation}": "/graph-annotations", "{aws}": "/aws-integrations", "{drain}": "/drains",
 	} {
 		pairs = append(pairs, placeholder, r.create(path, strings.NewReplacer(`"name":"furnished"`, `"name":"furnished first"`, `"urlPath":"furnished"`, `"urlPath":"furnished/first"`).Replace(bodies[path])))
 	}

@@ -175,6 +175,14 @@ func routes() []route {
 		{post, "/aws-integrations-external-id", rw, 0, (*server).awsExternalID, nil, externalIDOut{}},
 		{get, "/aws-integrations-excludable-metrics", r, 0, (*server).awsMetrics, nil, map[string][]string{}},
 
+		// saba's own
+		{get, "/drains", r, 0, (*server).drainList, nil, under{"drains": []saba.Drain{}}},
+		{post, "/drains", rw, smallBody, (*server).drainCreate, drainIn{}, newDrainOut{}},
+		{get, "/drains/{drain}", r, 0, (*server).drainShow, nil, saba.Drain{}},
+		{put, "/drains/{drain}", rw, smallBody, (*server).drainUpdate, drainIn{}, saba.Drain{}},
+		{post, "/drains/{drain}/token", rw, 0, (*server).drainToken, nil, newDrainOut{}},
+		{del, "/drains/{drain}", rw, 0, (*server).drainDelete, nil, saba.Drain{}},
+
 		{post, "/traces", r, 0, absent(noTraces), nil, nil},
 		{get, "/traces/{trace}", r, 0, absent(noTraces), nil, nil},
 		{get, "/apm/http-server-stats", r, 0, absent(noAPM), nil, nil},

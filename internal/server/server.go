@@ -31,6 +31,7 @@ import (
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/auth"
 	"github.com/saba-monitor/saba/internal/dial"
+	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/monitor"
 	"github.com/saba-monitor/saba/internal/notify"
@@ -88,6 +89,7 @@ type Server struct {
 	handler  http.Handler
 	control  *control
 	notifier *notify.Notifier
+	drains   *drain.Drains
 	closers  []func() error // in order of opening
 }
 
@@ -285,6 +287,7 @@ func (s *Server) openPictures() error {
 func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	o := s.opts
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
+	s.drains = drain.New(drain.Options{Org: s.org.ID, Store: s.records, Points: writer, Samples: s.samples, Now: o.Now, Log: o.Log})
 	replayer := replay.New(replay.Options{Store: s.records, History: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Zone: time.Local, Now: o.Now})
 	calls := api.New(api.Options{
 		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier,
@@ -307,6 +310,8 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 			prom.ServeHTTP(w, r)
 		case r.URL.Path == "/api" || strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "api/"): // "//api/v0" is a base address with a slash too many
 			calls.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, drain.Prefix):
+			s.drains.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, picture.Prefix):
 			s.pictures.ServeHTTP(w, r)
 		case r.URL.Path == "/metrics":
@@ -381,6 +386,10 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		s.notifier.Run(gctx)
+		return nil
+	})
+	g.Go(func() error {
+		s.drains.Run(gctx)
 		return nil
 	})
 	g.Go(func() error { return s.control.serve(gctx) })

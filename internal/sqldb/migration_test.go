@@ -49,7 +49,7 @@ var releases = []struct {
 	make  func(t *testing.T) (path string)
 	keeps func(t *testing.T, target string)
 }{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}, {fourthRelease, keepsTheFourthRelease},
-	{fifthRelease, keepsTheFifthRelease}}
+	{fifthRelease, keepsTheFifthRelease}, {sixthRelease, keepsTheSixthRelease}}
 
 func TestDataOfEarlierReleasesAreKept(t *testing.T) {
 	scripts, err := migrations()
@@ -243,5 +243,33 @@ func keepsTheFifthRelease(t *testing.T, target string) {
 	}
 	if c, err := db.AlertCulprits(t.Context(), "org1", "a1"); err != nil || c.At != 160 || len(c.CPU) != 1 || c.CPU[0].Name != "java" {
 		t.Errorf("culprits are %+v, error %v; want those that came", c, err)
+	}
+}
+
+func sixthRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 6,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO services (org, name, memo, series) VALUES ('org1', 'shop', 'sells', 'shop')`,
+	)
+}
+
+// A service of before there were drains gets one, with graph definitions, and both follow its new name.
+func keepsTheSixthRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	if err := db.CreateDrain(t.Context(), "org1", saba.Drain{ID: "d1", Name: "app", Service: "shop"}, "hash"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.PutServiceGraphDefs(t.Context(), "org1", "shop", []saba.GraphDef{{Name: "memory", Unit: saba.UnitBytes}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.RenameService(t.Context(), "org1", "shop", saba.Service{Name: "store"}); err != nil {
+		t.Fatal(err)
+	}
+	if org, d, err := db.DrainByHash(t.Context(), "hash"); err != nil || org != "org1" || d.Name != "app" || d.Service != "store" {
+		t.Errorf("the drain is %+v of %q, error %v; want that of the renamed service", d, org, err)
+	}
+	if defs, err := db.ServiceGraphDefs(t.Context(), "org1", "store"); err != nil || len(defs) != 1 || defs[0].Unit != saba.UnitBytes {
+		t.Errorf("graph definitions are %+v, error %v; want that of memory", defs, err)
 	}
 }

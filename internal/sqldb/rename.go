@@ -34,7 +34,7 @@ func (db *DB) RenameService(ctx context.Context, org, old string, to saba.Servic
 		if _, err := tx.ExecContext(ctx, `INSERT INTO roles (org, service, name, memo) SELECT org, ?, name, memo FROM roles WHERE org = ? AND service = ?`, to.Name, org, old); err != nil {
 			return err
 		}
-		for _, table := range []string{"host_roles", "role_metadata", "service_metadata", "graph_annotations", "hidden_service_graphs"} {
+		for _, table := range []string{"host_roles", "role_metadata", "service_metadata", "graph_annotations", "hidden_service_graphs", "drains", "service_graph_defs"} {
 			if _, err := tx.ExecContext(ctx, `UPDATE `+table+` SET service = ? WHERE org = ? AND service = ?`, to.Name, org, old); err != nil {
 				return err
 			}

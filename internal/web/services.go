@@ -99,6 +99,11 @@ func (c *console) serviceSubject(ctx context.Context, v visitor, name string) (s
 	if err != nil {
 		return subject{}, fmt.Errorf("list graph definitions: %w", err)
 	}
+	own, err := c.Store.ServiceGraphDefs(ctx, v.Org, name)
+	if err != nil {
+		return subject{}, fmt.Errorf("list graph definitions of service %s: %w", name, err)
+	}
+	defs = append(defs, own...)
 	if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, saba.ResponseTimeMetric) }) {
 		monitors, err := c.Store.Monitors(ctx, v.Org)
 		if err != nil {

@@ -30,6 +30,7 @@ type Store interface {
 	Services(ctx context.Context, org string) ([]saba.Service, error)
 	Roles(ctx context.Context, org, service string) ([]saba.Role, error)
 	GraphDefs(ctx context.Context, org string) ([]saba.GraphDef, error)
+	ServiceGraphDefs(ctx context.Context, org, service string) ([]saba.GraphDef, error)
 	Org(ctx context.Context, id string) (saba.Org, error)
 	HiddenServiceGraphs(ctx context.Context, org, service string) (map[string]int64, error)
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)

@@ -1,0 +1,197 @@
+package drain
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/sqldb"
+	"github.com/saba-monitor/saba/internal/tsdb"
+)
+
+// begin is the time at which every rig starts.
+var begin = time.Date(2026, 1, 2, 3, 4, 10, 0, time.UTC)
+
+// A rig is a drain of the service shop on real engines, with a clock of its own.
+type rig struct {
+	*testing.T
+	records *sqldb.DB
+	samples *tsdb.DB
+	drains  *Drains
+	at      atomic.Int64 // Unix nanoseconds; the engine looks at the clock on its own
+	token   string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{T: t, token: "saba_drain"}
+	r.at.Store(begin.UnixNano())
+	dir := t.TempDir()
+	var err error
+	if r.records, err = sqldb.Open(t.Context(), filepath.Join(dir, "saba.db")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.check(r.records.Close()) })
+	if r.samples, err = tsdb.Open(t.Context(), tsdb.Options{Dir: filepath.Join(dir, "samples"), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.check(r.samples.Close()) })
+	_, err = r.records.EnsureOrg(t.Context(), saba.Org{ID: "org1", Name: "first"})
+	r.check(err)
+	r.check(r.records.CreateService(t.Context(), "org1", saba.Service{Name: "shop"}))
+	r.check(r.records.CreateDrain(t.Context(), "org1", saba.Drain{ID: "d1", Name: "app", Service: "shop"}, saba.HashSecret(r.token)))
+	r.restart()
+	return r
+}
+
+func (r *rig) clock() time.Time { return time.Unix(0, r.at.Load()).UTC() }
+
+func (r *rig) check(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// restart is a kill and a start: nothing is told that it ends.
+func (r *rig) restart() {
+	log := slog.New(slog.NewTextHandler(r.Output(), nil))
+	points := ingest.New(ingest.Options{Hosts: r.records, Samples: r.samples, Log: log, Registerer: prometheus.NewRegistry(), Now: r.clock})
+	r.drains = New(Options{Org: "org1", Store: r.records, Points: points, Samples: r.samples, Now: r.clock, Log: log})
+	r.drains.loadAll(r.Context())
+}
+
+// post posts frames and returns the status of the answer.
+func (r *rig) post(frame string, messages ...string) int {
+	r.Helper()
+	var body strings.Builder
+	for _, m := range messages {
+		fmt.Fprintf(&body, "%d %s", len(m), m)
+	}
+	req := httptest.NewRequestWithContext(r.Context(), http.MethodPost, Prefix+r.token, strings.NewReader(body.String()))
+	req.Header.Set("Content-Type", "application/logplex-1")
+	req.Header.Set("Logplex-Frame-Id", frame)
+	req.Header.Set("Logplex-Msg-Count", fmt.Sprint(len(messages)))
+	w := httptest.NewRecorder()
+	r.drains.ServeHTTP(w, req)
+	return w.Code
+}
+
+// line returns a message of the application at a time.
+func line(at time.Time, text string) string {
+	return "<190>1 " + at.Format(time.RFC3339Nano) + " host app web.1 - " + text + "\n"
+}
+
+// wait lets time pass, in rounds.
+func (r *rig) wait(d time.Duration) {
+	for end := r.clock().Add(d); r.clock().Before(end); {
+		r.at.Add(int64(round))
+		r.drains.Round(r.Context())
+	}
+}
+
+// want checks the sample of a metric in the minute of a time.
+func (r *rig) want(name string, at time.Time, want ...float64) {
+	r.Helper()
+	minute := saba.Minute(at.Unix())
+	got, err := r.samples.Range(r.Context(), []saba.Series{{Org: "org1", Service: "shop", Name: name}}, minute, minute)
+	r.check(err)
+	var values []float64
+	for _, s := range got[0] {
+		values = append(values, s.Value)
+	}
+	if fmt.Sprint(values) != fmt.Sprint(want) {
+		r.Errorf("%s at %s is %v, want %v", name, at.Format("15:04"), values, want)
+	}
+}
+
+func (r *rig) wantStatus(got, want int) {
+	r.Helper()
+	if got != want {
+		r.Fatalf("the answer is %d, want %d", got, want)
+	}
+}
+
+func TestLinesBecomePointsWhenTheirMinuteIsOver(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus(r.post("f1", line(begin, "sample#queue.size=3 count#jobs source=worker.1"), line(begin.Add(5*time.Second), "sample#queue.size=5 count#jobs=2 source=worker.1")), 204)
+	r.wantStatus(r.post("f2", line(begin, "measure#time=10ms"), line(begin, "measure#time=30ms")), 204)
+	r.wait(50 * time.Second) // until the minute's end
+	r.want("queue.size.worker.1", begin)
+	r.wait(grace)
+	r.want("queue.size.worker.1", begin, 5)
+	r.want("jobs.worker.1", begin, 3)
+	r.want("time.median", begin, 20)
+	r.want("time.count", begin, 2)
+	r.want("time.p99", begin, 30)
+}
+
+func TestARequestSentAgainCountsOnce(t *testing.T) {
+	r := newRig(t)
+	for range 3 {
+		r.wantStatus(r.post("same", line(begin, "count#jobs")), 204)
+	}
+	r.restart()
+	r.wantStatus(r.post("same", line(begin, "count#jobs")), 204)
+	r.wantStatus(r.post("other", line(begin, "count#jobs")), 204)
+	r.wait(2 * time.Minute)
+	r.want("jobs", begin, 2)
+}
+
+func TestWhatWasAnsweredOutlivesAKill(t *testing.T) {
+	r := newRig(t)
+	for i := range 40 {
+		r.wantStatus(r.post(fmt.Sprint(i), line(r.clock(), "count#jobs measure#time=5ms")), 204)
+		r.restart()
+		r.at.Add(int64(time.Second))
+	}
+	r.wait(20 * time.Minute) // the cells are let go of, the batches folded
+	r.want("jobs", begin, 40)
+	r.want("time.count", begin, 40)
+	if batches, err := r.records.DrainBatches(t.Context(), "d1"); err != nil || len(batches) > 0 {
+		t.Errorf("%d batches are kept, error %v; want none, since all is stored", len(batches), err)
+	}
+}
+
+func TestLateLinesAreAddedToTheirMinute(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus(r.post("1", line(begin, "count#jobs=4 measure#time=10ms sample#size=1")), 204)
+	r.wait(2 * time.Minute)
+	r.want("jobs", begin, 4)
+	r.wantStatus(r.post("2", line(begin, "count#jobs=3")), 204) // its cell is at hand
+	r.wait(time.Minute)
+	r.want("jobs", begin, 7)
+	r.wait(time.Hour) // only its point is left
+	r.restart()
+	r.wantStatus(r.post("3", line(begin, "count#jobs=2 measure#time=30ms"), line(begin, "measure#time=50ms sample#size=2")), 204)
+	r.restart()
+	r.wait(time.Minute)
+	r.want("jobs", begin, 9)
+	r.want("size", begin, 2)
+	r.want("time.count", begin, 3)
+	r.want("time.min", begin, 10)
+	r.want("time.max", begin, 50)
+	r.want("time.mean", begin, 30)
+}
+
+func TestATokenThatOpensNothing(t *testing.T) {
+	r := newRig(t)
+	r.token = "saba_other"
+	r.wantStatus(r.post("1", line(begin, "count#jobs")), 401)
+	r.token = "saba_drain"
+	r.check(r.records.SetDrainToken(context.Background(), "org1", "d1", saba.HashSecret("saba_new")))
+	r.wantStatus(r.post("1", line(begin, "count#jobs")), 401)
+	r.token = "saba_new"
+	r.wantStatus(r.post("1", line(begin, "count#jobs")), 204)
+}

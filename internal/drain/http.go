@@ -1,0 +1,201 @@
+package drain
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/logline"
+)
+
+// Prefix is where the paths of drains begin, for whoever serves them.
+const Prefix = "/drains/"
+
+// Limits of a request. Logplex sends about 100 KiB.
+const (
+	maxBody    = 4 << 20         // bytes, inflated
+	maxBodies  = 8               // in memory at once
+	bodyWait   = 2 * time.Second // for a place; Logplex gives up after five
+	takeWithin = 4 * time.Second // from the first byte to the answer, for the same reason
+)
+
+// ServeHTTP takes requests of POST /drains/TOKEN, and of POST /drains/ with the token as user or password of basic authentication. The body is a row of
+// octet-counted messages (application/logplex-1), or lines of text (text/plain).
+//
+// The answers are meant for Logplex, which sends a request again after 429 and 5xx, and drops what it got another 4xx for: 204 when what the lines came to is on
+// disk, 401 for a token that opens no drain, 413, 415, and 503 when the server cannot keep anything now.
+func (d *Drains) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := d.serve(w, r); err != nil {
+		code := http.StatusInternalServerError
+		for _, k := range []struct {
+			err  error
+			code int
+		}{
+			{saba.ErrInvalid, http.StatusBadRequest}, {saba.ErrUnauthorized, http.StatusUnauthorized}, {errMethod, http.StatusMethodNotAllowed},
+			{errMediaType, http.StatusUnsupportedMediaType}, {saba.ErrTooLarge, http.StatusRequestEntityTooLarge}, {saba.ErrUnavailable, http.StatusServiceUnavailable},
+		} {
+			if errors.Is(err, k.err) {
+				code = k.code
+				break
+			}
+		}
+		message := err.Error()
+		if code >= 500 {
+			if n, say := d.unwell.Count(d.Now()); say {
+				d.Log.Error("log lines could not be taken in; their sender was told to send them again", "requests", n, "error", err)
+			}
+			code, message = http.StatusServiceUnavailable, "the server cannot keep lines now: send them again"
+			w.Header().Set("Retry-After", "5")
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, message+"\n") // to a client that is gone
+	}
+}
+
+// The kinds of failure besides those of package saba.
+var (
+	errMethod    = errors.New("method not allowed")
+	errMediaType = errors.New("unknown media type")
+)
+
+func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), takeWithin)
+	defer cancel()
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return saba.Errorf(errMethod, "a drain takes POST, not %s", r.Method)
+	}
+	org, dr, err := d.opened(ctx, r)
+	if err != nil {
+		return err
+	}
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	var cut func([]byte, time.Time) Lot
+	switch media = strings.TrimSpace(media); media {
+	case "application/logplex-1":
+		cut = logplexLot
+	case "text/plain":
+		cut = textLot
+	default:
+		return saba.Errorf(errMediaType, "a drain takes application/logplex-1 or text/plain, not %q", media)
+	}
+	timer := time.NewTimer(bodyWait)
+	defer timer.Stop()
+	select {
+	case d.bodies <- struct{}{}:
+		defer func() { <-d.bodies }()
+	case <-timer.C:
+		return saba.Errorf(saba.ErrUnavailable, "%d requests with log lines are under way already", maxBodies)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	body, err := read(w, r)
+	if err != nil {
+		return err
+	}
+	lot := cut(body, d.Now())
+	lot.Frame = r.Header.Get("Logplex-Frame-Id")
+	if len(lot.Frame) > 64 {
+		lot.Frame = ""
+	}
+	if n, err := strconv.Atoi(r.Header.Get("Logplex-Msg-Count")); err == nil && n != len(lot.Lines) && len(lot.Refused) == 0 {
+		lot.Refused = append(lot.Refused, logline.Refusal{Reason: logline.BadFrame, Text: fmt.Sprintf("the header promised %d messages, the body held %d", n, len(lot.Lines))})
+	}
+	if err := d.Take(ctx, org, dr, lot); err != nil {
+		if errors.Is(err, saba.ErrNotFound) { // deleted since
+			return errNoDrain
+		}
+		return err
+	}
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+var errNoDrain = saba.Errorf(saba.ErrUnauthorized, "this token opens no drain: make one on the console, under its service")
+
+// opened returns the drain that a request's token opens.
+func (d *Drains) opened(ctx context.Context, r *http.Request) (org string, dr saba.Drain, err error) {
+	tokens := []string{strings.TrimPrefix(r.URL.Path, Prefix)}
+	if tokens[0] == "" {
+		user, password, _ := r.BasicAuth()
+		tokens = []string{password, user}
+	}
+	for _, t := range tokens {
+		if t == "" || len(t) > 128 {
+			continue
+		}
+		org, dr, err = d.Store.DrainByHash(ctx, saba.HashSecret(t))
+		if !errors.Is(err, saba.ErrNotFound) {
+			return org, dr, err
+		}
+	}
+	return "", saba.Drain{}, errNoDrain
+}
+
+// read reads a body whole.
+func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var in io.Reader = http.MaxBytesReader(w, r.Body, maxBody)
+	switch kind := r.Header.Get("Content-Encoding"); kind {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, saba.Errorf(saba.ErrInvalid, "the body is not gzip, as its Content-Encoding says: %v", err)
+		}
+		in = z
+	default:
+		return nil, saba.Errorf(errMediaType, "a drain takes no Content-Encoding but gzip, not %q", kind)
+	}
+	body, err := io.ReadAll(io.LimitReader(in, maxBody+1))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large), len(body) > maxBody:
+		return nil, saba.Errorf(saba.ErrTooLarge, "the body is larger than %d MiB: send the lines in parts", maxBody>>20)
+	case err != nil:
+		return nil, saba.Errorf(saba.ErrInvalid, "the body could not be read: %v", err)
+	}
+	return body, nil
+}
+
+// logplexLot cuts octet-counted messages.
+func logplexLot(body []byte, _ time.Time) (lot Lot) {
+	for len(body) > 0 {
+		message, rest, lost, ok := logline.Frame(body)
+		if !ok {
+			lot.refuse(logline.BadFrame, body[:lost])
+			body = rest
+			continue
+		}
+		body = rest
+		if l, ok := logline.Logplex(message); ok {
+			lot.Lines = append(lot.Lines, l)
+		} else {
+			lot.refuse(logline.BadHeader, message)
+		}
+	}
+	return lot
+}
+
+// textLot cuts lines of text, which are of now.
+func textLot(body []byte, now time.Time) (lot Lot) {
+	for line := range strings.Lines(string(body)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			lot.Lines = append(lot.Lines, logline.Line{Time: now, Text: []byte(line)})
+		}
+	}
+	return lot
+}
+
+func (l *Lot) refuse(reason logline.Reason, text []byte) {
+	l.Refused = append(l.Refused, logline.Refusal{Reason: reason, Text: logline.Clip(text)})
+}

@@ -1,0 +1,128 @@
+package logline
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/saba-monitor/saba"
+)
+
+// A Reader makes readings of lines. It keeps nothing of them and may be used by any number of goroutines.
+type Reader struct {
+	Prefix       string // goes before every name, with a dot between; "" for none
+	SourcePrefix string // goes before every source, likewise
+	Rules        Rules  // of people, for lines of their own
+}
+
+// known are the parts of a platform that say something in words of their own. A line is read by the first that takes it, and by that alone. Adding
+// one is one line here.
+var known = []source{router, dyno, postgres, redis, pgbouncer}
+
+// A source is a part of a platform whose lines are known.
+type source struct {
+	name  string                                  // for people: "Heroku Postgres"
+	takes func(l *Line) bool                      // whether a line is its own; called for every line, so it looks at App and Proc first
+	read  func(l *Line, out *output) (taken bool) // false leaves the line to the grammar
+}
+
+// Read makes readings of a line that arrived at now, and calls found for each in turn. What is wrong goes to refuse, and costs itself alone. It returns the name of
+// the platform's part that wrote the line, "" when it is none that is known.
+func (r *Reader) Read(now time.Time, l *Line, found func(Reading), refuse func(Refusal)) (source string) {
+	if len(l.Text) > MaxLine {
+		refuse(Refusal{TooLong, Clip(l.Text)})
+		return ""
+	}
+	out := output{reader: r, line: l, now: now, found: found, refuse: refuse}
+	for i := range known {
+		if s := &known[i]; s.takes(l) {
+			if s.read(l, &out) {
+				return s.name
+			}
+			source = s.name
+			break
+		}
+	}
+	if bytes.IndexByte(l.Text, '#') >= 0 || bytes.Contains(l.Text, []byte("measure.")) {
+		out.grammar(nil)
+	}
+	r.Rules.read(l, &out)
+	return source
+}
+
+// An output checks what is read of a line, and passes it on.
+type output struct {
+	reader *Reader
+	line   *Line
+	now    time.Time
+	found  func(Reading)
+	refuse func(Refusal)
+	told   bool // that the line's time is wrong
+}
+
+// grammar reads the metric tokens of the line. adjust may change what is read, or drop it by returning false; nil changes nothing.
+func (o *output) grammar(adjust func(*Reading) bool) {
+	var all []Reading // source= may stand behind the tokens that it is of
+	source := tokens(o.line.Text, func(kind Kind, name, value []byte) {
+		if rd, ok := o.reading(kind, name, value); ok {
+			all = append(all, rd)
+		}
+	}, func(reason Reason, text []byte) { o.refuse(Refusal{reason, Clip(text)}) })
+	for _, rd := range all {
+		rd.Source = clean(source)
+		if adjust == nil || adjust(&rd) {
+			o.emit(rd)
+		}
+	}
+}
+
+// reading returns the reading of a token.
+func (o *output) reading(kind Kind, name, value []byte) (Reading, bool) {
+	v, unit, bad := number(value)
+	if bad != "" {
+		o.refuse(Refusal{bad, Clip(append(append([]byte(nil), name...), append([]byte("="), value...)...))})
+		return Reading{}, false
+	}
+	cleaned := clean(name)
+	if cleaned == "" {
+		o.refuse(Refusal{BadName, Clip(name)})
+		return Reading{}, false
+	}
+	return Reading{Kind: kind, Name: cleaned, Value: v, Unit: unit}, true
+}
+
+// emit passes a reading on, under the line's time and the reader's prefixes.
+func (o *output) emit(rd Reading) {
+	if math.IsNaN(rd.Value) || math.IsInf(rd.Value, 0) {
+		o.refuse(Refusal{NotFinite, rd.Name})
+		return
+	}
+	if rd.Time = o.line.Time.UnixNano(); !o.acceptable() {
+		return
+	}
+	if p := o.reader.Prefix; p != "" {
+		rd.Name = p + "." + rd.Name
+	}
+	if p := o.reader.SourcePrefix; p != "" && rd.Source != "" {
+		rd.Source = p + "." + rd.Source
+	}
+	o.found(rd)
+}
+
+// acceptable says whether points of the line's time may be kept; if not, it refuses the line once.
+func (o *output) acceptable() bool {
+	s := saba.Sample{Time: o.line.Time.Unix()}
+	why, ok := s.Acceptable(o.now)
+	if ok {
+		return true
+	}
+	if !o.told {
+		o.told = true
+		reason := TooOld
+		if why == saba.DropTooNew {
+			reason = TooNew
+		}
+		o.refuse(Refusal{reason, Clip(o.line.Text)})
+	}
+	return false
+}
