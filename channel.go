@@ -92,6 +92,9 @@ func (c *Channel) Check() error {
 			return err
 		}
 	}
+	if c.Type == ChannelEmail && len(c.Emails)+len(c.UserIDs) == 0 {
+		return Invalidf("emails", "or userIds must name somebody: nobody is told by a channel without an address")
+	}
 	for i, e := range c.Events {
 		if err := checkOneOf("events["+itoa(i)+"]", e, kind.Events...); err != nil {
 			return err

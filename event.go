@@ -24,21 +24,23 @@ type Event struct {
 	Subject string    `json:"-"` // id of the alert, group of alerts, host, monitor or channel
 	At      int64     `json:"-"` // Unix seconds
 
-	Alert   *Alert             `json:",omitzero"` // as it is after the change
-	Trigger AlertTrigger       `json:",omitzero"` // what changed the alert; TriggerStill when nothing did
-	Monitor *Monitor           `json:",omitzero"` // the rule; nil for a check, and for a rule that is gone
-	Check   string             `json:",omitzero"` // name of the check that is the rule
-	Memo    string             `json:",omitzero"` // of the rule
-	Host    *Host              `json:",omitzero"` // without Meta and Interfaces
-	Service *Service           `json:",omitzero"` // of the rule
-	Group   *AlertGroup        `json:",omitzero"` // as it is after the change; then Alert is the one that changed it
-	Setting *AlertGroupSetting `json:",omitzero"` // that made Group
-	From    HostStatus         `json:",omitzero"` // the status before
-	Action  EventAction        `json:",omitzero"` // done to Monitor
-	Channel *Channel           `json:",omitzero"` // the one that cannot be reached, without its secrets
-	Trouble string             `json:",omitzero"` // why Channel cannot be reached; "" when it can again
-	User    string             `json:",omitzero"` // id of the account that did it; "" when none did
-	Depends int                `json:",omitzero"` // of a host that is down: how many monitors and checks depend on it
+	Alert       *Alert             `json:",omitzero"` // as it is after the change
+	Since       int64              `json:",omitzero"` // Unix seconds since when Alert has its status; 0 where that was not kept
+	Trigger     AlertTrigger       `json:",omitzero"` // what changed the alert; TriggerStill when nothing did
+	Monitor     *Monitor           `json:",omitzero"` // the rule; nil for a check, and for a rule that is gone
+	Check       string             `json:",omitzero"` // name of the check that is the rule
+	Memo        string             `json:",omitzero"` // of the rule
+	Host        *Host              `json:",omitzero"` // without Meta and Interfaces
+	Service     *Service           `json:",omitzero"` // of the rule
+	Group       *AlertGroup        `json:",omitzero"` // as it is after the change; then Alert is the one that changed it
+	Setting     *AlertGroupSetting `json:",omitzero"` // that made Group
+	GroupAlerts []GroupAlert       `json:",omitzero"` // alerts of Group: the worst of those that are open first, MaxGroupAlerts at most
+	From        HostStatus         `json:",omitzero"` // the status before
+	Action      EventAction        `json:",omitzero"` // done to Monitor
+	Channel     *Channel           `json:",omitzero"` // the one that cannot be reached, without its secrets
+	Trouble     string             `json:",omitzero"` // why Channel cannot be reached; "" when it can again
+	User        string             `json:",omitzero"` // id of the account that did it; "" when none did
+	Depends     int                `json:",omitzero"` // of a host that is down: how many monitors and checks depend on it
 
 	Culprits *Culprits `json:",omitzero"` // of an alert that is open: what went on on its host when it opened, a few of each list
 }
@@ -93,6 +95,21 @@ type AlertGroup struct {
 	OpenedAt int64       // Unix seconds
 	ClosedAt int64       // Unix seconds; 0 while it is open
 	Alerts   []string    // ids of all alerts that it has held, oldest first
+}
+
+// MaxGroupAlerts is how many alerts of a group an event describes.
+const MaxGroupAlerts = 50
+
+// A GroupAlert is an alert of a group, as a message about the group lists it.
+type GroupAlert struct {
+	ID       string
+	Status   CheckStatus
+	Rule     string // name of the monitor or check; "" when it is gone
+	Host     string // id; "" when the alert is about no host
+	HostName string // what people call the host
+	Message  string
+	OpenedAt int64 // Unix seconds
+	ClosedAt int64 // Unix seconds; 0 while it is open
 }
 
 // A Silence says why nobody was told of an event, or one channel was not.

@@ -56,7 +56,11 @@ func (s *server) alertList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	page := saba.AlertPage{Closed: c.URL.Query().Get("withClosed") == "true", From: from, Limit: limit + 1}
+	closed, err := c.flag("withClosed")
+	if err != nil {
+		return err
+	}
+	page := saba.AlertPage{Closed: closed, From: from, Limit: limit + 1}
 	alerts, err := s.store.Alerts(c.Context(), c.org, page)
 	if err != nil {
 		return err
@@ -83,7 +87,7 @@ type alertMemo struct {
 }
 
 type alertMemoIn struct {
-	Memo string `json:"memo"` // clients leave it out when it is empty
+	Memo *string `json:"memo"` // absent: it stays as it is
 }
 
 func (s *server) alertUpdate(w http.ResponseWriter, c *call) error {
@@ -91,14 +95,18 @@ func (s *server) alertUpdate(w http.ResponseWriter, c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	if len(in.Memo) > saba.MaxAlertMemo {
-		return saba.Errorf(saba.ErrTooLarge, "memo must be %s or less, not %d bytes", size(saba.MaxAlertMemo), len(in.Memo))
-	}
 	id := c.PathValue("alert")
-	if err := s.store.SetAlertMemo(c.Context(), c.org, id, in.Memo); err != nil {
+	if in.Memo == nil {
+		a, err := s.store.Alert(c.Context(), c.org, id)
+		return shown(s, w, c, a, err, func(a saba.Alert) alertMemo { return alertMemo{a.ID, a.Memo} })
+	}
+	if len(*in.Memo) > saba.MaxAlertMemo {
+		return saba.Errorf(saba.ErrTooLarge, "memo must be %s or less, not %d bytes", size(saba.MaxAlertMemo), len(*in.Memo))
+	}
+	if err := s.store.SetAlertMemo(c.Context(), c.org, id, *in.Memo); err != nil {
 		return err
 	}
-	return s.json(w, c, alertMemo{id, in.Memo})
+	return s.json(w, c, alertMemo{id, *in.Memo})
 }
 
 type alertCloseIn struct {

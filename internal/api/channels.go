@@ -1,9 +1,12 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/saba-monitor/saba"
 )
@@ -22,6 +25,36 @@ type channelIn struct {
 	Mentions          saba.Mentions    `json:"mentions"` // {} of every type
 	EnabledGraphImage bool             `json:"enabledGraphImage"`
 	Events            []string         `json:"events"`
+}
+
+// readChannel reads a channel into in, which is or holds a channelIn. A key of its mentions that means nothing is an error: whoever wrote "Critical "
+// or "unknown" thinks that somebody is woken.
+func (c *call) readChannel(in any, of *channelIn) error {
+	if err := c.decode(in); err != nil {
+		return err
+	}
+	kind, _ := saba.ChannelKindOf(of.Type)
+	if !kind.Shows("mentions") {
+		return nil
+	}
+	var sent struct {
+		Mentions map[string]json.RawMessage `json:"mentions"`
+	}
+	if err := json.Unmarshal(c.scratch.body, &sent); err != nil {
+		return fmt.Errorf("read the mentions of a channel again: %w", err)
+	}
+	levels := []string{"ok", "warning", "critical"}
+	var unknown []string
+	for key := range sent.Mentions {
+		if !slices.ContainsFunc(levels, func(l string) bool { return strings.EqualFold(l, key) }) {
+			unknown = append(unknown, strconv.Quote(clip(key)))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return saba.Invalidf("mentions", "may have the keys %s, not %s", strings.Join(levels, ", "), strings.Join(unknown[:min(len(unknown), 5)], ", "))
 }
 
 // channel makes a channel of the fields that belong to its type. old is the one that it replaces, nil when it is new.
@@ -114,7 +147,7 @@ type newChannelIn struct {
 
 func (s *server) channelCreate(w http.ResponseWriter, c *call) error {
 	var in newChannelIn
-	if err := c.decode(&in); err != nil {
+	if err := c.readChannel(&in, &in.channelIn); err != nil {
 		return err
 	}
 	ch, err := in.channel(nil)
@@ -129,7 +162,7 @@ func (s *server) channelCreate(w http.ResponseWriter, c *call) error {
 
 func (s *server) channelUpdate(w http.ResponseWriter, c *call) error {
 	var in channelIn
-	if err := c.decode(&in); err != nil {
+	if err := c.readChannel(&in, &in); err != nil {
 		return err
 	}
 	ch, err := s.store.UpdateChannel(c.Context(), c.org, c.PathValue("channel"), func(old saba.Channel) (saba.Channel, error) {

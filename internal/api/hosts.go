@@ -350,7 +350,10 @@ type hostAnswer struct {
 }
 
 func (s *server) hostByCustomIdentifier(w http.ResponseWriter, c *call) error {
-	fold := c.URL.Query().Get("caseInsensitive") == "true"
+	fold, err := c.flag("caseInsensitive")
+	if err != nil {
+		return err
+	}
 	host, err := s.store.HostByCustomIdentifier(c.Context(), c.org, c.PathValue("identifier"), fold)
 	if err != nil {
 		return err

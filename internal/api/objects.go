@@ -124,6 +124,18 @@ func (c *call) page() (from string, limit int, err error) {
 	return q.Get("nextId"), limit, nil
 }
 
+// flag reads a parameter that is true or false; absent or empty means false.
+func (c *call) flag(name string) (bool, error) {
+	switch v := c.URL.Query().Get(name); v {
+	case "true":
+		return true, nil
+	case "false", "":
+		return false, nil
+	default:
+		return false, saba.Invalidf(name, "must be true or false, not %q", clip(v))
+	}
+}
+
 // listed answers with the elements of a list, each as show makes it, under one key.
 func listed[T, Out any](s *server, w http.ResponseWriter, c *call, key string, all []T, err error, show func(T) Out) error {
 	if err != nil {

@@ -159,7 +159,7 @@ func TestMonitorMuted(t *testing.T) {
 func TestChannelsHaveTheirLists(t *testing.T) { // trap 14
 	r := newRig(t)
 	for _, tt := range []struct{ send, want string }{
-		{`{"type":"email","name":"e","mentions":{},"addToDefaultNotificationGroup":false}`, `{"id":"ID","type":"email","name":"e","suspendedAt":null,"emails":[],"userIds":[],"events":[]}`},
+		{`{"type":"email","name":"e","emails":["a@example.com"],"mentions":{"unknown":"ignored by this type"},"addToDefaultNotificationGroup":false}`, `{"id":"ID","type":"email","name":"e","suspendedAt":null,"emails":["a@example.com"],"userIds":[],"events":[]}`},
 		{`{"type":"slack","name":"s","url":"https://example.com/T","mentions":{"critical":"<!here>"},"enabledGraphImage":true,"events":["alert"]}`,
 			`{"id":"ID","type":"slack","name":"s","suspendedAt":null,"url":"https://example.com/T","mentions":{"critical":"<!here>"},"enabledGraphImage":true,"events":["alert"]}`},
 		{`{"type":"slack","name":"s","url":"https://example.com/T"}`, `{"id":"ID","type":"slack","name":"s","suspendedAt":null,"url":"https://example.com/T","mentions":{},"enabledGraphImage":false,"events":[]}`},
@@ -413,7 +413,10 @@ func TestAlerts(t *testing.T) { // trap 12: bare
 	r.wantJSON("shown, bare", r.get("/alerts/a1"), a1)
 
 	r.wantJSON("memo", r.put("/alerts/a1", `{"memo":"look\nat it"}`), `{"id":"a1","memo":"look\nat it"}`)
-	r.wantJSON("no memo", r.put("/alerts/a1", `{}`), `{"id":"a1","memo":""}`)
+	r.wantJSON("nothing about the memo", r.put("/alerts/a1", `{}`), `{"id":"a1","memo":"look\nat it"}`)
+	r.wantJSON("null is nothing", r.put("/alerts/a1", `{"memo":null}`), `{"id":"a1","memo":"look\nat it"}`)
+	r.refuse(404, "PUT", "/alerts/none", `{}`)
+	r.wantJSON("no memo", r.put("/alerts/a1", `{"memo":""}`), `{"id":"a1","memo":""}`)
 
 	r.clock.Add(60)
 	closed := fmt.Sprintf(`{"id":"a1","status":"OK","monitorId":"org1","type":"host","hostId":"a1","value":0,"reason":"why","openedAt":%d,"closedAt":%d}`, start, start+60)
@@ -423,6 +426,7 @@ func TestAlerts(t *testing.T) { // trap 12: bare
 	r.wantJSON("closed without a word", r.post("/alerts/a2/close", `{"reason":""}`),
 		fmt.Sprintf(`{"id":"a2","status":"OK","monitorId":"org1","type":"external","message":"503","openedAt":%d,"closedAt":%d}`, start+1, start+120))
 	r.wantJSON("open ones", r.get("/alerts"), `{"alerts":[`+a3+`]}`)
+	r.refuse(400, "GET", "/alerts?withClosed=maybe", "")
 	r.wantJSON("with closed ones", r.get("/alerts?withClosed=true&limit=1&nextId=a1"), `{"alerts":[`+closed+`]}`)
 
 	first := fmt.Sprintf(`{"id":"a1000001","createdAt":%d,"status":"CRITICAL","trigger":"monitoring","monitorId":"org1","targetValue":0,"statusDetail":{"type":"check","detail":{"message":"m","memo":"n"}}}`, start)

@@ -29,7 +29,7 @@ func minutes(text string) (values []float64) {
 func written(values []float64) string {
 	words := make([]string, len(values))
 	for i, v := range values {
-		if words[i] = number(v); math.IsNaN(v) {
+		if words[i] = saba.FormatValue(v); math.IsNaN(v) {
 			words[i] = "-"
 		}
 	}

@@ -60,7 +60,7 @@ func external(m *saba.Monitor, p probed, times []float64, bad int64) Judgement {
 		if j.Value != nil {
 			slow := saba.Monitor{Operator: ">", Warning: m.ResponseTimeWarning, Critical: m.ResponseTimeCritical}
 			if status, than := compare(&slow, *j.Value); status != saba.CheckOK {
-				find(status, fmt.Sprintf("response time %s ms > %s ms (status %d)", number(*j.Value), number(than), p.Status))
+				find(status, fmt.Sprintf("response time %s ms > %s ms (status %d)", saba.FormatValue(*j.Value), saba.FormatValue(than), p.Status))
 			}
 		}
 		if status, message := certificate(m, p); status != saba.CheckOK {

@@ -63,7 +63,7 @@ func TestExternalIsJudgedByAnswerAndHistory(t *testing.T) {
 			j := external(&tt.m, tt.p, tt.times, tt.bad)
 			value := "-"
 			if j.Value != nil {
-				value = number(*j.Value)
+				value = saba.FormatValue(*j.Value)
 			}
 			if got := fmt.Sprintf("%s %s %s %v", j.Status, j.Message, value, j.Firm); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)

@@ -91,7 +91,7 @@ func steps(about string, moves []saba.AlertMove, words string) string {
 	for _, s := range moves {
 		value := "-"
 		if s.Value != nil {
-			value = number(*s.Value)
+			value = saba.FormatValue(*s.Value)
 		}
 		fmt.Fprintf(&b, "%s %s %s %s; ", time.Unix(s.At, 0).UTC().Format("15:04"), about, s.Status, value)
 	}

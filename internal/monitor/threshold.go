@@ -2,8 +2,6 @@ package monitor
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 
 	"github.com/saba-monitor/saba"
 )
@@ -60,9 +58,9 @@ func threshold(m *saba.Monitor, label string, samples []saba.Sample) (j Judgemen
 
 // say returns a verdict as a Judgement. label names what was judged.
 func (v verdict) say(m *saba.Monitor, label string) Judgement {
-	j := Judgement{Status: v.status, Value: &v.value, Message: label + " " + number(v.value), Firm: v.firm}
+	j := Judgement{Status: v.status, Value: &v.value, Message: label + " " + saba.FormatValue(v.value), Firm: v.firm}
 	if v.status != saba.CheckOK {
-		j.Message += fmt.Sprintf(" %s %s", m.Operator, number(v.limit))
+		j.Message += fmt.Sprintf(" %s %s", m.Operator, saba.FormatValue(v.limit))
 	}
 	return j
 }
@@ -115,14 +113,6 @@ func compare(m *saba.Monitor, value float64) (status saba.CheckStatus, limit flo
 		return saba.CheckWarning, *m.Warning
 	}
 	return saba.CheckOK, 0
-}
-
-// number writes a value for people: four digits after the point at most, and none that say nothing.
-func number(v float64) string {
-	if a := math.Abs(v); a != 0 && (a < 0.001 || a >= 1e15) {
-		return strconv.FormatFloat(v, 'g', 6, 64)
-	}
-	return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64)
 }
 
 // silence judges a metric, or a host, by when it was heard of last. since is from when on silence counts: this server

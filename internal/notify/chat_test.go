@@ -169,6 +169,7 @@ func messages() map[string]Message {
 			m.Kind, m.Subject = saba.EventAlertGroup, "g1"
 			m.Group = &saba.AlertGroup{ID: "g1", Setting: "s1", Status: saba.CheckWarning, OpenedAt: opened, Alerts: []string{"a", "b"}}
 			m.Setting = &saba.AlertGroupSetting{ID: "s1", Name: "shop", Memo: "memo"}
+			m.GroupAlerts = []saba.GroupAlert{{ID: "a", Status: saba.CheckWarning, Rule: "load <1>", Host: "h1", HostName: "web_1", OpenedAt: opened}, {ID: "b", Status: saba.CheckOK, OpenedAt: opened, ClosedAt: opened}}
 		}),
 		"hostStatus":   with(func(m *Message) { m.Kind, m.Subject, m.Host, m.From = saba.EventHostStatus, "h1", host, saba.Working }),
 		"hostRegister": with(func(m *Message) { m.Kind, m.Subject, m.Host = saba.EventHostRegister, "h1", host }),
@@ -194,7 +195,7 @@ func sendersFor(d *desk) map[saba.ChannelType]Sender {
 func TestServicesAreSentWhatTheyDocument(t *testing.T) {
 	for kind := range messages() {
 		for i, c := range channels("") {
-			golden := kind == "critical" || kind == "ok" || c.Type == saba.ChannelPagerDuty && (kind == "acknowledged" || kind == "test" || kind == "channel")
+			golden := kind == "critical" || kind == "ok" || kind == "group" && (c.Type == saba.ChannelSlack || c.Type == saba.ChannelTelegram) || c.Type == saba.ChannelPagerDuty && (kind == "acknowledged" || kind == "test" || kind == "channel")
 			t.Run(string(c.Type)+"_"+kind, func(t *testing.T) {
 				d := newDesk(t)
 				c := channels(d.URL)[i]

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -71,6 +72,23 @@ type groupOut struct {
 	Status    string `json:"status"` // upper case
 	CreatedAt int64  `json:"createdAt"`
 	ClosedAt  *int64 `json:"closedAt"`
+
+	Alerts []groupAlertOut `json:"alerts"` // the worst of the open ones first
+	Count  int             `json:"alertCount"`
+}
+
+// groupAlertOut is an alert of a group, which only saba tells of.
+type groupAlertOut struct {
+	ID       string           `json:"id"`
+	URL      string           `json:"url"`
+	Status   saba.CheckStatus `json:"status"` // upper case, as that of the group
+	Open     bool             `json:"isOpen"`
+	Monitor  string           `json:"monitorName"`
+	HostID   string           `json:"hostId,omitempty"`
+	HostName string           `json:"hostName,omitempty"`
+	Message  string           `json:"message"`
+	OpenedAt int64            `json:"openedAt"`
+	ClosedAt *int64           `json:"closedAt"`
 }
 
 type groupSettingOut struct {
@@ -155,7 +173,12 @@ func payload(m *Message, picture bool) payloadOut {
 			out.Metric = &m.Alert.Series
 		}
 	case saba.EventAlertGroup:
-		out.Group = &groupOut{ID: m.Group.ID, URL: m.Link(), Status: string(m.Group.Status), CreatedAt: m.Group.OpenedAt, ClosedAt: ended(m.Group.ClosedAt)}
+		out.Group = &groupOut{ID: m.Group.ID, URL: m.Link(), Status: string(m.Group.Status), CreatedAt: m.Group.OpenedAt, ClosedAt: ended(m.Group.ClosedAt),
+			Alerts: []groupAlertOut{}, Count: len(m.Group.Alerts)}
+		for _, a := range m.GroupAlerts {
+			out.Group.Alerts = append(out.Group.Alerts, groupAlertOut{ID: a.ID, URL: m.page("/alerts/", a.ID), Status: a.Status, Open: a.ClosedAt == 0, Monitor: a.Rule,
+				HostID: a.Host, HostName: a.HostName, Message: a.Message, OpenedAt: a.OpenedAt, ClosedAt: ended(a.ClosedAt)})
+		}
 		if m.Trigger == saba.TriggerStill {
 			out.Trigger = m.Trigger
 		}
@@ -180,7 +203,7 @@ func newAlertOut(m *Message) *alertOut {
 	a := m.Alert
 	out := &alertOut{
 		ID: a.ID, URL: m.Link(), Status: strings.ToLower(string(a.Status)), Open: a.Open(), Trigger: trigger(m.Trigger),
-		OpenedAt: a.OpenedAt, ClosedAt: ended(a.ClosedAt), StatusChangedAt: m.At, CreatedAt: a.OpenedAt * 1000, MonitorName: m.Rule(),
+		OpenedAt: a.OpenedAt, ClosedAt: ended(a.ClosedAt), StatusChangedAt: cmp.Or(m.Since, m.At), CreatedAt: a.OpenedAt * 1000, MonitorName: m.Rule(),
 	}
 	r := m.Monitor
 	if r == nil || r.Operator == "" {

@@ -1,8 +1,8 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
-	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -131,6 +131,13 @@ func (m *Message) Facts() (facts []Fact) {
 		}
 	}
 	if m.Group != nil {
+		for i, a := range m.GroupAlerts {
+			if i == listedAlerts {
+				add("Alerts", fmt.Sprintf("and %d more", len(m.Group.Alerts)-i), "")
+				break
+			}
+			add("Alerts", groupAlertTitle(a), m.page("/alerts/", a.ID))
+		}
 		add("Since", time.Unix(m.Group.OpenedAt, 0).In(m.Zone).Format("2006-01-02 15:04 MST"), "")
 		add("Memo", m.Setting.Memo, "")
 		return facts
@@ -159,12 +166,24 @@ func (m *Message) Facts() (facts []Fact) {
 	return facts
 }
 
+// listedAlerts is how many alerts of a group a message lists.
+const listedAlerts = 10
+
+// groupAlertTitle is Title for an alert of a group.
+func groupAlertTitle(a saba.GroupAlert) string {
+	title := string(a.Status) + ": " + cmp.Or(a.Rule, "a rule that is gone")
+	if a.HostName != "" {
+		title += " on " + a.HostName
+	}
+	return title
+}
+
 // Value returns the judged value against the threshold: "91.2 > 80"; "" where there is none.
 func (m *Message) Value() string {
 	if m.Alert == nil || m.Alert.Value == nil {
 		return ""
 	}
-	text := figure(*m.Alert.Value)
+	text := saba.FormatValue(*m.Alert.Value)
 	limit := m.Threshold()
 	if limit == nil {
 		return text
@@ -173,7 +192,7 @@ func (m *Message) Value() string {
 	if m.Alert.Status == saba.CheckOK {
 		operator = "against"
 	}
-	return text + " " + operator + " " + figure(*limit)
+	return text + " " + operator + " " + saba.FormatValue(*limit)
 }
 
 // Threshold returns the threshold that the state of the alert is about: the critical one, or the warning one; nil for none.
@@ -232,14 +251,6 @@ func (m *Message) Colour() string {
 		return "#7a6ad8"
 	}
 	return "#3b82c4"
-}
-
-// figure writes a value as alerts do: four digits after the point at most.
-func figure(v float64) string {
-	if a := math.Abs(v); a != 0 && (a < 0.001 || a >= 1e15) {
-		return strconv.FormatFloat(v, 'g', 6, 64)
-	}
-	return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64)
 }
 
 // lasted writes a number of seconds as people say it: "2 h 5 min".

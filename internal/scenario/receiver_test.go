@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +24,7 @@ type receiver struct {
 	mu   sync.Mutex
 	deed string
 	got  []string // messages that were not asked for yet, as words
+	last any      // the body of the newest
 }
 
 // ServeHTTP takes one message.
@@ -44,7 +47,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case "hangs":
 		<-req.Context().Done()
 	default:
-		r.got = append(r.got, words(body))
+		r.got, r.last = append(r.got, words(body)), body
 	}
 }
 
@@ -109,6 +112,35 @@ func (r *receiver) next(want string) error {
 	}
 	if got != want {
 		return fmt.Errorf("it was told %q, want %q; left are %q", got, want, r.got)
+	}
+	return nil
+}
+
+// holds wants JSON at a path of the newest message: "alertGroup.alerts.0.hostName" is the name of the host of the group's first alert.
+func (r *receiver) holds(path, want string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.last
+	for key := range strings.SplitSeq(path, ".") {
+		switch of := at.(type) {
+		case map[string]any:
+			at = of[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i >= len(of) {
+				return fmt.Errorf("there is no %s in %v", key, of)
+			}
+			at = of[i]
+		default:
+			return fmt.Errorf("there is no %s in %v", key, of)
+		}
+	}
+	var asked any
+	if err := json.Unmarshal([]byte(want), &asked); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(at, asked) {
+		return fmt.Errorf("it is %v", at)
 	}
 	return nil
 }

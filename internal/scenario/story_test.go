@@ -49,6 +49,7 @@ import (
 //	collect NAME JSON                   a setting of alert groups
 //	receiver NAME DEED                  works, fails, hangs, refuses (400), or asks for 10 minutes (429)
 //	told NAME WORDS…                    the next message: event, status, rule and host or service of an alert; see words
+//	body NAME PATH JSON                 what the newest message that arrived has at a path
 //	suspended NAME                      must be, after a day without an answer
 //	release NAME                        one that is suspended
 //	silent [NAME]                       no message is left that was not asked for
@@ -348,6 +349,8 @@ func (s *story) do(w []string, line string) error {
 		return nil
 	case "told":
 		return s.receivers[w[1]].next(strings.Join(w[2:], " "))
+	case "body":
+		return s.receivers[w[1]].holds(w[2], rest(line, 3))
 	case "silent":
 		for name, r := range s.receivers {
 			if len(w) == 1 || w[1] == name {

@@ -26,7 +26,7 @@ import (
 )
 
 // A backup is a tar, compressed by gzip: the database as one SQLite file without a log, wherever it was, the files of a snapshot of the
-// samples, who this machine's own agent is, and at its end a manifest with the checksum of each. Without
+// samples, who this machine's own agent is, the key of links to pictures, and at its end a manifest with the checksum of each. Without
 // the manifest it is not whole. The files stand where they stand in a data folder.
 const (
 	backupFormat   = 1
@@ -40,8 +40,9 @@ const (
 	copyBufferSize = 256 << 10
 )
 
-// agentFiles say which host this machine is. Its key is not among them: a start of saba up makes a new one.
-var agentFiles = []string{agentFolder + "/id", agentFolder + "/host.json"}
+// smallFiles are files of a data folder that a backup holds besides the engines', where they are there. Those of the agent say which host this
+// machine is; its API key is not among them: a start of saba up makes a new one.
+var smallFiles = []string{agentFolder + "/id", agentFolder + "/host.json", pictureKey}
 
 // A Manifest says what is in a backup.
 type Manifest struct {
@@ -147,7 +148,7 @@ func writeBackup(ctx context.Context, data, target string, inUse bool, taken tim
 	if err := a.addFile(ctx, databaseName, database); err != nil {
 		return err
 	}
-	for _, name := range agentFiles {
+	for _, name := range smallFiles {
 		if err := a.addFile(ctx, name, filepath.Join(data, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -314,7 +315,7 @@ func mayRestore(name string) bool {
 	if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) != name || strings.Contains(name, `\`) {
 		return false
 	}
-	return name == databaseName || strings.HasPrefix(name, samplesName+"/") || slices.Contains(agentFiles, name)
+	return name == databaseName || strings.HasPrefix(name, samplesName+"/") || slices.Contains(smallFiles, name)
 }
 
 // summing reads and sums, and remembers an error of the reader.

@@ -164,6 +164,8 @@ func TestABackupOfARunningServer(t *testing.T) {
 		}
 		if got := files(t, restored.Data); got["agent/id"] != "3hostid" || got["agent/host.json"] != "{}" || got["agent/key"] != "" {
 			t.Error("the agent's id was not restored, or its key was")
+		} else if key := files(t, o.Data)[pictureKey]; key == "" || got[pictureKey] != key {
+			t.Error("links to pictures of before the restore lead nowhere: their key was not restored")
 		}
 		if left, err := filepath.Glob(filepath.Join(o.Data, "*.tmp")); err != nil || len(left) > 0 {
 			t.Errorf("the backup left %v (%v)", left, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/saba-monitor/saba/internal/picture"
 )
 
-// pictureKey is a file in the data folder: the key of the links to pictures that messages carry. It is in no backup: whoever restores
-// one elsewhere loses the links of the last weeks, and nobody who finds one can make any.
+// pictureKey is a file in the data folder: the key of the links to pictures that messages carry. Backups hold it, so that the links of the last
+// weeks outlive a restore; whoever has a backup has the secrets of channels anyway.
 const pictureKey = "picture.key"
 
 // loadPictureKey returns the key in a data folder. It makes one where there is none that can be used, and says so when that voids links.

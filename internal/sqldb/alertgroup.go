@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/saba-monitor/saba"
 )
@@ -155,7 +156,50 @@ func addGroupEvent(ctx context.Context, tx *sql.Tx, org string, g saba.AlertGrou
 		return err
 	}
 	e.Kind, e.Subject, e.Group, e.Setting = saba.EventAlertGroup, g.ID, &g, &s
+	if e.GroupAlerts, err = describeGroupAlerts(ctx, tx, org, g.ID); err != nil {
+		return fmt.Errorf("describe the alerts of group %q: %w", g.ID, err)
+	}
 	return addEvent(ctx, tx, org, e)
+}
+
+// describeGroupAlerts returns what an event says of the alerts of a group: the open ones first, of these the worst, and of alike ones the newest.
+func describeGroupAlerts(ctx context.Context, tx *sql.Tx, org, group string) ([]saba.GroupAlert, error) {
+	alerts, err := list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE id IN (SELECT alert FROM alert_group_alerts WHERE alert_group = ?)
+		ORDER BY CASE closed_at WHEN 0 THEN 0 ELSE 1 END, CASE status WHEN 'UNKNOWN' THEN 1 WHEN 'CRITICAL' THEN 0 WHEN 'WARNING' THEN 2 ELSE 3 END, opened_at DESC, id DESC LIMIT ?`,
+		group, saba.MaxGroupAlerts)
+	if err != nil {
+		return nil, err
+	}
+	rules, hosts := map[string]saba.Monitor{}, map[string]string{} // what was read already
+	members := make([]saba.GroupAlert, len(alerts))
+	for i, a := range alerts {
+		m := saba.GroupAlert{ID: a.ID, Status: a.Status, Host: a.Host, Message: a.Message, OpenedAt: a.OpenedAt, ClosedAt: a.ClosedAt}
+		rule, known := rules[a.Monitor]
+		if !known {
+			if a.Type == saba.AlertCheck {
+				rule.Name, err = one(tx.QueryRowContext(ctx, `SELECT name FROM checks WHERE id = ?`, a.Monitor), scanString, "no check %q", a.Monitor)
+			} else {
+				rule, err = monitors.read(ctx, tx, org, a.Monitor)
+			}
+			if err != nil && !errors.Is(err, saba.ErrNotFound) {
+				return nil, err
+			}
+			rules[a.Monitor] = rule
+		}
+		m.Rule = rule.NameFor(a.Series)
+		if name, known := hosts[a.Host]; known || a.Host == "" {
+			m.HostName = name
+		} else {
+			h, err := readHost(ctx, tx, org, a.Host)
+			if err != nil && !errors.Is(err, saba.ErrNotFound) {
+				return nil, err
+			}
+			m.HostName = h.Label()
+			hosts[a.Host] = m.HostName
+		}
+		members[i] = m
+	}
+	return members, nil
 }
 
 // OpenAlertGroups returns the groups of alerts that are open, oldest first.

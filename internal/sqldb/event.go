@@ -46,6 +46,10 @@ func addAlertEvent(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, mo
 // describeAlert fills in the rule, host and service of an event's alert, as far as they are there.
 func describeAlert(ctx context.Context, tx *sql.Tx, org string, e *saba.Event) error {
 	a := e.Alert
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(min(created_at), 0) FROM alert_logs WHERE alert = ? AND seq >
+		(SELECT coalesce(max(seq), 0) FROM alert_logs WHERE alert = ? AND status <> ?)`, a.ID, a.ID, string(a.Status)).Scan(&e.Since); err != nil {
+		return err
+	}
 	if err := describeCulprits(ctx, tx, e); err != nil {
 		return err
 	}

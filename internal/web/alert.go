@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -126,7 +125,7 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 			s.Why = "opened"
 		}
 		if l.Value != nil {
-			s.Value = figure(*l.Value)
+			s.Value = saba.FormatValue(*l.Value)
 		}
 		if l.Detail != nil {
 			s.Detail = l.Detail.Message
@@ -199,14 +198,6 @@ func monitorWords(m saba.Monitor) string {
 		words = append(words, scope)
 	}
 	return strings.Join(words, "; ")
-}
-
-// figure writes a value as the messages of alerts do: four digits after the point at most.
-func figure(v float64) string {
-	if a := math.Abs(v); a != 0 && (a < 0.001 || a >= 1e15) {
-		return strconv.FormatFloat(v, 'g', 6, 64)
-	}
-	return strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64)
 }
 
 // rateGraphs are the graphs on which the metrics of saba.RateMetrics are seen.

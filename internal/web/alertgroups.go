@@ -165,8 +165,8 @@ func (c *console) showAlertGroup(w http.ResponseWriter, r *http.Request, v visit
 func (c *console) alertGroupSave(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx := r.Context()
 	var old saba.AlertGroupSetting
-	var err error
 	if id := r.PathValue("id"); id != "" {
+		var err error
 		if old, err = c.Store.AlertGroupSetting(ctx, v.Org, id); err != nil {
 			return err
 		}
@@ -176,18 +176,19 @@ func (c *console) alertGroupSave(w http.ResponseWriter, r *http.Request, v visit
 	}
 	f := form[alertGroupForm]{fields: alertGroupFields}
 	values := alertGroupForm{AlertGroupSetting: saba.AlertGroupSetting{ID: old.ID}}
-	wrong := f.read(&values, r.PostForm)
-	s, err := values.setting()
-	switch {
-	case err != nil || len(wrong) > 0:
-	case old.ID == "":
-		if s.ID, err = c.newID(); err == nil {
+	var s saba.AlertGroupSetting
+	wrong, err := f.save(&values, r.PostForm, func() (err error) {
+		s, err = values.setting()
+		return renamed(err, alertGroupName)
+	}, func() (err error) {
+		if old.ID != "" {
+			_, err = c.Store.UpdateAlertGroupSetting(ctx, v.Org, old.ID, func(saba.AlertGroupSetting) (saba.AlertGroupSetting, error) { return s, nil })
+		} else if s.ID, err = c.newID(); err == nil {
 			err = c.Store.CreateAlertGroupSetting(ctx, v.Org, s)
 		}
-	default:
-		_, err = c.Store.UpdateAlertGroupSetting(ctx, v.Org, old.ID, func(saba.AlertGroupSetting) (saba.AlertGroupSetting, error) { return s, nil })
-	}
-	if err != nil && len(wrong) == 0 && !f.blame(wrong, &values, renamed(err, alertGroupName)) {
+		return renamed(err, alertGroupName)
+	})
+	if err != nil {
 		return err
 	}
 	if len(wrong) > 0 {

@@ -221,6 +221,21 @@ func localOf(unix int64, zone *time.Location) string {
 	return t.Format(localMinute)
 }
 
+// save reads what was typed into v and keeps it: made makes of v what is kept, and kept keeps that. Where something is wrong with what was typed,
+// wrong says what, and nothing was kept. The errors of both are about the fields of the form.
+func (f form[T]) save(v *T, typed url.Values, made, kept func() error) (wrong faults, err error) {
+	if wrong = f.read(v, typed); len(wrong) > 0 {
+		return wrong, nil
+	}
+	if err = made(); err == nil {
+		err = kept()
+	}
+	if err != nil && f.blame(wrong, v, err) {
+		err = nil
+	}
+	return wrong, err
+}
+
 // blame finds the field that an error is about and adds its sentence. ok is false where the error is no fault of what was typed.
 func (f form[T]) blame(wrong faults, v *T, err error) (ok bool) {
 	var fault *saba.FieldError

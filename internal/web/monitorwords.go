@@ -65,7 +65,7 @@ func limitWords(operator, unit string, warning, critical *float64) string {
 		name  string
 	}{{warning, "warning"}, {critical, "critical"}} {
 		if l.limit != nil {
-			limits = append(limits, operator+" "+figure(*l.limit)+unit+" "+l.name)
+			limits = append(limits, operator+" "+saba.FormatValue(*l.limit)+unit+" "+l.name)
 		}
 	}
 	return strings.Join(limits, ", ")

@@ -276,18 +276,19 @@ func (c *console) notificationGroupSave(w http.ResponseWriter, r *http.Request, 
 	}
 	f := form[notificationGroupForm]{fields: notificationGroupFields}
 	values := old // of the default group, what its form does not have stays
-	wrong := f.read(&values, r.PostForm)
-	g, err := values.group()
-	switch {
-	case err != nil || len(wrong) > 0:
-	case old.ID == "":
-		if g.ID, err = c.newID(); err == nil {
+	var g saba.NotificationGroup
+	wrong, err := f.save(&values, r.PostForm, func() (err error) {
+		g, err = values.group()
+		return err
+	}, func() (err error) {
+		if old.ID != "" {
+			_, err = c.Store.UpdateNotificationGroup(ctx, v.Org, old.ID, func(saba.NotificationGroup) (saba.NotificationGroup, error) { return g, nil })
+		} else if g.ID, err = c.newID(); err == nil {
 			err = c.Store.CreateNotificationGroup(ctx, v.Org, g)
 		}
-	default:
-		_, err = c.Store.UpdateNotificationGroup(ctx, v.Org, old.ID, func(saba.NotificationGroup) (saba.NotificationGroup, error) { return g, nil })
-	}
-	if err != nil && len(wrong) == 0 && !f.blame(wrong, &values, err) {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if len(wrong) > 0 {
