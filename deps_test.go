@@ -156,7 +156,7 @@ var testArrows = map[string][]string{
 
 	"client": {"internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 
-	"e2e": {"internal/browsertest"},
+	"e2e": {"internal/browsertest", "plugin/target/redistest"},
 
 	"examples/spool": {"plugin/plugintest"},
 
