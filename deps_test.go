@@ -163,7 +163,7 @@ var testArrows = map[string][]string{
 	"internal/agent":     {"check", "checks", "internal/api", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/api":       {"client", "internal/ingest", "internal/replay", "internal/sqldb", "internal/tsdb"},
 	"internal/monitor":   {"internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
-	"internal/scenario":  {"internal/dial", "internal/monitor", "internal/notify", "internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
+	"internal/scenario":  {"internal/dial", "internal/drain", "internal/ingest", "internal/monitor", "internal/notify", "internal/promapi", "internal/sqldb", "internal/tsdb", "plugin/target/targettest"},
 	"internal/drain":     {"internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/ingest":    {"internal/sqldb", "internal/tsdb"},
 	"internal/notify":    {"internal/sqldb", "plugin/target/targettest"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/dial"
+	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/monitor"
 	"github.com/saba-monitor/saba/internal/notify"
 	"github.com/saba-monitor/saba/internal/promapi"
@@ -57,7 +58,7 @@ import (
 //	ack MONITOR TARGET                  mute MONITOR TARGET MINUTES
 //	report HOST CHECK STATUS [MESSAGE]  by its agent
 //
-// and those of site_test.go. An asterisk in MESSAGE stands for anything.
+// and those of site_test.go and drain_test.go. An asterisk in MESSAGE stands for anything.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -84,6 +85,7 @@ type story struct {
 	org       string
 	records   *sqldb.DB
 	samples   *tsdb.DB
+	drains    *drain.Drains
 	evaluator *monitor.Evaluator
 	notifier  *notify.Notifier
 	receivers map[string]*receiver // by the name of their channel
@@ -125,6 +127,7 @@ func newStory(t *testing.T) *story {
 	}
 	t.Cleanup(func() { s.samples.Close() })
 	s.receivers = map[string]*receiver{}
+	s.drains = s.newDrains(log)
 	anywhere := dial.Dialer{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	s.notifier = notify.New(notify.Options{
 		Org: s.org, Store: s.records, Client: anywhere.Client(dial.Options{Timeout: receiverTimeout}), URL: "https://saba.example", Zone: time.UTC, Now: now,
@@ -136,6 +139,7 @@ func newStory(t *testing.T) *story {
 
 // minute lets a minute pass, which ends with a round.
 func (s *story) minute() error {
+	s.drains.Round(s.Context())
 	if err := s.evaluator.Round(s.Context()); err != nil {
 		return err
 	}
@@ -282,6 +286,7 @@ func (s *story) do(w []string, line string) error {
 	case "restart":
 		s.evaluator = monitor.New(s.evaluator.Options)
 		s.notifier = notify.New(s.notifier.Options)
+		s.drains = drain.New(s.drains.Options)
 		return nil
 	case "downtime":
 		in, err := strconv.Atoi(w[2])
@@ -399,6 +404,9 @@ func (s *story) do(w []string, line string) error {
 		if err == nil && got != strings.Join(w[3:], " ") {
 			err = fmt.Errorf("it is %s", got)
 		}
+		return err
+	}
+	if known, err := s.doDrain(w, line); known {
 		return err
 	}
 	return s.doSite(w, line)
