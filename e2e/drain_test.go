@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -184,18 +185,8 @@ func TestAStuckQueueOnHeroku(t *testing.T) {
 	server := start(t, []string{"SABA_API_KEY=" + key, "SABA_ALLOW_PRIVATE_ADDRESSES=1"}, "saba", "server", "--listen", "127.0.0.1:0", "--data", t.TempDir())
 	base := server.consoleURL()
 	address, messages := slackReceiver(t)
-	path := makeDrain(t, base, "shop")
-	for _, o := range []struct {
-		path string
-		body map[string]any
-	}{
-		{"/channels", map[string]any{"type": "slack", "name": "ops", "url": address, "enabledGraphImage": true, "events": []any{"alert"}}},
-		{"/monitors", map[string]any{"type": "service", "name": "product_report waits", "service": "shop", "metric": "sidekiq.product_report.latency", "operator": ">", "warning": nil, "critical": 30, "duration": 1}},
-	} {
-		if !request(t, http.MethodPost, base+"/api/v0"+o.path, o.body, nil) {
-			t.Fatal(o.path)
-		}
-	}
+	path := regexp.MustCompile(`"path":"(/drains/[^"]+)"`).FindStringSubmatch(walkThrough(t, "../docs/heroku-sidekiq.md", strings.NewReplacer(
+		"http://127.0.0.1:3838", base, "KEY=…", "KEY="+key, "https://hooks.slack.com/services/…", address)))[1]
 
 	// A Sidekiq of one thread, whose first job waits for a gate that nobody opens: the second one waits for the thread.
 	redis := redistest.Start(t)
@@ -280,7 +271,7 @@ func rubyCommand(t *testing.T, s *redistest.Server, command string, args ...stri
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "REDIS_URL=redis://127.0.0.1:"+s.Port, "LANG=C.UTF-8")
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = t.Output()
 	return cmd
 }
 
@@ -289,4 +280,33 @@ func ruby(t *testing.T, s *redistest.Server, command string, args ...string) {
 	if out, err := rubyCommand(t, s, command, args...).Output(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", command, args, err, out)
 	}
+}
+
+// walkThrough runs the commands of a page, as somebody who reads it does, and returns what they print. Commands that start saba, and those
+// that need an account elsewhere and say so, are left out.
+func walkThrough(t *testing.T, page string, values *strings.Replacer) string {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	for i, block := range strings.Split(string(b), "```") {
+		commands, shell := strings.CutPrefix(block, "sh\n")
+		if i%2 == 0 || !shell {
+			continue
+		}
+		for line := range strings.Lines(commands) {
+			if !strings.HasPrefix(line, "saba ") && !strings.Contains(line, "# (Heroku)") {
+				script.WriteString(values.Replace(line))
+			}
+		}
+	}
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script.String())
+	cmd.Stderr = t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the commands of %s: %v\n%s", page, err, out)
+	}
+	return string(out)
 }

@@ -16,6 +16,7 @@ missing=
 # have COMMAND PACKAGE: note the Debian package that brings a missing command.
 have() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 have git git
+have curl curl # runs the commands of pages
 have gcc gcc # the race detector links with cgo
 printf '#include <stdlib.h>\n' | ${CC:-gcc} -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 have chromium chromium
