@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 	"examples/spool": {"plugin"},
 
 	"internal/agent":     {"client", "internal/collect", "internal/proxy"},
-	"internal/api":       {"internal/auth", "internal/hush"},
+	"internal/api":       {"internal/auth", "internal/hush", "internal/logline"},
 	"internal/argv":      {},
 	"internal/auth":      {},
 	"internal/chart":     {},

@@ -9,6 +9,8 @@ type Drain struct {
 	Prefix       string `json:"prefix,omitzero"`       // goes before the names of metrics, with a dot between
 	SourcePrefix string `json:"sourcePrefix,omitzero"` // goes before sources, likewise
 	CreatedAt    int64  `json:"createdAt"`             // Unix seconds
+
+	Rules []LineRule `json:"rules,omitempty"` // for lines that say something in words of their own; every one reads every line
 }
 
 // Limits on drains.
@@ -25,7 +27,7 @@ func (d *Drain) Check() error {
 	if !ValidName(d.Service) {
 		return Invalidf("service", "must be the name of a service, not %q", short(d.Service))
 	}
-	return firstError(checkDrainPrefix("prefix", d.Prefix), checkDrainPrefix("sourcePrefix", d.SourcePrefix))
+	return firstError(checkDrainPrefix("prefix", d.Prefix), checkDrainPrefix("sourcePrefix", d.SourcePrefix), checkLineRules(d.Rules))
 }
 
 func checkDrainPrefix(field, s string) error {

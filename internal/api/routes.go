@@ -178,6 +178,7 @@ func routes() []route {
 		// saba's own
 		{get, "/drains", r, 0, (*server).drainList, nil, under{"drains": []saba.Drain{}}},
 		{post, "/drains", rw, smallBody, (*server).drainCreate, drainIn{}, newDrainOut{}},
+		{post, "/drains/try", rw, smallBody, (*server).drainTry, drainTryIn{}, drainTryOut{}},
 		{get, "/drains/{drain}", r, 0, (*server).drainShow, nil, saba.Drain{}},
 		{put, "/drains/{drain}", rw, smallBody, (*server).drainUpdate, drainIn{}, saba.Drain{}},
 		{post, "/drains/{drain}/token", rw, 0, (*server).drainToken, nil, newDrainOut{}},

@@ -102,6 +102,12 @@ type work struct {
 	folded  time.Time
 	defined map[string]bool // names of metrics whose graph is defined
 	status  status
+
+	rules struct { // as they were last compiled; its own lock, since mu is held while the disk is written
+		sync.Mutex
+		of    []saba.LineRule
+		ready logline.Rules
+	}
 }
 
 // A cell is one that is at hand.
@@ -123,6 +129,20 @@ func (d *Drains) workOf(org string, dr saba.Drain) *work {
 	return w
 }
 
+// rulesOf returns the rules of a drain, compiled once for each of its versions.
+func (d *Drains) rulesOf(w *work, dr saba.Drain) logline.Rules {
+	w.rules.Lock()
+	defer w.rules.Unlock()
+	if !slices.Equal(w.rules.of, dr.Rules) {
+		ready, err := logline.Compile(dr.Rules)
+		if err != nil { // kept by a program that allowed more
+			d.Log.Error("rules of a drain are left out: they are not right", "drain", dr.Name, "error", err)
+		}
+		w.rules.of, w.rules.ready = dr.Rules, ready
+	}
+	return w.rules.ready
+}
+
 // A Lot is lines that came at once.
 type Lot struct {
 	Lines    []logline.Line
@@ -135,7 +155,8 @@ type Lot struct {
 // that matches saba.ErrNotFound means that the drain is gone.
 func (d *Drains) Take(ctx context.Context, org string, dr saba.Drain, lot Lot) error {
 	now := d.Now()
-	reader := logline.Reader{Prefix: dr.Prefix, SourcePrefix: dr.SourcePrefix}
+	w := d.workOf(org, dr)
+	reader := logline.Reader{Prefix: dr.Prefix, SourcePrefix: dr.SourcePrefix, Rules: d.rulesOf(w, dr)}
 	cells := logline.Cells{}
 	seen := seen{refused: lot.Refused}
 	for i := range lot.Lines {
@@ -149,7 +170,6 @@ func (d *Drains) Take(ctx context.Context, org string, dr saba.Drain, lot Lot) e
 		cells.Add(r)
 		seen.readings++
 	}
-	w := d.workOf(org, dr)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain = dr

@@ -195,3 +195,24 @@ func TestATokenThatOpensNothing(t *testing.T) {
 	r.token = "saba_new"
 	r.wantStatus(r.post("1", line(begin, "count#jobs")), 204)
 }
+
+func TestRulesOfADrain(t *testing.T) {
+	r := newRig(t)
+	rules := func(rules ...saba.LineRule) {
+		_, err := r.records.UpdateDrain(t.Context(), "org1", "d1", func(d saba.Drain) (saba.Drain, error) {
+			d.Rules = rules
+			return d, d.Check()
+		})
+		r.check(err)
+	}
+	rules(saba.LineRule{Name: "jobs", Type: saba.RuleCounter, Match: `^done (?P<job>\w+)`, Metric: "done.${job}"})
+	r.wantStatus(r.post("1", line(begin, "done mail in 3 ms"), line(begin, "done mail in 5 ms")), 204)
+	rules(saba.LineRule{Name: "times", Type: saba.RuleTiming, Match: `^done \w+ in (?P<ms>\d+)`, Metric: "time", Value: "ms"})
+	r.wantStatus(r.post("2", line(begin, "done mail in 7 ms")), 204)
+	rules()
+	r.wantStatus(r.post("3", line(begin, "done mail in 9 ms")), 204)
+	r.wait(2 * time.Minute)
+	r.want("done.mail", begin, 2)
+	r.want("time.count", begin, 1)
+	r.want("time.max", begin, 7)
+}

@@ -51,6 +51,7 @@ type Reading struct {
 	Value  float64
 	Unit   saba.Unit // of Value; UnitFloat when the line says none
 	Time   int64     // Unix nanoseconds
+	Rule   string    // the name of the rule that made it; "" when none did
 }
 
 // A Reason says why a line, or a metric of it, was refused. It is shown to people and is a label of counters: constant.
@@ -65,6 +66,8 @@ const (
 	BadName    Reason = "bad name"          // a metric without a name
 	BadValue   Reason = "not a number"      // what should be a number is not
 	NotFinite  Reason = "not finite"        // NaN or an infinity
+	NoValue    Reason = "no value"          // the group or the key of a rule is there without anything in it
+	OtherUnit  Reason = "another unit"      // a value of bytes for a rule of milliseconds
 	TooOld     Reason = "too old"           // stamped more than saba.MaxLate ago
 	TooNew     Reason = "too new"           // stamped more than saba.MaxAhead from now
 	NoCounting Reason = "unique is unknown" // unique#: how many different values there were is not kept

@@ -15,7 +15,7 @@ type Reader struct {
 	Rules        Rules  // of people, for lines of their own
 }
 
-// known are the parts of a platform that say something in words of their own. A line is read by the first that takes it, and by that alone. Adding
+// known are the parts of a platform that say something in words of their own. A line is read by the first that takes it, and then by the rules of people. Adding
 // one is one line here.
 var known = []source{router, dyno, postgres, redis, pgbouncer}
 
@@ -34,16 +34,14 @@ func (r *Reader) Read(now time.Time, l *Line, found func(Reading), refuse func(R
 		return ""
 	}
 	out := output{reader: r, line: l, now: now, found: found, refuse: refuse}
+	taken := false
 	for i := range known {
 		if s := &known[i]; s.takes(l) {
-			if s.read(l, &out) {
-				return s.name
-			}
-			source = s.name
+			source, taken = s.name, s.read(l, &out)
 			break
 		}
 	}
-	if bytes.IndexByte(l.Text, '#') >= 0 || bytes.Contains(l.Text, []byte("measure.")) {
+	if !taken && (bytes.IndexByte(l.Text, '#') >= 0 || bytes.Contains(l.Text, []byte("measure."))) {
 		out.grammar(nil)
 	}
 	r.Rules.read(l, &out)
@@ -57,7 +55,8 @@ type output struct {
 	now    time.Time
 	found  func(Reading)
 	refuse func(Refusal)
-	told   bool // that the line's time is wrong
+	told   bool   // that the line's time is wrong
+	rule   string // the name of the one at work
 }
 
 // grammar reads the metric tokens of the line. adjust may change what is read, or drop it by returning false; nil changes nothing.
@@ -106,6 +105,7 @@ func (o *output) emit(rd Reading) {
 	if p := o.reader.SourcePrefix; p != "" && rd.Source != "" {
 		rd.Source = p + "." + rd.Source
 	}
+	rd.Rule = o.rule
 	o.found(rd)
 }
 
