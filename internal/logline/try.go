@@ -39,7 +39,8 @@ func Pasted(text []byte, now time.Time) Line {
 	if count := bytes.TrimLeft(text, "0123456789"); bytes.HasPrefix(count, []byte(" <")) {
 		message = count[1:] // its length may count a line's end that was not pasted
 	}
-	if l, ok := Logplex(message); ok {
+	if _, ok := priority(message); ok {
+		l, _, _ := Syslog(message, now, time.UTC)
 		l.Time = now
 		return l
 	}
