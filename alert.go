@@ -22,6 +22,7 @@ type Alert struct {
 	Memo     string
 	OpenedAt int64 // Unix seconds
 	ClosedAt int64 // Unix seconds; 0 while it is open
+	Depends  int   // of a host that is unreachable: how many monitors and checks depended on it when the alert opened
 
 	Worst    CheckStatus // the worst that it has been
 	Handling Handling

@@ -40,7 +40,7 @@ type Event struct {
 	Channel     *Channel           `json:",omitzero"` // the one that cannot be reached, without its secrets
 	Trouble     string             `json:",omitzero"` // why Channel cannot be reached; "" when it can again
 	User        string             `json:",omitzero"` // id of the account that did it; "" when none did
-	Depends     int                `json:",omitzero"` // of a host that is down: how many monitors and checks depend on it
+	Depends     int                `json:",omitzero"` // as Alert.Depends, which events of before that was kept do not have
 
 	Culprits *Culprits `json:",omitzero"` // of an alert that is open: what went on on its host when it opened, a few of each list
 }

@@ -2,6 +2,7 @@ package saba
 
 import (
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -124,4 +125,17 @@ type Service struct {
 type Role struct {
 	Name string
 	Memo string
+}
+
+// Serves says whether an address, such as that of an external monitor, leads to the host: by a name of its, or by an address of its interfaces.
+func (h *Host) Serves(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return false
+	}
+	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if name == strings.ToLower(h.Name) || name == strings.ToLower(h.DisplayName) || name == strings.ToLower(h.CustomIdentifier) {
+		return true
+	}
+	return slices.ContainsFunc(h.Interfaces, func(i Interface) bool { return slices.Contains(i.IPv4, name) || slices.Contains(i.IPv6, name) })
 }

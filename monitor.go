@@ -1,6 +1,7 @@
 package saba
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"slices"
@@ -52,6 +53,7 @@ type Monitor struct {
 
 	// connectivity
 	AlertStatusOnGone CheckStatus `json:"alertStatusOnGone,omitzero"` // CRITICAL or WARNING
+	GoneAfter         int64       `json:"goneAfter,omitzero"`         // minutes of silence; 0 means UsualGoneAfter. saba's own
 
 	// service, external: whose metric it is, or whose the response time becomes.
 	Service                 string `json:"service,omitzero"`
@@ -105,6 +107,12 @@ func ResponseTimeGraph(monitors []Monitor) GraphDef {
 	}
 	return d
 }
+
+// UsualGoneAfter is after how many minutes of silence a host is unreachable, unless a monitor says otherwise.
+const UsualGoneAfter = 10
+
+// Silence returns after how many minutes of silence a host is unreachable for a connectivity monitor.
+func (m *Monitor) Silence() int64 { return cmp.Or(m.GoneAfter, UsualGoneAfter) }
 
 // RateMetrics are the metrics of host monitors that are computed: percentages.
 var RateMetrics = []string{"cpu%", "memory%", "disk%", "swap%", "container-cpu%", "container-memory%"}
@@ -179,6 +187,11 @@ func (m *Monitor) Check(now int64) error {
 	case MonitorHost, MonitorService:
 		return m.checkMetric()
 	case MonitorConnectivity:
+		if m.GoneAfter != 0 { // once a minute each host posts: less than two would be luck
+			if err := checkBetween("goneAfter", m.GoneAfter, 2, maxMissingDuration); err != nil {
+				return err
+			}
+		}
 		return checkOneOf("alertStatusOnGone", m.AlertStatusOnGone, CheckCritical, CheckWarning)
 	case MonitorExternal:
 		return m.checkExternal()

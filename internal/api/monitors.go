@@ -23,6 +23,7 @@ type monitorIn struct {
 	Duration                        int64              `json:"duration"`
 	MaxCheckAttempts                *int64             `json:"maxCheckAttempts"`
 	AlertStatusOnGone               saba.CheckStatus   `json:"alertStatusOnGone"`
+	GoneAfter                       *int64             `json:"goneAfter"` // absent keeps what was, as of muteUntil
 	Service                         string             `json:"service"`
 	MissingDurationWarning          *int64             `json:"missingDurationWarning"`
 	MissingDurationCritical         *int64             `json:"missingDurationCritical"`
@@ -85,6 +86,12 @@ func (in monitorIn) monitor(old *saba.Monitor, now int64) (m saba.Monitor, err e
 		m.MaxCheckAttempts = 0
 		if m.AlertStatusOnGone = in.AlertStatusOnGone; m.AlertStatusOnGone == "" && old != nil {
 			m.AlertStatusOnGone = old.AlertStatusOnGone
+		}
+		if old != nil {
+			m.GoneAfter = old.GoneAfter
+		}
+		if in.GoneAfter != nil {
+			m.GoneAfter = *in.GoneAfter
 		}
 	case saba.MonitorService:
 		threshold()

@@ -89,6 +89,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 		{"/monitors", hostMonitor, "duration", `11`, "duration must be from 1 to 10, not 11"},
 		{"/monitors", hostMonitor, "maxCheckAttempts", `0`, "maxCheckAttempts must be from 1 to 10"},
 		{"/monitors", hostMonitor, "maxCheckAttempts", `11`, "maxCheckAttempts must be from 1 to 10"},
+		{"/monitors", connectivity, "goneAfter", `1`, "goneAfter must be from 2 to 10080"},
 		{"/monitors", connectivity, "alertStatusOnGone", `"OK"`, "alertStatusOnGone must be one of CRITICAL, WARNING"},
 		{"/monitors", service, "service", ``, "service is required"},
 		{"/monitors", service, "service", `"none"`, `service names the service "none", which does not exist`},

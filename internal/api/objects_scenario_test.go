@@ -140,6 +140,9 @@ func TestClientsKeepWhatTheyDoNotKnow(t *testing.T) {
 		{`{"type":"connectivity"}`, monitor + `,"muteUntil":1900000000}`},
 		{`{"type":"connectivity","muteUntil":null,"isMute":false}`, monitor + `,"muteUntil":1900000000}`},
 		{`{"type":"connectivity","muteUntil":0}`, monitor + `}`},
+		{`{"type":"connectivity","goneAfter":30}`, monitor + `,"goneAfter":30}`},
+		{`{"type":"connectivity","name":"connectivity"}`, monitor + `,"goneAfter":30}`},
+		{`{"type":"connectivity","goneAfter":0}`, monitor + `}`},
 	} {
 		r.wantJSON(tt.send, r.put("/monitors/"+id, tt.send), tt.want)
 	}

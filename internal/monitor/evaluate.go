@@ -18,7 +18,8 @@ type Evaluator struct {
 	Options
 	started   int64 // Unix seconds; what is silent is silent since then at most
 	monitors  map[string]saba.Monitor
-	judged    map[target]int64            // the minute that was judged last
+	judged    map[target]int64            // the minute that was judged last; noMinute when it was looked for one in vain
+	before    int64                       // Unix seconds: when the round before was, or this evaluator was made
 	series    map[string]map[target]int64 // by query monitor: of each series in its result, the minute that was judged last
 	externals *externals
 	failed    bool // the last round did
@@ -30,9 +31,13 @@ type target struct {
 	series        string // of a query monitor, as saba.AlertSeries writes it
 }
 
+// noMinute is before all that can be judged, and after what was never looked at.
+const noMinute = 1
+
 // New returns an evaluator that has judged nothing yet.
 func New(o Options) *Evaluator {
-	return &Evaluator{Options: o, started: o.Now().Unix(), judged: map[target]int64{}, series: map[string]map[target]int64{}, externals: newExternals(o.Dial)}
+	now := o.Now().Unix()
+	return &Evaluator{Options: o, started: now, before: now, judged: map[target]int64{}, series: map[string]map[target]int64{}, externals: newExternals(o.Dial)}
 }
 
 // Run judges every 10 s until ctx ends. When it returns, nothing it started still runs.
@@ -63,6 +68,8 @@ func (e *Evaluator) Run(ctx context.Context) {
 type round struct {
 	*Evaluator
 	now       int64
+	hosts     []saba.Host // working and standby
+	monitors  []saba.Monitor
 	downtimes []saba.Downtime // that are under way
 	open      map[target]saba.Alert
 	errs      []error
@@ -87,7 +94,8 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 			return fmt.Errorf("list alerts that closed before the start: %w", err)
 		}
 	}
-	hosts, err := e.Store.Hosts(ctx, e.Org, saba.HostFilter{Statuses: []saba.HostStatus{saba.Working, saba.Standby}})
+	r.monitors = monitors
+	r.hosts, err = e.Store.Hosts(ctx, e.Org, saba.HostFilter{Statuses: []saba.HostStatus{saba.Working, saba.Standby}})
 	if err != nil {
 		return fmt.Errorf("list hosts: %w", err)
 	}
@@ -111,8 +119,8 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 	for _, a := range alerts {
 		r.open[target{a.Monitor, a.Host, a.Series.String()}] = a
 	}
-	for i := range hosts {
-		r.host(ctx, &hosts[i], monitors)
+	for i := range r.hosts {
+		r.host(ctx, &r.hosts[i], monitors)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -122,11 +130,13 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 			r.service(ctx, m, services)
 		}
 	}
+	r.deferred(ctx)
 	r.external(ctx, monitors, services, patience)
 	r.scheduled(ctx, monitors)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	e.before = r.now
 	return errors.Join(r.errs...)
 }
 
@@ -176,10 +186,8 @@ func (e *Evaluator) changed(monitors []saba.Monitor) {
 
 // host judges all monitors of one host.
 func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor) {
-	seen, ok := r.Samples.LastSeen(r.Org, h.ID)
-	if !ok {
-		return // it has never posted
-	}
+	seen, posted := r.Samples.LastSeen(r.Org, h.ID)
+	heard, _ := r.Samples.Heard(r.Org, h.ID)
 	var due []hostMetric
 	names := []string(nil)
 	for i := range monitors {
@@ -188,8 +196,12 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 			continue
 		}
 		t := target{monitor: m.ID, host: h.ID}
+		if !posted {
+			r.judged[t] = max(r.judged[t], noMinute)
+			continue
+		}
 		if m.Type == saba.MonitorConnectivity {
-			if j, ok := unreachable(m, seen, r.started, r.now); ok {
+			if j, ok := unreachable(m, heard, r.started, r.now); ok {
 				r.settle(ctx, m, t, h.Roles, "", j)
 			}
 			continue
@@ -206,6 +218,8 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 		}
 		if d, ok := r.newer(m, t, h, names); ok {
 			due = append(due, d)
+		} else {
+			r.judged[t] = max(r.judged[t], noMinute)
 		}
 	}
 	if len(due) == 0 {
@@ -217,17 +231,75 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 	}
 	for i := range due {
 		d := &due[i]
-		first := r.judged[d.target] == 0
+		// A sample that was old when this server, or the monitor, began may have been judged before; it is late only when it has arrived since.
+		first := r.judged[d.target] == 0 && h.CreatedAt < r.before
 		r.judged[d.target] = d.newest
-		// A sample that was old when this server began may have been judged before; it is late only when it has arrived since.
-		late := r.now-d.newest > lateAfter
-		if j, ok := d.judge(); ok && !(late && first) {
-			if late && j.Status != saba.CheckOK {
-				j.Message += " (late: " + time.Unix(d.newest, 0).In(r.Zone).Format("15:04") + ")"
-			}
+		if j, ok := d.judge(); ok && !(first && r.late(d.newest)) {
+			r.sayLate(&j, d.newest)
 			r.settle(ctx, d.monitor, d.target, h.Roles, "", j)
 		}
 	}
+}
+
+// late says whether a sample of a minute is called late when it comes now.
+func (r *round) late(minute int64) bool { return r.now-minute > lateAfter }
+
+// sayLate adds to what is said of a bad sample that it came late.
+func (r *round) sayLate(j *Judgement, minute int64) {
+	if r.late(minute) && j.Status != saba.CheckOK {
+		j.Message += " (late: " + time.Unix(minute, 0).In(r.Zone).Format("15:04 MST") + ")"
+	}
+}
+
+// deferred has the reports of checks judged that were left for later, once nothing stands against it any more.
+func (r *round) deferred(ctx context.Context) {
+	checks, err := r.Store.DeferredChecks(ctx, r.Org)
+	if err != nil {
+		r.errs = append(r.errs, fmt.Errorf("list checks that were left for later: %w", err))
+		return
+	}
+	for _, c := range checks {
+		i := slices.IndexFunc(r.hosts, func(h saba.Host) bool { return h.ID == c.Host })
+		if i < 0 {
+			continue // its status is such that nothing is judged of it
+		}
+		if r.covered(c.ID, r.hosts[i].Roles, "") && c.Latest.Status != saba.CheckOK {
+			continue
+		}
+		if err := r.Store.JudgeCheck(ctx, r.Org, c.ID, r.now, func() (string, error) { return saba.NewID(r.Now(), r.Random) }); err != nil {
+			r.errs = append(r.errs, fmt.Errorf("judge check %q of host %s again: %w", c.Name, c.Host, err))
+		}
+	}
+}
+
+// covered says whether a downtime is under way that is for a rule and what it is about.
+func (r *round) covered(rule string, roles []saba.RoleName, service string) bool {
+	return slices.ContainsFunc(r.downtimes, func(d saba.Downtime) bool { return d.Covers(rule, roles, service) })
+}
+
+// dependents counts what falls silent with a host: the monitors of metrics that it has sent, those of endpoints on it, and its checks.
+func (r *round) dependents(ctx context.Context, host string) (int, error) {
+	checks, err := r.Store.Checks(ctx, r.Org, host)
+	if err != nil {
+		return 0, err
+	}
+	names, err := r.Samples.HostNames(ctx, r.Org, host)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(r.hosts, func(h saba.Host) bool { return h.ID == host })
+	if i < 0 {
+		return len(checks), nil
+	}
+	h, n := &r.hosts[i], len(checks)
+	sent := func(p part) bool { return slices.Contains(names, p.metrics[0]) }
+	for k := range r.monitors {
+		m := &r.monitors[k]
+		if m.Type == saba.MonitorHost && m.Watches(h.Roles) && slices.ContainsFunc(partsOf(m.Metric, names), sent) || m.Type == saba.MonitorExternal && h.Serves(m.URL) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // A hostMetric is a monitor that has something new to judge of a host.
@@ -323,11 +395,11 @@ func (d *hostMetric) judge() (j Judgement, ok bool) {
 	return j, ok
 }
 
-// unreachable judges a host that was heard of last at a time.
-func unreachable(m *saba.Monitor, seen, since, now int64) (j Judgement, ok bool) {
-	limit := int64(goneAfter)
+// unreachable judges a host of which something came last at a time, whatever minute that was of; 0 when nothing has since this server began.
+func unreachable(m *saba.Monitor, heard, since, now int64) (j Judgement, ok bool) {
+	limit := m.Silence()
 	status := cmp.Or(m.AlertStatusOnGone, saba.CheckCritical)
-	j, ok = silence("", seen, since, now, nil, &limit)
+	j, ok = silence("", heard, since, now, nil, &limit)
 	if j.Status == saba.CheckCritical {
 		j.Status, j.Message = status, "unreachable"
 	} else {
@@ -360,6 +432,7 @@ func (r *round) service(ctx context.Context, m *saba.Monitor, services []saba.Se
 		}
 	}
 	if !ok {
+		r.judged[t] = max(r.judged[t], noMinute)
 		return // it has never arrived
 	}
 	var failed error
@@ -371,7 +444,8 @@ func (r *round) service(ctx context.Context, m *saba.Monitor, services []saba.Se
 		first := r.judged[t] == 0
 		r.judged[t] = newest.Time
 		of, some := threshold(m, m.Metric, got[0])
-		return of, some && !(first && r.now-newest.Time > lateAfter)
+		r.sayLate(&of, newest.Time)
+		return of, some && !(first && r.late(newest.Time))
 	})
 	if failed != nil {
 		r.errs = append(r.errs, fmt.Errorf("read metric %s of service %s: %w", m.Metric, m.Service, failed))
@@ -403,9 +477,7 @@ func judgeService(m *saba.Monitor, last, since, now int64, news bool, value func
 // settle makes the alert of a target what the judgement says: opens, moves or closes it.
 func (r *round) settle(ctx context.Context, m *saba.Monitor, t target, roles []saba.RoleName, service string, j Judgement) {
 	a := r.open[t] // without one its status is ""
-	quiet := func() bool {
-		return slices.ContainsFunc(r.downtimes, func(d saba.Downtime) bool { return d.Covers(m.ID, roles, service) })
-	}
+	quiet := func() bool { return r.covered(m.ID, roles, service) }
 	var err error
 	switch next(a.Status, j.Status, j.Firm, quiet) {
 	case opens:
@@ -425,6 +497,11 @@ func (r *round) openAlert(ctx context.Context, m *saba.Monitor, t target, j Judg
 		return err
 	}
 	a := saba.Alert{ID: id, Status: j.Status, Monitor: m.ID, Type: string(m.Type), Host: t.host, Series: j.Series, Value: j.Value, Message: j.Message, OpenedAt: r.now}
+	if m.Type == saba.MonitorConnectivity {
+		if a.Depends, err = r.dependents(ctx, t.host); err != nil {
+			return fmt.Errorf("count what depends on host %s: %w", t.host, err)
+		}
+	}
 	err = r.Store.OpenAlert(ctx, r.Org, a, nil)
 	if errors.Is(err, saba.ErrConflict) {
 		return nil // there is one by now

@@ -347,6 +347,7 @@ func (*records) Downtimes(context.Context, string) ([]saba.Downtime, error)     
 func (*records) Alerts(context.Context, string, saba.AlertPage) ([]saba.Alert, error) {
 	return nil, nil
 }
+func (*records) DeferredChecks(context.Context, string) ([]saba.Check, error) { return nil, nil }
 func (r *records) OpenAlert(_ context.Context, _ string, a saba.Alert, _ *saba.AlertDetail) error {
 	r.opened = append(r.opened, fmt.Sprint(a.Monitor, " ", a.Status, " ", a.Message))
 	return nil

@@ -1,6 +1,7 @@
 // Package monitor judges samples by the monitors that people have made, and opens, moves and closes alerts. What a
 // monitor makes of samples is a pure function (threshold.go, rate.go); the loop (evaluate.go) only fetches, asks and keeps.
-// Checks are judged where their reports are kept (internal/sqldb), as an agent says what they are.
+// Checks are judged where their reports are kept (internal/sqldb), as an agent says what they are; a round only has those judged
+// again that were left for later.
 //
 // A round takes every monitor and every target that it has: a host in its scopes, or the monitor itself. A target is judged
 // when there is a newer sample than at the last time; the same samples are never judged twice, so that an alert which a
@@ -32,6 +33,9 @@ type Store interface {
 	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
 	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
+	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
+	DeferredChecks(ctx context.Context, org string) ([]saba.Check, error)
+	JudgeCheck(ctx context.Context, org, id string, at int64, newID func() (string, error)) error
 }
 
 // History is what a replay asks of the engine that keeps samples.
@@ -47,6 +51,7 @@ type Samples interface {
 	Append(ctx context.Context, now time.Time, points []saba.Point) (saba.Drops, error)
 	Latest(s saba.Series) (saba.Sample, bool)
 	LastSeen(org, host string) (int64, bool)
+	Heard(org, host string) (int64, bool)
 }
 
 // Queries is what package monitor asks of the evaluator of PromQL.
@@ -72,8 +77,6 @@ type Options struct {
 const (
 	// interval is how long after its arrival a sample is judged at the latest.
 	interval = 10 * time.Second
-	// goneAfter is how long a host may be silent, in minutes.
-	goneAfter = 10
 	// lateAfter is how old a sample is, in seconds, that is called late in the alert which it opens.
 	lateAfter = 20 * 60
 	// history is how far back samples count for a mean, in seconds.

@@ -313,7 +313,7 @@ func (r *replay) heard(ctx context.Context, host string, from, to int64) ([]int6
 	}
 	last := from - saba.Resolution
 	for _, beat := range append(beats, to+saba.Resolution) {
-		if beat-last >= goneAfter*60 {
+		if beat-last >= r.m.Silence()*60 {
 			if err := r.slices(ctx, series, last+saba.Resolution, beat-saba.Resolution, add(&minutes)); err != nil {
 				return nil, err
 			}
@@ -341,7 +341,7 @@ func (r *replay) connectivity(ctx context.Context, c *course) error {
 		// Between two samples nothing changes but the time: it is looked at when it begins to matter, and until an alert is open.
 		for at := seen; at < until; at += saba.Resolution {
 			if at == seen+saba.Resolution {
-				at = seen + goneAfter*60
+				at = seen + r.m.Silence()*60
 			}
 			if at < r.from || at >= until {
 				continue

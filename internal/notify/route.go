@@ -2,9 +2,7 @@ package notify
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -131,25 +129,12 @@ func (f *Facts) quiet(e *saba.Event) (s saba.Silence, why string, err error) {
 	}
 	if m := e.Monitor; m != nil && m.Type == saba.MonitorExternal {
 		for i := range f.Down {
-			if serves(&f.Down[i], m.URL) {
+			if f.Down[i].Serves(m.URL) {
 				return saba.SilenceParent, "the host " + f.Down[i].Label() + " is unreachable, which is told instead", nil
 			}
 		}
 	}
 	return saba.SilenceNone, "", nil
-}
-
-// serves says whether an address leads to a host: by a name of its, or by an address of its interfaces.
-func serves(h *saba.Host, address string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" {
-		return false
-	}
-	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if name == strings.ToLower(h.Name) || name == strings.ToLower(h.DisplayName) || name == strings.ToLower(h.CustomIdentifier) {
-		return true
-	}
-	return slices.ContainsFunc(h.Interfaces, func(i saba.Interface) bool { return slices.Contains(i.IPv4, name) || slices.Contains(i.IPv6, name) })
 }
 
 // reached returns the channels to which notification groups carry an event, and of each whether the level of one group lets it pass.

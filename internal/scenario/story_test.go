@@ -35,6 +35,8 @@ import (
 //	all HOST METRIC=VALUE…              several metrics in one minute
 //	serve SERVICE METRIC VALUE…         as post, of a service
 //	late HOST METRIC MINUTES VALUE…     at once, the last of them so many minutes ago
+//	lateservice SERVICE METRIC MINUTES VALUE…
+//	aheadof HOST METRIC MINUTES VALUE…  one value a minute, by a clock that is so many minutes ahead
 //	with HOST METRIC VALUE              in the minute of what follows; of a service: within SERVICE METRIC VALUE
 //	wait MINUTES                        skip MINUTES            as wait, with one round at the end
 //	status HOST STATUS                  retire HOST             restart
@@ -244,14 +246,32 @@ func (s *story) do(w []string, line string) error {
 			}
 		}
 		return s.minute()
-	case "late":
+	case "aheadof":
+		ahead, err := strconv.Atoi(w[3])
+		if err != nil {
+			return err
+		}
+		for _, v := range w[4:] {
+			if err := s.keep(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, s.now.Add(time.Duration(ahead)*time.Minute), v); err != nil {
+				return err
+			}
+			if err := s.minute(); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "late", "lateservice":
 		ago, err := strconv.Atoi(w[3])
 		if err != nil {
 			return err
 		}
+		of := saba.Series{Org: s.org, Host: w[1], Name: w[2]}
+		if w[0] == "lateservice" {
+			of.Host, of.Service = "", w[1]
+		}
 		for i, v := range w[4:] {
 			at := s.now.Add(-time.Duration(ago+len(w)-5-i) * time.Minute)
-			if err := s.keep(saba.Series{Org: s.org, Host: w[1], Name: w[2]}, at, v); err != nil {
+			if err := s.keep(of, at, v); err != nil {
 				return err
 			}
 		}

@@ -13,13 +13,13 @@ import (
 )
 
 const alertColumns = `id, status, monitor, type, host, series, value, message, reason, memo, opened_at, closed_at,
-	worst, acked_by, acked_at, assignee, muted_until`
+	worst, acked_by, acked_at, assignee, muted_until, depends`
 
 func scanAlert(row scanner) (a saba.Alert, err error) {
 	var series string
 	var value sql.NullFloat64
 	if err := row.Scan(&a.ID, &a.Status, &a.Monitor, &a.Type, &a.Host, &series, &value, &a.Message, &a.Reason, &a.Memo, &a.OpenedAt, &a.ClosedAt,
-		&a.Worst, &a.Handling.AckedBy, &a.Handling.AckedAt, &a.Handling.Assignee, &a.Handling.MutedUntil); err != nil {
+		&a.Worst, &a.Handling.AckedBy, &a.Handling.AckedAt, &a.Handling.Assignee, &a.Handling.MutedUntil, &a.Depends); err != nil {
 		return saba.Alert{}, err
 	}
 	if value.Valid {
@@ -56,8 +56,8 @@ func openAlert(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, detail
 		}
 		series = string(b)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(18)+`)`,
-		org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0, string(a.Status), "", 0, "", 0)
+	_, err := tx.ExecContext(ctx, `INSERT INTO alerts (org, `+alertColumns+`) VALUES (`+marks(19)+`)`,
+		org, a.ID, string(a.Status), a.Monitor, a.Type, a.Host, series, a.Value, a.Message, "", a.Memo, a.OpenedAt, 0, string(a.Status), "", 0, "", 0, a.Depends)
 	if isTaken(err) {
 		return saba.Errorf(saba.ErrConflict, "monitor %q has an open alert for this target already", a.Monitor)
 	}

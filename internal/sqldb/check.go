@@ -163,11 +163,14 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 	if added, err := result.RowsAffected(); err != nil || added == 0 {
 		return err
 	}
-	if err := judgeCheck(ctx, tx, org, id, r, newID); err != nil {
+	deferred, err := judgeCheck(ctx, tx, org, id, r, r.OccurredAt, newID)
+	if err != nil {
 		return err
 	}
 	var count int64
-	if err := tx.QueryRowContext(ctx, `UPDATE checks SET report_count = report_count + 1 WHERE id = ? RETURNING report_count`, id).Scan(&count); err != nil {
+	if err := tx.QueryRowContext(ctx, `UPDATE checks SET report_count = report_count + 1, deferred = CASE WHEN EXISTS
+		(SELECT 1 FROM check_reports n WHERE n.check_id = checks.id AND n.occurred_at > ?) THEN deferred ELSE ? END WHERE id = ? RETURNING report_count`,
+		r.OccurredAt, bit(deferred), id).Scan(&count); err != nil {
 		return err
 	}
 	if count <= keptReports+sweepReports {
@@ -181,60 +184,93 @@ func reportCheck(ctx context.Context, tx *sql.Tx, org string, r saba.CheckReport
 	return err
 }
 
-// judgeCheck lets the alert of a check follow a report that was just kept.
-func judgeCheck(ctx context.Context, tx *sql.Tx, org, id string, r saba.CheckReport, newID func() (string, error)) error {
+// judgeCheck lets the alert of a check follow a report that is kept, if it is the newest, as of a time in Unix seconds. deferred says that it was left for
+// later: agents report a check when its status changes, so that none may come when the downtime ends or the host is in service again.
+func judgeCheck(ctx context.Context, tx *sql.Tx, org, id string, r saba.CheckReport, at int64, newID func() (string, error)) (deferred bool, err error) {
 	h, err := readHost(ctx, tx, org, r.Host)
-	if err != nil || h.Status == saba.Maintenance || h.Status == saba.Poweroff {
-		return err
+	if err != nil {
+		return false, err
 	}
 	open, err := list(ctx, tx, scanAlert, `SELECT `+alertColumns+` FROM alerts WHERE org = ? AND monitor = ? AND closed_at = 0`, org, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(open) == 0 && r.Status == saba.CheckOK {
-		return nil // as most often
+		return false, nil // as most often
+	}
+	if h.Status == saba.Maintenance || h.Status == saba.Poweroff {
+		return true, nil
 	}
 	reports, err := list(ctx, tx, func(row scanner) (r saba.CheckReport, err error) {
 		err = row.Scan(&r.Status, &r.OccurredAt, &r.MaxCheckAttempts)
 		return r, err
 	}, `SELECT status, occurred_at, max_check_attempts FROM check_reports WHERE check_id = ? ORDER BY occurred_at DESC LIMIT ?`, id, keptReports)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if reports[0].OccurredAt > r.OccurredAt {
-		return nil // a newer one was judged
+		return false, nil // a newer one was judged
 	}
 	status := saba.CheckStatus("")
 	if len(open) > 0 {
 		status = open[0].Status
 	}
-	hushed, err := false, error(nil)
 	if len(open) == 0 {
-		if hushed, err = inDowntime(ctx, tx, org, id, h, r.OccurredAt); err != nil {
-			return err
+		if deferred, err = inDowntime(ctx, tx, org, id, h, at); err != nil {
+			return false, err
 		}
 	}
 	var memo string
 	if err := tx.QueryRowContext(ctx, `SELECT memo FROM checks WHERE id = ?`, id).Scan(&memo); err != nil {
-		return err
+		return false, err
 	}
 	detail := &saba.AlertDetail{Message: r.Message, Memo: memo}
-	switch to := saba.JudgeReports(reports, status, hushed); {
+	switch to := saba.JudgeReports(reports, status, deferred); {
 	case to == "":
-		return nil
+		return deferred, nil
 	case len(open) == 0:
 		alert, err := newID()
 		if err != nil {
-			return err
+			return false, err
 		}
-		return openAlert(ctx, tx, org, saba.Alert{ID: alert, Status: to, Monitor: id, Type: saba.AlertCheck, Host: r.Host, Message: r.Message, OpenedAt: r.OccurredAt}, detail)
+		return false, openAlert(ctx, tx, org, saba.Alert{ID: alert, Status: to, Monitor: id, Type: saba.AlertCheck, Host: r.Host, Message: r.Message, OpenedAt: at}, detail)
 	case to == status:
 		_, err := tx.ExecContext(ctx, `UPDATE alerts SET message = ? WHERE id = ?`, r.Message, open[0].ID)
-		return err
+		return false, err
 	default:
-		_, err := moveAlert(ctx, tx, org, open[0], saba.AlertMove{At: r.OccurredAt, Status: to, Trigger: saba.TriggerMonitoring, Message: r.Message, Detail: detail})
-		return err
+		_, err := moveAlert(ctx, tx, org, open[0], saba.AlertMove{At: at, Status: to, Trigger: saba.TriggerMonitoring, Message: r.Message, Detail: detail})
+		return false, err
 	}
+}
+
+// DeferredChecks returns the checks whose newest report was left for later, in order of their ids: it came in a downtime, or while the host's status
+// was such that nothing is judged of it.
+func (db *DB) DeferredChecks(ctx context.Context, org string) (checks []saba.Check, err error) {
+	err = db.view(ctx, "list checks that were left for later", func(tx *sql.Tx) error {
+		checks, err = list(ctx, tx, scanCheck, checkQuery+`c.org = ? AND c.deferred = 1 AND h.retired_at = 0 ORDER BY c.id`, org)
+		return err
+	})
+	return checks, err
+}
+
+// JudgeCheck judges the newest report of a check as of a time in Unix seconds, if it was left for later. Its alert, if that opens one, gets an id
+// from newID.
+func (db *DB) JudgeCheck(ctx context.Context, org, id string, at int64, newID func() (string, error)) error {
+	return db.change(ctx, "judge a check again", func(tx *sql.Tx) error {
+		c, err := one(tx.QueryRowContext(ctx, checkQuery+`c.org = ? AND c.id = ? AND c.deferred = 1`, org, id), scanCheck, "no check %q that was left for later", id)
+		if errors.Is(err, saba.ErrNotFound) {
+			return nil // it was judged in the meantime, or is gone
+		}
+		if err != nil {
+			return err
+		}
+		deferred, err := judgeCheck(ctx, tx, org, id, c.Latest, at, newID)
+		if err != nil || deferred {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE checks SET deferred = 0 WHERE id = ?`, id)
+		return err
+	})
 }
 
 // inDowntime says whether a downtime is under way at a time that is for a check of a host.

@@ -85,11 +85,8 @@ func describeAlert(ctx context.Context, tx *sql.Tx, org string, e *saba.Event) e
 			return err
 		}
 	}
-	if a.Type != string(saba.MonitorConnectivity) || e.Host == nil {
-		return nil
-	}
-	e.Depends, err = dependents(ctx, tx, org, e.Host)
-	return err
+	e.Depends = a.Depends
+	return nil
 }
 
 // describeService returns a service with its roles; nil when there is none.
@@ -104,20 +101,6 @@ func describeService(ctx context.Context, tx *sql.Tx, org, name string) (*saba.S
 	}
 	s.Roles, err = list(ctx, tx, scanString, `SELECT name FROM roles WHERE org = ? AND service = ? ORDER BY name`, org, name)
 	return &s, err
-}
-
-// dependents counts the monitors of a host's metrics and its checks: what cannot be judged while the host is down.
-func dependents(ctx context.Context, tx *sql.Tx, org string, h *saba.Host) (n int, err error) {
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM checks WHERE host = ?`, h.ID).Scan(&n); err != nil {
-		return 0, err
-	}
-	all, err := monitors.all(ctx, tx, org)
-	for i := range all {
-		if all[i].Type == saba.MonitorHost && all[i].Watches(h.Roles) {
-			n++
-		}
-	}
-	return n, err
 }
 
 func addHostEvent(ctx context.Context, tx *sql.Tx, kind saba.EventKind, h saba.Host, from saba.HostStatus, at int64) error {

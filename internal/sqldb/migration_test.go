@@ -49,7 +49,7 @@ var releases = []struct {
 	make  func(t *testing.T) (path string)
 	keeps func(t *testing.T, target string)
 }{{firstRelease, keepsTheFirstRelease}, {secondRelease, keepsTheSecondRelease}, {thirdRelease, keepsTheThirdRelease}, {fourthRelease, keepsTheFourthRelease},
-	{fifthRelease, keepsTheFifthRelease}, {sixthRelease, keepsTheSixthRelease}}
+	{fifthRelease, keepsTheFifthRelease}, {sixthRelease, keepsTheSixthRelease}, {seventhRelease, keepsTheSeventhRelease}}
 
 func TestDataOfEarlierReleasesAreKept(t *testing.T) {
 	scripts, err := migrations()
@@ -271,5 +271,29 @@ func keepsTheSixthRelease(t *testing.T, target string) {
 	}
 	if defs, err := db.ServiceGraphDefs(t.Context(), "org1", "store"); err != nil || len(defs) != 1 || defs[0].Unit != saba.UnitBytes {
 		t.Errorf("graph definitions are %+v, error %v; want that of memory", defs, err)
+	}
+}
+
+func seventhRelease(t *testing.T) (path string) {
+	t.Helper()
+	return oldDatabase(t, 7,
+		`INSERT INTO orgs (id, name, display_name) VALUES ('org1', 'first', '')`,
+		`INSERT INTO hosts (id, org, name, display_name, custom_identifier, custom_identifier_fold, status, memo, created_at, retired_at, meta, interfaces, registered_by)
+			VALUES ('h1', 'org1', 'app', '', '', '', 'working', '', 5, 0, '{}', '[]', 'k')`,
+		`INSERT INTO checks (id, org, host, name, memo, report_count) VALUES ('c1', 'org1', 'h1', 'ssh', '', 1)`,
+		`INSERT INTO check_reports (check_id, occurred_at, status, message, notification_interval, max_check_attempts) VALUES ('c1', 7, 'CRITICAL', 'm', 0, 1)`,
+		`INSERT INTO alerts (id, org, monitor, type, host, series, status, value, message, reason, memo, opened_at, closed_at, worst)
+			VALUES ('a1', 'org1', 'org1', 'connectivity', 'h1', '', 'CRITICAL', NULL, 'unreachable', '', '', 9, 0, 'CRITICAL')`,
+	)
+}
+
+// Of a check that was bad then nothing was left for later, and an alert of then does not know what depends on its host.
+func keepsTheSeventhRelease(t *testing.T, target string) {
+	db := openKept(t, target)
+	if checks, err := db.DeferredChecks(t.Context(), "org1"); err != nil || len(checks) != 0 {
+		t.Errorf("left for later are %+v, error %v; want none", checks, err)
+	}
+	if a, err := db.Alert(t.Context(), "org1", "a1"); err != nil || !a.Open() || a.Depends != 0 || a.Message != "unreachable" {
+		t.Errorf("the alert is %+v, error %v", a, err)
 	}
 }

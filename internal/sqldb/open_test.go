@@ -134,8 +134,8 @@ func TestOpenRefusesAndLeavesAsItIs(t *testing.T) {
 			raw(t, path, `DROP TABLE migrations`)
 		}, []string{foreign}},
 		"a newer saba's": {func(t *testing.T, path string) {
-			raw(t, path, `INSERT INTO migrations (version) VALUES (8)`)
-		}, []string{"newer saba", "version 8", "this program knows 7"}},
+			raw(t, path, `INSERT INTO migrations (version) VALUES (9)`)
+		}, []string{"newer saba", "version 9", "this program knows 8"}},
 		"a log whose database is gone": {func(t *testing.T, path string) {
 			crashed(t, path)
 			if err := os.Remove(path); err != nil {

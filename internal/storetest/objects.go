@@ -53,6 +53,9 @@ type ObjectRecords interface {
 	DeleteGraphAnnotation(ctx context.Context, org, id string) (saba.GraphAnnotation, error)
 
 	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
+	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
+	DeferredChecks(ctx context.Context, org string) ([]saba.Check, error)
+	JudgeCheck(ctx context.Context, org, id string, at int64, newID func() (string, error)) error
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
 	Alert(ctx context.Context, org, id string) (saba.Alert, error)
@@ -111,6 +114,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"annotations of a service are found by the time they touch", testAnnotations},
 		{"the alert of a check opens, moves and closes with its reports", testCheckAlerts},
 		{"reports of a check in a downtime, or of a host in maintenance, open no alert", testQuietChecks},
+		{"and are judged when nothing stands against it any more", testDeferredChecks},
 		{"one alert of a rule and a target is open at a time", testAlertOnce},
 		{"an alert keeps its steps, and a closed one stays closed", testAlertMoves},
 		{"alerts are listed newest first in pages that begin where the one before ended", testAlertPages},
@@ -699,6 +703,71 @@ func testQuietChecks(r objects) {
 	if a := r.alerts(); len(a) != 1 {
 		r.Errorf("%d alerts are there, want one", len(a))
 	}
+}
+
+// testDeferredChecks: agents report a check when its status changes, so that what came at a bad time must be judged without another report.
+func testDeferredChecks(r objects) {
+	r.host("h1")
+	deferred := func() (names string) {
+		r.Helper()
+		checks, err := r.db.DeferredChecks(r.ctx, org1)
+		r.ok(err)
+		for _, c := range checks {
+			names += c.Host + " " + c.Name + " " + string(c.Latest.Status) + ";"
+		}
+		return names
+	}
+	again := func(minute int64) {
+		r.Helper()
+		checks, err := r.db.Checks(r.ctx, org1, "h1")
+		r.ok(err)
+		r.ok(r.db.JudgeCheck(r.ctx, org1, checks[0].ID, noon+60*minute, func() (string, error) { return fmt.Sprint("again", minute), nil }))
+	}
+	open := func() (text string) {
+		r.Helper()
+		for _, a := range r.alerts() {
+			if a.Open() {
+				text += fmt.Sprint(a.ID, " ", a.Status, " ", a.Message, " ", (a.OpenedAt-noon)/60, ";")
+			}
+		}
+		return text
+	}
+	r.ok(r.db.CreateDowntime(r.ctx, org1, saba.Downtime{ID: "d1", Name: "night", Start: noon, Duration: 10}))
+	r.verdict(1, saba.CheckOK, "well", 1)
+	r.same("left for later after an OK", deferred(), "")
+	r.verdict(3, saba.CheckCritical, "down", 1)
+	bad := deferred()
+	r.same("left for later in a downtime", bad != "" && strings.HasSuffix(bad, " CRITICAL;"), true)
+	r.verdict(2, saba.CheckOK, "a late one", 1)
+	r.same("left for later after a late report", deferred(), bad)
+	again(5)
+	r.same("open while the downtime lasts", open(), "")
+	r.same("left for later while it lasts", deferred(), bad)
+	again(10)
+	r.same("open at its end", open(), "again10 CRITICAL down 10;")
+	r.same("left for later at its end", deferred(), "")
+	_, err := r.db.MoveAlert(r.ctx, org1, "again10", saba.AlertMove{At: noon + 660, Status: saba.CheckOK, Trigger: saba.TriggerManual})
+	r.ok(err)
+	again(12)
+	r.same("open after a person closed it", open(), "")
+
+	r.verdict(13, saba.CheckWarning, "slow", 1)
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Maintenance))
+	r.verdict(14, saba.CheckOK, "well again", 1)
+	r.same("left for later in maintenance", strings.HasSuffix(deferred(), " OK;"), true)
+	again(15)
+	if open() == "" {
+		r.Error("maintenance closed an alert")
+	}
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Working))
+	again(16)
+	r.same("open after maintenance", open(), "")
+	r.same("left for later after maintenance", deferred(), "")
+
+	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h1"}, saba.Poweroff))
+	r.verdict(17, saba.CheckCritical, "down", 1)
+	r.verdict(18, saba.CheckOK, "well", 1)
+	r.same("left for later of what was well again by then", deferred(), "")
 }
 
 func testAlertOnce(r objects) {

@@ -20,6 +20,7 @@ type Samples interface {
 	Range(ctx context.Context, series []saba.Series, from, to int64) ([][]saba.Sample, error)
 	Latest(s saba.Series) (saba.Sample, bool)
 	LastSeen(org, host string) (int64, bool)
+	Heard(org, host string) (int64, bool)
 	HostNames(ctx context.Context, org, host string) ([]string, error)
 	ServiceNames(ctx context.Context, org, service string) ([]string, error)
 	Close() error
@@ -476,6 +477,12 @@ func testLatest(t *testing.T, open func(*testing.T, string) Samples) {
 		if got, ok := b.LastSeen("o", "h"); !ok || got != start+60 {
 			t.Errorf("LastSeen() = %v, %v; want %d", got, ok, start+60)
 		}
+	}
+	if got, ok := b.Heard("o", "none"); ok {
+		t.Errorf("Heard() of a host that never posted = %d", got)
+	}
+	if got, ok := b.Heard("o", "h"); !ok || got != start+60 {
+		t.Errorf("Heard() = %d, %v; want %d, when the last of its samples came", got, ok, start+60)
 	}
 	check()
 	b.restart()

@@ -251,6 +251,7 @@ func (b *batch) add(r *request) error {
 	defer n.mu.Unlock()
 	for i := range b.plan {
 		p := &b.plan[i]
+		p.series.owned.heard = r.now.Unix()
 		if err := b.put(p, stored); err != nil {
 			r.drops = drop(r.drops, saba.DropEngine)
 			if b.refusals++; b.refused == nil {

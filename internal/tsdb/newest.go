@@ -44,6 +44,7 @@ type newest struct {
 // they lie side by side in the order in which they came, without a pointer for the garbage collector to follow.
 type owned struct {
 	seen   int64   // Unix milliseconds of the newest sample of all, or never
+	heard  int64   // Unix seconds when a sample came last; 0 when none has since the start
 	plain  int     // how many of series have no labels of their own
 	series []entry // those that were forgotten are taken out: an index is good until the next prune
 	places []int32 // a hash table: 1 + index in series, by the number of the name; 0 is free
@@ -185,6 +186,18 @@ func (db *DB) LastSeen(org, host string) (int64, bool) {
 	defer n.mu.RUnlock()
 	if o := n.owners[owner{org: org, host: host}]; o != nil && o.seen != never {
 		return minuteOf(o.seen), true
+	}
+	return 0, false
+}
+
+// Heard returns when a sample of a host came last, in Unix seconds, whatever minute it was of: clocks of hosts go wrong. ok is false when
+// none has come since db was opened.
+func (db *DB) Heard(org, host string) (at int64, ok bool) {
+	n := &db.newest
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if o := n.owners[owner{org: org, host: host}]; o != nil && o.heard != 0 {
+		return o.heard, true
 	}
 	return 0, false
 }

@@ -415,6 +415,7 @@ func TestMonitorWords(t *testing.T) {
 			Type: saba.MonitorService, Service: "shop", Metric: "orders", Operator: "<", Warning: new(1.0), Duration: 1, MissingDurationWarning: new(int64(10)), MissingDurationCritical: new(int64(30))},
 		"no point of orders for 30 minutes critical; of the service shop": {
 			Type: saba.MonitorService, Service: "shop", Metric: "orders", Operator: ">", Duration: 1, MaxCheckAttempts: 3, MissingDurationCritical: new(int64(30))},
+		"no metric of a host for 45 minutes critical":                                                 {Type: saba.MonitorConnectivity, AlertStatusOnGone: saba.CheckCritical, GoneAfter: 45},
 		"no metric of a host for 10 minutes warning":                                                  {Type: saba.MonitorConnectivity, AlertStatusOnGone: saba.CheckWarning},
 		"GET https://u:xxxxx@shop.example.test/ answers with a status other than 2xx or 3xx critical": {Type: saba.MonitorExternal, Method: "GET", URL: "https://u:secret@shop.example.test/", MaxCheckAttempts: 1},
 		"POST http://a.test answers with a status other than 201, or no “ok” critical; mean of 3 points of the response time > 500 ms warning, > 1000 ms critical; its certificate ends within 1 day critical; 2 times in a row; with the service shop": {

@@ -16,7 +16,7 @@ type monitorKind struct {
 // monitorKinds lists the types in the order of saba.MonitorTypes.
 var monitorKinds = []monitorKind{
 	{saba.MonitorHost, "Host metric", "A metric of every host in its scopes, or a share such as cpu%, against thresholds."},
-	{saba.MonitorConnectivity, "Connectivity", "Whether a host still sends its metrics: 10 minutes of silence are an alert."},
+	{saba.MonitorConnectivity, "Connectivity", "Whether a host still sends its metrics: silence for 10 minutes, or as long as you say, is an alert."},
 	{saba.MonitorService, "Service metric", "A metric of a service against thresholds, and whether it keeps arriving."},
 	{saba.MonitorExternal, "External HTTP", "A web address, asked by saba every minute: its status, time, certificate and text."},
 	{saba.MonitorExpression, "Expression", "A value computed of several metrics, such as the sum over a role or a ratio."},
@@ -72,6 +72,8 @@ var monitorFields = []field[saba.Monitor]{
 
 	{name: "alertStatusOnGone", label: "A silent host is", part: partWhen, input: inputOneOf, only: ofType(saba.MonitorConnectivity),
 		choices: []choice{{Value: string(saba.CheckCritical), Label: "critical"}, {Value: string(saba.CheckWarning), Label: "a warning"}}, of: func(m *saba.Monitor) any { return &m.AlertStatusOnGone }},
+	{name: "goneAfter", label: "After a silence of", part: partWhen, input: inputWhole, unit: "minutes", least: "2", most: "10080", hint: "10", only: ofType(saba.MonitorConnectivity),
+		of: func(m *saba.Monitor) any { return &m.GoneAfter }},
 	{name: "operator", label: "Wrong is what is", part: partWhen, input: inputOneOf, only: ofType(saba.MonitorHost, saba.MonitorService, saba.MonitorExpression, saba.MonitorQuery),
 		choices: []choice{{Value: ">", Label: "above the threshold ( > )"}, {Value: "<", Label: "below the threshold ( < )"}}, of: func(m *saba.Monitor) any { return &m.Operator }},
 	{name: "warning", label: "Warning", part: partWhen, input: inputNumber, only: ofType(saba.MonitorHost, saba.MonitorService, saba.MonitorExpression, saba.MonitorQuery), hint: "never",

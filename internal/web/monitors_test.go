@@ -33,7 +33,7 @@ func fullMonitors() []saba.Monitor {
 			m.Scopes, m.ExcludeScopes = []saba.Scope{shop}, []saba.Scope{web}
 		}),
 		with(saba.MonitorConnectivity, func(m *saba.Monitor) {
-			m.AlertStatusOnGone, m.Scopes, m.ExcludeScopes = saba.CheckWarning, []saba.Scope{shop, web}, []saba.Scope{web}
+			m.AlertStatusOnGone, m.GoneAfter, m.Scopes, m.ExcludeScopes = saba.CheckWarning, 45, []saba.Scope{shop, web}, []saba.Scope{web}
 		}),
 		with(saba.MonitorService, func(m *saba.Monitor) {
 			m.Service, m.Metric, m.Operator, m.Critical, m.Duration, m.MaxCheckAttempts = "shop", "orders.web", "<", new(-0.5), 1, 10

@@ -14,7 +14,7 @@ func conditionWords(m saba.Monitor) (words []string) {
 		words = thresholdWords(m, meanWords(m.Duration, m.Metric))
 		words = append(words, durationWords("no point of "+m.Metric+" for", "minute", m.MissingDurationWarning, m.MissingDurationCritical)...)
 	case saba.MonitorConnectivity:
-		words = append(words, "no metric of a host for 10 minutes "+strings.ToLower(string(m.AlertStatusOnGone)))
+		words = append(words, "no metric of a host for "+count(int(m.Silence()), "minute")+" "+strings.ToLower(string(m.AlertStatusOnGone)))
 	case saba.MonitorExternal:
 		words = externalWords(m)
 	case saba.MonitorExpression:
