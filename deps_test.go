@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 	"examples/spool": {"plugin"},
 
 	"internal/agent":     {"client", "internal/collect", "internal/proxy"},
-	"internal/api":       {"internal/auth", "internal/hush", "internal/logline"},
+	"internal/api":       {"internal/auth", "internal/drain", "internal/hush", "internal/logline"},
 	"internal/argv":      {},
 	"internal/auth":      {},
 	"internal/chart":     {},
@@ -83,7 +83,7 @@ var arrows = map[string][]string{
 	"internal/sqldb":     {},
 	"internal/statefile": {},
 	"internal/tsdb":      {},
-	"internal/web":       {"internal/chart", "internal/monitor"},
+	"internal/web":       {"internal/chart", "internal/drain", "internal/logline", "internal/monitor"},
 
 	"plugin":                 {"internal/statefile", "internal/argv"},
 	"plugin/target":          {"plugin", "internal/argv"},

@@ -98,6 +98,7 @@ type Options struct {
 	Ingest        Ingest
 	Samples       Samples
 	Notifier      Notifier // nil where nobody is told of anything
+	Drains        Drains
 	Now           func() time.Time
 	Random        io.Reader // for ids; safe for concurrent use
 	Log           *slog.Logger
@@ -118,6 +119,7 @@ type server struct {
 	ingest        Ingest
 	samples       Samples
 	notifier      Notifier
+	drains        Drains
 	now           func() time.Time
 	random        io.Reader
 	log           *slog.Logger
@@ -139,7 +141,7 @@ type server struct {
 func New(o Options) http.Handler {
 	factory := promauto.With(o.Registerer)
 	s := &server{
-		store: o.Store, ingest: o.Ingest, samples: o.Samples, notifier: o.Notifier,
+		store: o.Store, ingest: o.Ingest, samples: o.Samples, notifier: o.Notifier, drains: o.Drains,
 		now: o.Now, random: o.Random, log: o.Log,
 		door:          auth.Door{Keys: o.Store, Now: o.Now, Log: o.Log},
 		defaultStatus: o.DefaultStatus,

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
@@ -43,6 +44,7 @@ type rig struct {
 	samples  *tsdb.DB
 	log      *lockedBuffer
 	registry *prometheus.Registry
+	drains   *drain.Drains
 	clock    atomic.Int64 // Unix seconds
 }
 
@@ -87,10 +89,10 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 		k.Name, k.CreatedAt = k.ID, start
 		r.check(r.store.CreateKey(ctx, k))
 	}
+	points := ingest.New(ingest.Options{Hosts: r.store, Samples: r.samples, Log: logger, Registerer: r.registry, Now: now})
+	r.drains = drain.New(drain.Options{Org: "org1", Store: r.store, Points: points, Samples: r.samples, Now: now, Log: logger})
 	o := Options{
-		Store:   r.store,
-		Ingest:  ingest.New(ingest.Options{Hosts: r.store, Samples: r.samples, Log: logger, Registerer: r.registry, Now: now}),
-		Samples: r.samples, Notifier: &told{},
+		Store: r.store, Ingest: points, Samples: r.samples, Notifier: &told{}, Drains: r.drains,
 		Now: now, Random: rand.Reader, Log: logger, Registerer: r.registry,
 		Replay: replay.New(replay.Options{Store: r.store, History: r.samples, Zone: time.UTC, Now: now}).Replay,
 	}

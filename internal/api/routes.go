@@ -181,6 +181,7 @@ func routes() []route {
 		{post, "/drains/try", rw, smallBody, (*server).drainTry, drainTryIn{}, drainTryOut{}},
 		{get, "/drains/{drain}", r, 0, (*server).drainShow, nil, saba.Drain{}},
 		{put, "/drains/{drain}", rw, smallBody, (*server).drainUpdate, drainIn{}, saba.Drain{}},
+		{get, "/drains/{drain}/status", r, 0, (*server).drainStatus, nil, drainStatusOut{}},
 		{post, "/drains/{drain}/token", rw, 0, (*server).drainToken, nil, newDrainOut{}},
 		{del, "/drains/{drain}", rw, 0, (*server).drainDelete, nil, saba.Drain{}},
 

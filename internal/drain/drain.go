@@ -76,6 +76,7 @@ const mostCells = 4 * logline.MaxSeries
 // Drains are the drains of an organization at work. They are safe for concurrent use.
 type Drains struct {
 	Options
+	since time.Time // when they began
 
 	mu    sync.Mutex
 	works map[string]*work // by the drain's id
@@ -87,7 +88,7 @@ type Drains struct {
 
 // New returns Drains.
 func New(o Options) *Drains {
-	return &Drains{Options: o, works: map[string]*work{}, wake: make(chan struct{}, 1), bodies: make(chan struct{}, maxBodies)}
+	return &Drains{Options: o, since: o.Now(), works: map[string]*work{}, wake: make(chan struct{}, 1), bodies: make(chan struct{}, maxBodies)}
 }
 
 // A work is one drain at work.
@@ -225,6 +226,9 @@ func (d *Drains) load(ctx context.Context, w *work, now time.Time) error {
 		}
 		w.seq, w.batches = b.Seq, w.batches+1
 		w.merge(cells, now)
+		if at := time.Unix(b.At, 0); at.After(w.status.last) {
+			w.status.last = at
+		}
 	}
 	w.loaded = true
 	return nil
@@ -410,6 +414,7 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.status.wrote(points)
 	for key, c := range w.cells {
 		if !c.unsaved && now.Sub(c.touched) >= stay {
 			delete(w.cells, key)

@@ -1,9 +1,12 @@
 package drain
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/logline"
 )
 
@@ -13,19 +16,22 @@ const (
 	recentRefusals = 50
 	recentText     = 1024 // bytes of a line
 	recentMinutes  = 60
+	mostMetrics    = 2000 // names of metrics
 )
 
-// A Status is what a drain was sent lately, since the server started.
+// A Status is what a drain was sent lately. What is not of the last hour alone is of the time since the server started.
 type Status struct {
+	Since    time.Time                // when the server started to count
 	Lines    int64                    // in all
 	Readings int64                    // that they held
 	Again    int64                    // requests that came a second time and were not counted
 	Refused  map[logline.Reason]int64 // lines and metrics that nothing became of
-	Last     time.Time                // when the last line came; zero before
+	Last     time.Time                // when the last line came; zero when none did, nor shortly before the server started
 	Minutes  [recentMinutes]int64     // lines a minute: of the minute under way, then of each before it
 	Recent   []logline.Line           // the last lines, newest first, each cut to 1 KiB
 	Refusals []Refusal                // the last of them, newest first
 	Sources  []string                 // parts of platforms that were heard, by name
+	Metrics  []string                 // of the service that were written, up to 2,000, by name
 }
 
 // A Refusal is one of a drain's, and when it happened.
@@ -43,6 +49,7 @@ type status struct {
 	recent                 []logline.Line  // newest last
 	refusals               []Refusal       // newest last
 	sources                []string
+	metrics                map[string]bool
 }
 
 // seen is what became of one lot.
@@ -111,18 +118,31 @@ func (s *status) note(now time.Time, lines []logline.Line, seen *seen) {
 	}
 }
 
-// Status returns what a drain was sent lately. The zero Status is of one that was sent nothing.
+// wrote remembers which metrics there are.
+func (s *status) wrote(points []saba.Point) {
+	if s.metrics == nil {
+		s.metrics = map[string]bool{}
+	}
+	for _, p := range points {
+		if len(s.metrics) == mostMetrics {
+			return
+		}
+		s.metrics[p.Series.Name] = true
+	}
+}
+
+// Status returns what a drain was sent lately.
 func (d *Drains) Status(id string) Status {
 	d.mu.Lock()
 	w := d.works[id]
 	d.mu.Unlock()
 	if w == nil {
-		return Status{}
+		return Status{Since: d.since, Refused: map[logline.Reason]int64{}}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &w.status
-	out := Status{Lines: s.lines, Readings: s.readings, Again: s.again, Refused: map[logline.Reason]int64{}, Last: s.last, Sources: append([]string(nil), s.sources...)}
+	out := Status{Since: d.since, Lines: s.lines, Readings: s.readings, Again: s.again, Refused: map[logline.Reason]int64{}, Last: s.last, Sources: append([]string(nil), s.sources...), Metrics: slices.Sorted(maps.Keys(s.metrics))}
 	for r, n := range s.refused {
 		out.Refused[r] = n
 	}

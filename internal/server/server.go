@@ -290,7 +290,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	s.drains = drain.New(drain.Options{Org: s.org.ID, Store: s.records, Points: writer, Samples: s.samples, Now: o.Now, Log: o.Log})
 	replayer := replay.New(replay.Options{Store: s.records, History: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Zone: time.Local, Now: o.Now})
 	calls := api.New(api.Options{
-		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier,
+		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier, Drains: s.drains,
 		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
 	})
 	prom := promapi.New(promapi.Options{
@@ -299,7 +299,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	})
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
-		Store: s.records, Samples: s.samples, Notifier: s.notifier, BaseURL: o.URL,
+		Store: s.records, Samples: s.samples, Notifier: s.notifier, Drains: s.drains, BaseURL: o.URL,
 		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
 	})
 	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some

@@ -89,6 +89,7 @@ func TestLook(t *testing.T) {
 	b := newTab(t, g)
 	told := g.tellers()
 	host := "/hosts/" + main.ID
+	drained := g.drained()
 	invited := g.invitation("a.new.colleague.with.a.long.address@example.test", saba.Collaborator)
 	g.signedInAs(saba.Viewer)
 	viewer := g.idsOf()[saba.Viewer]
@@ -123,6 +124,11 @@ func TestLook(t *testing.T) {
 		{"groups", "/notification-groups"},
 		{"group", "/notification-groups/" + g.groups()[1].ID},
 		{"group-default", "/notification-groups/" + g.groups()[0].ID},
+		{"drains", "/log-drains"},
+		{"drain", "/log-drains/" + drained.ID},
+		{"drain-new", "/log-drains/new"},
+		{"drain-edit", "/log-drains/" + drained.ID + "/edit"},
+		{"drain-token", "/log-drains/" + drained.ID + "/token"},
 		{"alert-groups", "/alert-groups"},
 		{"alert-group-new", "/alert-groups/new"},
 		{"keys", "/keys"},

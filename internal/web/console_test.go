@@ -91,6 +91,7 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 	monitor := g.monitor(saba.Monitor{Type: saba.MonitorConnectivity})
 	downtime := g.downtime(saba.Downtime{Name: "ours", Start: 1, Duration: 1})
 	alert := g.alert(monitor, h.ID, saba.CheckCritical, "unreachable", time.Minute)
+	logDrain, _ := g.drain(saba.Drain{Name: "ours", Service: "shop"})
 	token := g.session()
 	s, err := g.records.SessionByHash(ctx, saba.HashSecret(token), time.Now().Unix())
 	if err != nil {
@@ -114,6 +115,9 @@ func TestAnotherOrganizationsRecordsAreNotThere(t *testing.T) {
 		}
 		if strings.HasPrefix(rt.pattern, "/downtimes") {
 			r.SetPathValue("id", downtime.ID)
+		}
+		if strings.HasPrefix(rt.pattern, "/log-drains") {
+			r.SetPathValue("id", logDrain.ID)
 		}
 		r.SetPathValue("graph", "loadavg")
 		if rt.method == "POST" {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -22,6 +23,7 @@ type subject struct {
 	service   saba.Service // the zero Service when it is a host
 	label     string
 	path      string // of its page: "/hosts/2Kx…"
+	charts    string // of the page that has those of its charts, where that is another one
 	graphs    []saba.Graph
 }
 
@@ -275,7 +277,7 @@ const (
 const maxFind = 4000
 
 func newChartCard(sub subject, g saba.Graph, r timeRange, loc *time.Location) chartCard {
-	at := sub.path + "/graphs/" + url.PathEscape(g.Name)
+	at := cmp.Or(sub.charts, sub.path) + "/graphs/" + url.PathEscape(g.Name)
 	var find strings.Builder
 	find.WriteString(g.Title + " " + g.Name)
 	for _, s := range g.Series {

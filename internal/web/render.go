@@ -23,7 +23,7 @@ var pageFiles embed.FS
 // A layout is what every page has around its own content.
 type layout struct {
 	Title    string
-	Lit      string    // which entry of the navigation is lit: "hosts", "services", "alerts", "monitors", "downtimes", "channels", "keys", "new"
+	Lit      string    // which entry of the navigation is lit: "hosts", "services", "alerts", "drains", "monitors", "downtimes", "channels", "keys", "new"
 	Email    string    // of who is signed in; "" shows neither navigation nor account
 	Writes   bool      // whoever is signed in may change something
 	Manages  bool      // and decide who uses saba

@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/drain"
+	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -36,6 +38,7 @@ type rig struct {
 	server  *httptest.Server
 	trouble atomic.Pointer[string] // what is wrong with saba
 	tester  tester
+	drains  *drain.Drains
 }
 
 const (
@@ -69,8 +72,10 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 		}
 		return nil
 	}
+	points := ingest.New(ingest.Options{Hosts: g.records, Samples: g.samples, Log: log, Registerer: prometheus.NewRegistry(), Now: now})
+	g.drains = drain.New(drain.Options{Org: g.org.ID, Store: g.records, Points: points, Samples: g.samples, Now: now, Log: log})
 	g.server = httptest.NewServer(New(Options{
-		Store: g.records, Samples: g.samples, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles, Notifier: &g.tester,
+		Store: g.records, Samples: g.samples, Drains: g.drains, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles, Notifier: &g.tester,
 		Replay: replay.New(replay.Options{Store: g.records, History: g.samples, Zone: time.UTC, Now: now}).Replay,
 		CheckQuery: func(query string) error {
 			if query == "no query" {

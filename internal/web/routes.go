@@ -120,6 +120,18 @@ var routes = []route{
 	{"GET", "/alert-groups/{id}/delete", saba.ReadWrite, page, (*console).alertGroupDelete},
 	{"POST", "/alert-groups/{id}/delete", saba.ReadWrite, page, (*console).alertGroupDeleteDo},
 
+	{"GET", "/log-drains", saba.Read, page, (*console).drainList},
+	{"GET", "/log-drains/new", saba.ReadWrite, page, (*console).drainNew},
+	{"POST", "/log-drains/new", saba.ReadWrite, page, (*console).drainSave},
+	{"GET", "/log-drains/{id}", saba.Read, page, (*console).drainShow},
+	{"GET", "/log-drains/{id}/graphs.json", saba.Read, data, (*console).drainGraphs},
+	{"GET", "/log-drains/{id}/edit", saba.ReadWrite, page, (*console).drainEdit},
+	{"POST", "/log-drains/{id}/edit", saba.ReadWrite, page, (*console).drainSave},
+	{"GET", "/log-drains/{id}/token", saba.ReadWrite, page, (*console).drainToken},
+	{"POST", "/log-drains/{id}/token", saba.ReadWrite, page, (*console).drainTokenDo},
+	{"GET", "/log-drains/{id}/delete", saba.ReadWrite, page, (*console).drainDelete},
+	{"POST", "/log-drains/{id}/delete", saba.ReadWrite, page, (*console).drainDeleteDo},
+
 	{"GET", "/keys", saba.Manage, page, (*console).keyList},
 	{"POST", "/keys", saba.Manage, page, (*console).keyCreate},
 	{"GET", "/keys/{id}/revoke", saba.Manage, page, (*console).keyRevoke},

@@ -72,6 +72,7 @@ func (c *console) serviceRows(ctx context.Context, v visitor) ([]serviceRow, err
 type servicePage struct {
 	layout
 	Service serviceRow
+	Drains  []roleLink // whose metrics become the service's
 	Room    chartRoom
 }
 
@@ -133,6 +134,15 @@ func (c *console) serviceShow(w http.ResponseWriter, r *http.Request, v visitor)
 	for _, row := range rows {
 		if row.Name == sub.service.Name {
 			p.Service = row
+		}
+	}
+	drains, err := c.Store.Drains(r.Context(), v.Org)
+	if err != nil {
+		return fmt.Errorf("list drains: %w", err)
+	}
+	for _, d := range drains {
+		if d.Service == sub.service.Name {
+			p.Drains = append(p.Drains, roleLink{d.Name, "/log-drains/" + url.PathEscape(d.ID)})
 		}
 	}
 	return c.render(w, r, http.StatusOK, "service", p)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/drain"
 )
 
 // Store is what the console asks of the database, and no more.
@@ -74,6 +75,13 @@ type Store interface {
 	CheckList(ctx context.Context, org, fromID string, limit int) ([]saba.Check, error)
 	Check(ctx context.Context, org, id string) (saba.Check, error)
 
+	Drains(ctx context.Context, org string) ([]saba.Drain, error)
+	Drain(ctx context.Context, org, id string) (saba.Drain, error)
+	CreateDrain(ctx context.Context, org string, d saba.Drain, hash string) error
+	UpdateDrain(ctx context.Context, org, id string, change func(old saba.Drain) (saba.Drain, error)) (saba.Drain, error)
+	SetDrainToken(ctx context.Context, org, id, hash string) error
+	DeleteDrain(ctx context.Context, org, id string) (saba.Drain, error)
+
 	CreateKey(ctx context.Context, k saba.Key) error
 	Keys(ctx context.Context, org string) ([]saba.Key, error)
 	DeleteKey(ctx context.Context, org, id string) error
@@ -119,10 +127,17 @@ type Notifier interface {
 	Test(ctx context.Context, c saba.Channel, user string) error
 }
 
+// Drains is what takes log lines in.
+type Drains interface {
+	// Status returns what a drain was sent lately.
+	Status(id string) drain.Status
+}
+
 // Options are the parts that the console is made of. All but BaseURL, Notifier and Troubles are required.
 type Options struct {
 	Store   Store
 	Samples Samples
+	Drains  Drains
 	// Notifier tries channels; nil where nobody is told of anything.
 	Notifier Notifier
 	Now      func() time.Time // its location is the one in which pages without JavaScript show times

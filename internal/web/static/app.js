@@ -61,6 +61,14 @@ if (document.querySelector('[data-swap="alerts"]')) {
   again();
 }
 
+if (document.querySelector('[data-swap="drains"], [data-swap="drain"]')) {
+  const again = () => setTimeout(async () => {
+    if (!document.hidden) await swap(['drains', 'drain', 'drain-state', 'open']);
+    again();
+  }, 10000);
+  again();
+}
+
 // What a form says is shown beside it while it is typed: the server draws it, as it does for the button without scripts.
 const draft = document.querySelector('form[data-draft]');
 if (draft) {
