@@ -9,9 +9,8 @@ import (
 
 // A unit is what is known of a metric whose graph is not defined yet.
 type unit struct {
-	metric string
-	key    logline.Key
-	unit   saba.Unit
+	key  logline.Key // without a minute
+	unit saba.Unit
 }
 
 // definitions returns how metrics are drawn: a sample or a count by its source, a measure's statistics together, and their number apart, since it

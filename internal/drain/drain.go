@@ -70,8 +70,12 @@ const (
 	resend = 500              // batches after which they are made one early
 )
 
-// mostCells is how many cells a drain may have at hand: those of MaxSeries metrics, for a few minutes.
-const mostCells = 4 * logline.MaxSeries
+// Bounds of a drain.
+const (
+	mostCells  = 4 * logline.MaxSeries // at hand: those of MaxSeries metrics, for a few minutes
+	mostSpread = 4 << 20               // numbers that the measures of its cells hold: 32 MiB. Above it quantiles are left out
+	namesStay  = 24 * time.Hour        // how long a name counts for MaxSeries, at least: names that change all day are no metrics
+)
 
 // Drains are the drains of an organization at work. They are safe for concurrent use.
 type Drains struct {
@@ -98,10 +102,12 @@ type work struct {
 	drain   saba.Drain
 	loaded  bool
 	cells   map[logline.Key]*cell
+	spread  int   // the numbers that their measures hold
 	seq     int64 // of the last batch
 	batches int   // since the last fold
 	folded  time.Time
-	defined map[string]bool // names of metrics whose graph is defined
+	names   map[logline.Key]bool // metrics of up to a day, without their minute, and whether their graph is defined
+	named   time.Time            // when names was begun
 	status  status
 
 	rules struct { // as they were last compiled; its own lock, since mu is held while the disk is written
@@ -124,7 +130,8 @@ func (d *Drains) workOf(org string, dr saba.Drain) *work {
 	defer d.mu.Unlock()
 	w := d.works[dr.ID]
 	if w == nil {
-		w = &work{org: org, cells: map[logline.Key]*cell{}, defined: map[string]bool{}, folded: d.Now()}
+		now := d.Now()
+		w = &work{org: org, cells: map[logline.Key]*cell{}, names: map[logline.Key]bool{}, named: now, folded: now}
 		d.works[dr.ID] = w
 	}
 	return w
@@ -148,8 +155,22 @@ func (d *Drains) rulesOf(w *work, dr saba.Drain) logline.Rules {
 type Lot struct {
 	Lines    []logline.Line
 	Frame    string            // the id under which its sender would send it again; "" for none
-	Refused  []logline.Refusal // what never became a line
+	Refused  []logline.Refusal // what never became a line: see Refuse
 	Readings []logline.Reading // that did not come from lines
+
+	more map[logline.Reason]int64
+}
+
+// Refuse notes what never became a line. Of many it keeps the number alone, so that a flood takes no memory.
+func (l *Lot) Refuse(reason logline.Reason, text []byte) {
+	if len(l.Refused) < recentRefusals {
+		l.Refused = append(l.Refused, logline.Refusal{Reason: reason, Text: logline.Clip(text)})
+		return
+	}
+	if l.more == nil {
+		l.more = map[logline.Reason]int64{}
+	}
+	l.more[reason]++
 }
 
 // Take makes metrics of the lines of a lot, and returns when what they come to is on disk. An error means that nothing of it was kept; one
@@ -159,17 +180,28 @@ func (d *Drains) Take(ctx context.Context, org string, dr saba.Drain, lot Lot) e
 	w := d.workOf(org, dr)
 	reader := logline.Reader{Prefix: dr.Prefix, SourcePrefix: dr.SourcePrefix, Rules: d.rulesOf(w, dr)}
 	cells := logline.Cells{}
-	seen := seen{refused: lot.Refused}
+	seen := seen{}
+	for _, no := range lot.Refused {
+		seen.refused.add(no)
+	}
+	for reason, n := range lot.more {
+		seen.refused.more(reason, n)
+	}
+	found := func(r logline.Reading) {
+		if !cells.Add(r) {
+			seen.refused.add(logline.Refusal{Reason: logline.TooMany, Text: r.Name})
+			return
+		}
+		seen.readings++
+	}
 	for i := range lot.Lines {
-		source := reader.Read(now, &lot.Lines[i], func(r logline.Reading) {
-			cells.Add(r)
-			seen.readings++
-		}, func(r logline.Refusal) { seen.refused = append(seen.refused, r) })
-		seen.source(source)
+		if i%1000 == 999 && ctx.Err() != nil { // rules may take long
+			return ctx.Err()
+		}
+		seen.source(reader.Read(now, &lot.Lines[i], found, seen.refused.add))
 	}
 	for _, r := range lot.Readings {
-		cells.Add(r)
-		seen.readings++
+		found(r)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -179,7 +211,7 @@ func (d *Drains) Take(ctx context.Context, org string, dr saba.Drain, lot Lot) e
 		if err := d.load(ctx, w, now); err != nil {
 			return err
 		}
-		w.makeRoom(cells, &seen)
+		w.makeRoom(cells, &seen, now)
 		if err := d.base(ctx, w, cells, now); err != nil {
 			return err
 		}
@@ -241,22 +273,51 @@ func (w *work) merge(cells logline.Cells, now time.Time) {
 		if mine == nil {
 			mine = &cell{Cell: logline.Cell{Unit: c.Unit}}
 			w.cells[key] = mine
+			w.names[nameOf(key)] = w.names[nameOf(key)] // so that it is there
+		}
+		before := mine.Spread.Size()
+		if w.spread+c.Spread.Size() > mostSpread {
+			without := *c
+			without.Spread, without.Lost = logline.Spread{}, c.Count
+			c = &without
 		}
 		mine.Merge(c)
+		w.spread += mine.Spread.Size() - before
 		mine.touched, mine.unsaved = now, true
 	}
 }
 
+// nameOf returns what the cells of a metric have in common.
+func nameOf(key logline.Key) logline.Key {
+	key.Minute = 0
+	return key
+}
+
 // makeRoom takes out of cells what there is no room for.
-func (w *work) makeRoom(cells logline.Cells, seen *seen) {
+func (w *work) makeRoom(cells logline.Cells, seen *seen, now time.Time) {
+	if now.Sub(w.named) >= namesStay {
+		names := make(map[logline.Key]bool, len(w.cells))
+		for key := range w.cells {
+			names[nameOf(key)] = w.names[nameOf(key)]
+		}
+		w.names, w.named = names, now
+	}
 	room := mostCells - len(w.cells)
+	fresh := map[logline.Key]bool{}
 	for key := range cells {
 		if w.cells[key] != nil {
 			continue
 		}
-		if room--; room < 0 {
+		name := nameOf(key)
+		_, known := w.names[name]
+		if !known && !fresh[name] && len(w.names)+len(fresh) >= logline.MaxSeries || room <= 0 {
+			seen.refused.add(logline.Refusal{Reason: logline.TooMany, Text: key.Name})
 			delete(cells, key)
-			seen.refused = append(seen.refused, logline.Refusal{Reason: logline.TooMany, Text: key.Name})
+			continue
+		}
+		room--
+		if !known {
+			fresh[name] = true
 		}
 	}
 }
@@ -398,8 +459,8 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 		c.Points(key, func(name string, value float64) {
 			points = append(points, saba.Point{Series: saba.Series{Name: name}, Sample: saba.Sample{Time: key.Minute, Value: value}})
 		})
-		if metric := key.Name + " " + key.Source; !w.defined[metric] {
-			units = append(units, unit{metric, key, c.Unit})
+		if !w.names[nameOf(key)] {
+			units = append(units, unit{nameOf(key), c.Unit})
 		}
 	}
 	w.mu.Unlock()
@@ -417,6 +478,7 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 	w.status.wrote(points)
 	for key, c := range w.cells {
 		if !c.unsaved && now.Sub(c.touched) >= stay {
+			w.spread -= c.Spread.Size()
 			delete(w.cells, key)
 		}
 	}
@@ -443,7 +505,7 @@ func (d *Drains) store(ctx context.Context, w *work, points []saba.Point, units 
 		}
 		w.mu.Lock()
 		for _, u := range units {
-			w.defined[u.metric] = true
+			w.names[u.key] = true
 		}
 		w.mu.Unlock()
 	}

@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/logline"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
 )
@@ -72,17 +74,31 @@ func (r *rig) restart() {
 	r.drains.loadAll(r.Context())
 }
 
-// post posts frames and returns the status of the answer.
-func (r *rig) post(frame string, messages ...string) int {
-	r.Helper()
+// framed returns a body of messages.
+func framed(messages ...string) string {
 	var body strings.Builder
 	for _, m := range messages {
 		fmt.Fprintf(&body, "%d %s", len(m), m)
 	}
-	req := httptest.NewRequestWithContext(r.Context(), http.MethodPost, Prefix+r.token, strings.NewReader(body.String()))
-	req.Header.Set("Content-Type", "application/logplex-1")
+	return body.String()
+}
+
+// post posts frames and returns the status of the answer.
+func (r *rig) post(frame string, messages ...string) int {
+	r.Helper()
+	return r.postBody(frame, framed(messages...))
+}
+
+func (r *rig) postBody(frame, body string) int {
+	r.Helper()
+	return r.postAs("application/logplex-1", frame, body)
+}
+
+func (r *rig) postAs(media, frame, body string) int {
+	r.Helper()
+	req := httptest.NewRequestWithContext(r.Context(), http.MethodPost, Prefix+r.token, strings.NewReader(body))
+	req.Header.Set("Content-Type", media)
 	req.Header.Set("Logplex-Frame-Id", frame)
-	req.Header.Set("Logplex-Msg-Count", fmt.Sprint(len(messages)))
 	w := httptest.NewRecorder()
 	r.drains.ServeHTTP(w, req)
 	return w.Code
@@ -215,4 +231,68 @@ func TestRulesOfADrain(t *testing.T) {
 	r.want("done.mail", begin, 2)
 	r.want("time.count", begin, 1)
 	r.want("time.max", begin, 7)
+}
+
+// A flood costs itself: it is counted, and what others said is there.
+func TestAFloodOfNames(t *testing.T) {
+	r := newRig(t)
+	var text bytes.Buffer
+	for i := range 30 {
+		text.Reset()
+		for j := range 999 {
+			fmt.Fprintf(&text, "count#n%d.%d ", i, j)
+		}
+		r.wantStatus(r.post(fmt.Sprint(i), line(begin, text.String())), 204)
+		if i == 0 {
+			r.wantStatus(r.post("good", line(begin, "count#jobs=4")), 204)
+		}
+	}
+	r.wantStatus(r.post("late", line(begin, "count#jobs=3 count#another")), 204)
+	status := r.drains.Status("d1")
+	if n := status.Refused[logline.TooMany]; n != 30*999+2-logline.MaxSeries || len(status.Refusals) > recentRefusals {
+		t.Errorf("%d metrics are refused, %d of them with their names", n, len(status.Refusals))
+	}
+	r.wait(2 * time.Minute)
+	r.want("jobs", begin, 7)
+	r.want("another", begin)
+	// Names that are gone make room a day later.
+	r.at.Add(int64(24 * time.Hour))
+	r.wait(round)
+	r.wantStatus(r.post("next", line(r.clock(), "count#another count#jobs")), 204)
+	if n := r.drains.Status("d1").Refused[logline.TooMany] - status.Refused[logline.TooMany]; n != 0 {
+		t.Errorf("%d metrics are refused a day later", n)
+	}
+}
+
+// Rubbish costs itself: each of these goes out with a good line, which counts.
+func TestRubbishCostsItself(t *testing.T) {
+	r := newRig(t)
+	good := line(begin, "count#jobs")
+	n := 0
+	for reason, body := range map[logline.Reason]string{
+		logline.BadFrame:  "9999999 " + good + fmt.Sprintf("%d %s", len(good), good),
+		logline.BadHeader: fmt.Sprintf("6 hello\n%d %s", len(good), good),
+		logline.TooLong:   framed(line(begin, "count#x "+strings.Repeat("a", logline.MaxLine)), good),
+		logline.NotFinite: framed(line(begin, "sample#x=1e999"), good),
+		logline.BadValue:  framed(line(begin, "sample#x=\x00\xff\xfe"), good),
+		logline.BadName:   framed(line(begin, "sample#...=1"), good),
+		logline.TooOld:    framed(line(begin.Add(-48*time.Hour), "sample#x=1"), good),
+		logline.TooNew:    framed(line(begin.Add(time.Hour), "sample#x=1"), good),
+		logline.TooMany:   framed(line(begin, strings.Repeat("sample#x=1 ", 1001)), good),
+	} {
+		before := r.drains.Status("d1").Refused[reason]
+		r.wantStatus(r.postBody(fmt.Sprint(reason), body), 204)
+		n++
+		if got := r.drains.Status("d1").Refused[reason]; got != before+1 {
+			t.Errorf("%d are refused as %q, want one; %+v", got-before, reason, r.drains.Status("d1").Refusals[:1])
+		}
+	}
+	r.wait(2 * time.Minute)
+	r.want("jobs", begin, float64(n))
+}
+
+func TestMoreLinesThanARequestMayHold(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus(r.postAs("text/plain", "1", strings.Repeat("a\n", maxLines+1)), 413)
+	r.wantStatus(r.postAs("text/plain", "2", strings.Repeat("a\n", maxLines)), 204)
 }

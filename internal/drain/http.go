@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -21,6 +22,7 @@ const Prefix = "/drains/"
 // Limits of a request. Logplex sends about 100 KiB.
 const (
 	maxBody    = 4 << 20         // bytes, inflated
+	maxLines   = 100_000         // of it
 	maxBodies  = 8               // in memory at once
 	bodyWait   = 2 * time.Second // for a place; Logplex gives up after five
 	takeWithin = 4 * time.Second // from the first byte to the answer, for the same reason
@@ -103,6 +105,9 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	lot := cut(body, d.Now())
+	if len(lot.Lines) > maxLines {
+		return saba.Errorf(saba.ErrTooLarge, "the body holds more than %d lines: send them in parts", maxLines)
+	}
 	lot.Frame = r.Header.Get("Logplex-Frame-Id")
 	if len(lot.Frame) > 64 {
 		lot.Frame = ""
@@ -169,10 +174,10 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // logplexLot cuts octet-counted messages.
 func logplexLot(body []byte, _ time.Time) (lot Lot) {
-	for len(body) > 0 {
+	for len(body) > 0 && len(lot.Lines) <= maxLines {
 		message, rest, lost, ok := logline.Frame(body)
 		if !ok {
-			lot.refuse(logline.BadFrame, body[:lost])
+			lot.Refuse(logline.BadFrame, body[:lost])
 			body = rest
 			continue
 		}
@@ -180,7 +185,7 @@ func logplexLot(body []byte, _ time.Time) (lot Lot) {
 		if l, ok := logline.Logplex(message); ok {
 			lot.Lines = append(lot.Lines, l)
 		} else {
-			lot.refuse(logline.BadHeader, message)
+			lot.Refuse(logline.BadHeader, message)
 		}
 	}
 	return lot
@@ -188,14 +193,13 @@ func logplexLot(body []byte, _ time.Time) (lot Lot) {
 
 // textLot cuts lines of text, which are of now.
 func textLot(body []byte, now time.Time) (lot Lot) {
-	for line := range strings.Lines(string(body)) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			lot.Lines = append(lot.Lines, logline.Line{Time: now, Text: []byte(line)})
+	for line := range bytes.Lines(body) {
+		if len(lot.Lines) > maxLines {
+			break
+		}
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			lot.Lines = append(lot.Lines, logline.Line{Time: now, Text: line})
 		}
 	}
 	return lot
-}
-
-func (l *Lot) refuse(reason logline.Reason, text []byte) {
-	l.Refused = append(l.Refused, logline.Refusal{Reason: reason, Text: logline.Clip(text)})
 }

@@ -55,8 +55,30 @@ type status struct {
 // seen is what became of one lot.
 type seen struct {
 	readings int64
-	refused  []logline.Refusal
+	refused  refusals
 	sources  []string
+}
+
+// refusals counts what was refused, and keeps the last of it: a flood takes no memory.
+type refusals struct {
+	count map[logline.Reason]int64
+	last  []logline.Refusal // up to twice recentRefusals, newest last
+}
+
+func (r *refusals) add(no logline.Refusal) {
+	r.more(no.Reason, 1)
+	if len(r.last) == 2*recentRefusals {
+		r.last = append(r.last[:0], r.last[recentRefusals:]...)
+	}
+	r.last = append(r.last, no)
+}
+
+// more counts what nothing is known of but the reason.
+func (r *refusals) more(reason logline.Reason, n int64) {
+	if r.count == nil {
+		r.count = map[logline.Reason]int64{}
+	}
+	r.count[reason] += n
 }
 
 func (s *seen) source(name string) {
@@ -95,13 +117,13 @@ func (s *status) note(now time.Time, lines []logline.Line, seen *seen) {
 	if n := len(s.recent) - recentLines; n > 0 {
 		s.recent = append([]logline.Line(nil), s.recent[n:]...)
 	}
-	for _, r := range seen.refused {
+	for reason, n := range seen.refused.count {
 		if s.refused == nil {
 			s.refused = map[logline.Reason]int64{}
 		}
-		s.refused[r.Reason]++
+		s.refused[reason] += n
 	}
-	for _, r := range seen.refused[max(0, len(seen.refused)-recentRefusals):] {
+	for _, r := range seen.refused.last[max(0, len(seen.refused.last)-recentRefusals):] {
 		s.refusals = append(s.refusals, Refusal{r, now})
 	}
 	if n := len(s.refusals) - recentRefusals; n > 0 {

@@ -35,15 +35,19 @@ type Cell struct {
 // Cells are the cells of some lines.
 type Cells map[Key]*Cell
 
-// Add adds a reading.
-func (c Cells) Add(r Reading) {
+// Add adds a reading. It returns false, and adds nothing, when there are MaxSeries cells and the reading is of none of them.
+func (c Cells) Add(r Reading) bool {
 	key := Key{r.Kind, r.Name, r.Source, saba.Minute(r.Time / 1e9)}
 	cell := c[key]
 	if cell == nil {
+		if len(c) >= MaxSeries {
+			return false
+		}
 		cell = &Cell{Unit: r.Unit}
 		c[key] = cell
 	}
 	cell.add(r)
+	return true
 }
 
 func (c *Cell) add(r Reading) {
@@ -62,8 +66,11 @@ func (c *Cell) add(r Reading) {
 		c.Spread.Add(r.Value)
 	}
 	c.Count++
-	c.Sum += r.Value
+	c.Sum = finite(c.Sum + r.Value)
 }
+
+// finite returns the largest number in place of an infinity, which JSON could not hold; Points leaves both out.
+func finite(v float64) float64 { return max(min(v, math.MaxFloat64), -math.MaxFloat64) }
 
 // Merge adds what other readings of the same key came to.
 func (c *Cell) Merge(o *Cell) {
@@ -81,7 +88,7 @@ func (c *Cell) Merge(o *Cell) {
 	}
 	c.Unit = cmp.Or(c.Unit, o.Unit)
 	c.Count += o.Count
-	c.Sum += o.Sum
+	c.Sum = finite(c.Sum + o.Sum)
 	c.Lost += o.Lost
 	c.Spread.Merge(&o.Spread)
 }
@@ -108,7 +115,12 @@ var statistics = []struct {
 	{"sum", false, func(c *Cell) float64 { return c.Sum }},
 	{"min", false, func(c *Cell) float64 { return c.Min }},
 	{"max", false, func(c *Cell) float64 { return c.Max }},
-	{"mean", false, func(c *Cell) float64 { return c.Sum / float64(c.Count) }},
+	{"mean", false, func(c *Cell) float64 {
+		if math.Abs(c.Sum) == math.MaxFloat64 {
+			return c.Sum
+		}
+		return c.Sum / float64(c.Count)
+	}},
 	{"median", true, func(c *Cell) float64 { return c.Spread.Quantile(0.5) }},
 	{"p95", true, func(c *Cell) float64 { return c.Spread.Quantile(0.95) }},
 	{"p99", true, func(c *Cell) float64 { return c.Spread.Quantile(0.99) }},
@@ -120,7 +132,7 @@ func (c *Cell) Points(key Key, yield func(name string, value float64)) {
 		if key.Source != "" {
 			name += "." + key.Source
 		}
-		if !math.IsNaN(value) && !math.IsInf(value, 0) {
+		if math.Abs(value) < math.MaxFloat64 {
 			yield(name, value)
 		}
 	}

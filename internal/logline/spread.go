@@ -14,13 +14,17 @@ const exactly = 256
 // quantile is less than 1 % off. The idea is that of DDSketch (Masson, Rim, Lee, 2019) and of OpenTelemetry's exponential histograms.
 const growth = 1.02
 
-// A Spread knows the quantiles of values: exactly of up to 256, to within 1 % of more. It takes a few KiB at most, however many values there are. The zero
-// value is ready.
+// mostBuckets is how many buckets a Spread has: enough for values of every size that are up to 600 million times apart. Above it two neighbours become one bucket each, and so on.
+const mostBuckets = 1024
+
+// A Spread knows the quantiles of values: exactly of up to 256, to within 1 % of more, and less well only of those that fill more than mostBuckets. It takes some
+// 40 KiB at most, however many values there are. The zero value is ready.
 type Spread struct {
 	Values []float64     `json:"v,omitempty"` // while they are few
-	Above  map[int]int64 `json:"p,omitempty"` // values by bucket: bucket i holds those over growth^(i-1), up to growth^i
+	Above  map[int]int64 `json:"p,omitempty"` // values by bucket: bucket i holds those over g^(i-1), up to g^i, where g is growth
 	Below  map[int]int64 `json:"m,omitempty"` // likewise of the negative ones, without their sign
 	Zero   int64         `json:"o,omitzero"`
+	Halved int           `json:"h,omitzero"` // how often two neighbours became one: growth is squared as often
 }
 
 // IsZero says whether s holds nothing.
@@ -36,6 +40,31 @@ func (s *Spread) Add(v float64) {
 	}
 	s.fold()
 	s.count(v, 1)
+	s.bound()
+}
+
+// Size returns how many numbers a Spread holds: what it takes in memory.
+func (s *Spread) Size() int { return len(s.Values) + 2*(len(s.Above)+len(s.Below)) }
+
+// bound keeps the buckets to mostBuckets.
+func (s *Spread) bound() {
+	for len(s.Above)+len(s.Below) > mostBuckets {
+		s.halve()
+	}
+}
+
+// halve makes one bucket of two neighbours.
+func (s *Spread) halve() {
+	for _, m := range []*map[int]int64{&s.Above, &s.Below} {
+		fewer := make(map[int]int64, len(*m)/2+1)
+		for i, n := range *m {
+			fewer[(i+1)>>1] += n // up, also below zero
+		}
+		if *m != nil {
+			*m = fewer
+		}
+	}
+	s.Halved++
 }
 
 // few says whether every value is there as it is.
@@ -55,21 +84,27 @@ func (s *Spread) count(v float64, n int64) {
 		if s.Above == nil {
 			s.Above = map[int]int64{}
 		}
-		s.Above[bucket(v)] += n
+		s.Above[s.bucket(v)] += n
 	case v < 0:
 		if s.Below == nil {
 			s.Below = map[int]int64{}
 		}
-		s.Below[bucket(-v)] += n
+		s.Below[s.bucket(-v)] += n
 	default:
 		s.Zero += n
 	}
 }
 
-func bucket(v float64) int { return int(math.Ceil(math.Log(v) / math.Log(growth))) }
+// bucket returns the bucket of a positive value.
+func (s *Spread) bucket(v float64) int {
+	return int(math.Ceil(math.Log(v) / (math.Log(growth) * float64(int64(1)<<s.Halved))))
+}
 
 // middle returns the value that stands for those of a bucket: none of them is further from it than half the bucket's width.
-func middle(i int) float64 { return math.Pow(growth, float64(i)) * 2 / (1 + growth) }
+func (s *Spread) middle(i int) float64 {
+	g := math.Pow(growth, float64(int64(1)<<s.Halved))
+	return min(math.Pow(g, float64(i-1))*(2*g/(1+g)), math.MaxFloat64)
+}
 
 // Merge adds the values of another Spread, and keeps nothing of it.
 func (s *Spread) Merge(o *Spread) {
@@ -80,22 +115,27 @@ func (s *Spread) Merge(o *Spread) {
 		return
 	}
 	s.fold()
+	for s.Halved < o.Halved {
+		s.halve()
+	}
 	for _, v := range o.Values {
 		s.count(v, 1)
 	}
+	up := s.Halved - o.Halved
 	for i, n := range o.Above {
 		if s.Above == nil {
 			s.Above = map[int]int64{}
 		}
-		s.Above[i] += n
+		s.Above[(i+1<<up-1)>>up] += n
 	}
 	for i, n := range o.Below {
 		if s.Below == nil {
 			s.Below = map[int]int64{}
 		}
-		s.Below[i] += n
+		s.Below[(i+1<<up-1)>>up] += n
 	}
 	s.Zero += o.Zero
+	s.bound()
 }
 
 // Quantile returns the value below which a share q of all lies, from 0 to 1: the smallest value that is not below that many of them (nearest rank), and
@@ -123,7 +163,7 @@ func (s *Spread) Quantile(q float64) float64 {
 	left := max(int64(math.Ceil(q*float64(total))), 1)
 	for _, i := range slices.SortedFunc(maps.Keys(s.Below), func(a, b int) int { return cmp.Compare(b, a) }) {
 		if left -= s.Below[i]; left <= 0 {
-			return -middle(i)
+			return -s.middle(i)
 		}
 	}
 	if left -= s.Zero; left <= 0 {
@@ -131,7 +171,7 @@ func (s *Spread) Quantile(q float64) float64 {
 	}
 	for _, i := range slices.Sorted(maps.Keys(s.Above)) {
 		if left -= s.Above[i]; left <= 0 {
-			return middle(i)
+			return s.middle(i)
 		}
 	}
 	return math.NaN()
