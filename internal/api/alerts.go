@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 // alertOut is an alert as clients read it.
@@ -101,7 +102,7 @@ func (s *server) alertUpdate(w http.ResponseWriter, c *call) error {
 		return shown(s, w, c, a, err, func(a saba.Alert) alertMemo { return alertMemo{a.ID, a.Memo} })
 	}
 	if len(*in.Memo) > saba.MaxAlertMemo {
-		return saba.Errorf(saba.ErrTooLarge, "memo must be %s or less, not %d bytes", size(saba.MaxAlertMemo), len(*in.Memo))
+		return saba.Errorf(saba.ErrTooLarge, "memo must be %s or less, not %d bytes", body.Size(saba.MaxAlertMemo), len(*in.Memo))
 	}
 	if err := s.store.SetAlertMemo(c.Context(), c.org, id, *in.Memo); err != nil {
 		return err

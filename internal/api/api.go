@@ -24,6 +24,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/body"
 	"github.com/saba-monitor/saba/internal/hush"
 )
 
@@ -105,13 +106,14 @@ type Options struct {
 	Registerer    prometheus.Registerer // nil counts for nobody
 	DefaultStatus saba.HostStatus       // of a host that registers; "" means working
 
+	// Bodies is the room for the bodies of requests, which others may share; nil makes one.
+	Bodies *body.Room
+
 	// CheckQuery checks the query of a monitor; its error is a saba.FieldError. Nil lets every query pass.
 	CheckQuery func(query string) error
 
 	// Replay says what a monitor would have done in the last days.
 	Replay func(ctx context.Context, org string, m saba.Monitor, days int) (saba.Replay, error)
-
-	wait time.Duration // in place of maxWait, for tests
 }
 
 type server struct {
@@ -130,7 +132,7 @@ type server struct {
 	door          auth.Door
 	reuse         *reuse
 	zippers       sync.Pool // of *gzip.Writer
-	memory        memory
+	bodies        *body.Room
 	unavailable   hush.Hush // of failures that every request meets
 	requests      *prometheus.CounterVec
 	seconds       *prometheus.HistogramVec
@@ -150,7 +152,7 @@ func New(o Options) http.Handler {
 		mux:           http.NewServeMux(),
 		reuse:         newReuse(),
 		zippers:       sync.Pool{New: newZipper},
-		memory:        newMemory(cmp.Or(o.wait, maxWait)),
+		bodies:        cmp.Or(o.Bodies, body.NewRoom(body.Wait)),
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "saba_api_requests_total",
 			Help: "API requests, by route and HTTP status; 499 is a client that left before its answer.",
@@ -198,11 +200,8 @@ const statusGone = 499
 
 // The kinds of failure that only an HTTP server knows.
 var (
-	errMethod   = errors.New("method not allowed") // 405
-	errTimeout  = errors.New("too slow")           // 408
-	errEncoding = errors.New("unknown encoding")   // 415
-	errPanic    = errors.New("panic")              // 500
-	errBusy     = errors.New("busy")               // 503: nothing is wrong, there is only too much at once
+	errMethod = errors.New("method not allowed") // 405
+	errPanic  = errors.New("panic")              // 500
 )
 
 // status returns the HTTP status for an error of a handler.
@@ -216,12 +215,12 @@ func status(err error) int {
 		{saba.ErrForbidden, http.StatusForbidden},
 		{saba.ErrNotFound, http.StatusNotFound},
 		{errMethod, http.StatusMethodNotAllowed},
-		{errTimeout, http.StatusRequestTimeout},
+		{body.ErrTimeout, http.StatusRequestTimeout},
 		{saba.ErrConflict, http.StatusConflict},
 		{saba.ErrTooLarge, http.StatusRequestEntityTooLarge},
-		{errEncoding, http.StatusUnsupportedMediaType},
+		{body.ErrEncoding, http.StatusUnsupportedMediaType},
 		{saba.ErrUntold, http.StatusBadGateway},
-		{errBusy, http.StatusServiceUnavailable},
+		{body.ErrBusy, http.StatusServiceUnavailable},
 		{saba.ErrUnavailable, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, kind.err) {
@@ -276,7 +275,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, path string, met
 	if err := route.authorize(principal); err != nil {
 		return label, err
 	}
-	c := &call{Request: r, org: principal.Org, key: principal.Key, limit: route.limit, w: w, memory: s.memory, reuse: s.reuse}
+	c := &call{Request: r, org: principal.Org, key: principal.Key, body: s.bodies.Of(w, r, route.limit), reuse: s.reuse}
 	defer c.release()
 	return label, route.handler(s, w, c)
 }
@@ -320,7 +319,7 @@ func (s *server) fail(w *recorder, r *http.Request, label string, err error) int
 		message = "the request was broken off: try again"
 	case errors.Is(err, saba.ErrUntold):
 		// Nothing of ours is broken, and whoever asked reads what is.
-	case errors.Is(err, errBusy):
+	case errors.Is(err, body.ErrBusy):
 		// Counted, and not logged: there would be a line for each of many.
 		w.Header().Set("Retry-After", "30")
 	default:

@@ -40,7 +40,7 @@ func (c *call) readChannel(in any, of *channelIn) error {
 	var sent struct {
 		Mentions map[string]json.RawMessage `json:"mentions"`
 	}
-	if err := json.Unmarshal(c.scratch.body, &sent); err != nil {
+	if err := json.Unmarshal(c.sent, &sent); err != nil {
 		return fmt.Errorf("read the mentions of a channel again: %w", err)
 	}
 	levels := []string{"ok", "warning", "critical"}

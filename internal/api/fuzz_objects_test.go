@@ -9,36 +9,38 @@ import (
 	"testing"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 // again reads a body as a handler does. What is refused must be the client's fault; what is accepted must be accepted
 // once more as clients read it, and mean the same.
-func again[T, Out any](t *testing.T, body []byte, read func(c *call) (T, error), show func(T) Out) {
+func again[T, Out any](t *testing.T, sent []byte, read func(c *call) (T, error), show func(T) Out) {
 	t.Helper()
-	s := &server{memory: newMemory(maxWait), reuse: newReuse()}
+	s := &server{bodies: body.NewRoom(body.Wait), reuse: newReuse()}
 	from := func(b []byte) (T, error) {
 		w := httptest.NewRecorder()
-		c := &call{Request: httptest.NewRequest("POST", "/", strings.NewReader(string(b))), limit: hostBody, w: w, memory: s.memory, reuse: s.reuse}
+		c := &call{Request: httptest.NewRequest("POST", "/", strings.NewReader(string(b))), reuse: s.reuse}
+		c.body = s.bodies.Of(w, c.Request, hostBody)
 		defer c.release()
 		return read(c)
 	}
-	first, err := from(body)
+	first, err := from(sent)
 	if err != nil {
 		if !errors.Is(err, saba.ErrInvalid) && !errors.Is(err, saba.ErrTooLarge) {
-			t.Errorf("%q: %v is not the client's fault", body, err)
+			t.Errorf("%q: %v is not the client's fault", sent, err)
 		}
 		return
 	}
-	sent, err := json.Marshal(show(first))
+	shown, err := json.Marshal(show(first))
 	if err != nil {
-		t.Fatalf("%q: %v", body, err)
+		t.Fatalf("%q: %v", sent, err)
 	}
-	second, err := from(sent)
+	second, err := from(shown)
 	if err != nil {
-		t.Fatalf("%q is shown as %s, which is refused: %v", body, sent, err)
+		t.Fatalf("%q is shown as %s, which is refused: %v", sent, shown, err)
 	}
-	if out, err := json.Marshal(show(second)); err != nil || !reflect.DeepEqual(out, sent) {
-		t.Errorf("%q is shown as %s, and that as %s, %v", body, sent, out, err)
+	if out, err := json.Marshal(show(second)); err != nil || !reflect.DeepEqual(out, shown) {
+		t.Errorf("%q is shown as %s, and that as %s, %v", sent, shown, out, err)
 	}
 }
 

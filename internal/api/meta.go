@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 const (
@@ -44,7 +45,7 @@ func cleanMeta(raw json.RawMessage) (json.RawMessage, error) {
 	case kind != "an object":
 		return nil, saba.Invalidf("meta", "must be an object, not %s", kind)
 	case len(raw) > maxMeta:
-		return nil, saba.Invalidf("meta", "must be %s or less, not %d bytes", size(maxMeta), len(raw))
+		return nil, saba.Invalidf("meta", "must be %s or less, not %d bytes", body.Size(maxMeta), len(raw))
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, bytes.ToValidUTF8(raw, []byte("\uFFFD"))); err != nil {

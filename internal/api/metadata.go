@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 var namespace = regexp.MustCompile(`^[-a-zA-Z0-9_]{1,255}$`)
@@ -82,15 +83,15 @@ func (s *server) metadataPut(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.read()
+	sent, err := c.body.Read()
 	if err != nil && !errors.Is(err, saba.ErrTooLarge) {
 		return err
 	}
-	value := bytes.ToValidUTF8(bytes.Trim(body, " \t\r\n"), []byte("\uFFFD"))
+	value := bytes.ToValidUTF8(bytes.Trim(sent, " \t\r\n"), []byte("\uFFFD"))
 	if err != nil || len(value) > saba.MaxMetadataSize {
-		return saba.Errorf(saba.ErrTooLarge, "the metadata is larger than %s: keep less, or spread it over several namespaces", size(saba.MaxMetadataSize))
+		return saba.Errorf(saba.ErrTooLarge, "the metadata is larger than %s: keep less, or spread it over several namespaces", body.Size(saba.MaxMetadataSize))
 	}
-	if err := validJSON(body); err != nil {
+	if err := validJSON(sent); err != nil {
 		return err
 	}
 	if err := s.store.PutMetadata(c.Context(), o, saba.Metadata{Namespace: ns, Value: value, UpdatedAt: s.now().Unix()}); err != nil {

@@ -71,14 +71,15 @@ func (s *server) servicePoints(w http.ResponseWriter, c *call) error {
 }
 
 func (s *server) parsePoints(c *call, hosts bool) (points, error) {
-	body, err := c.read()
+	b, err := c.body.Read()
 	if err != nil {
 		return points{}, err
 	}
+	c.points = s.reuse.points.Get().(*[]saba.Point)
 	parser := s.reuse.parsers.Get().(*pointParser)
 	defer s.reuse.parsers.Put(parser)
-	p, err := parser.parse(body, hosts, c.scratch.points[:0])
-	c.scratch.points = p.good
+	p, err := parser.parse(b, hosts, (*c.points)[:0])
+	*c.points = p.good
 	return p, err
 }
 

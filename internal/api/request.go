@@ -2,222 +2,86 @@ package api
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"reflect"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 // A call is one request whose sender is known and may make it.
 type call struct {
 	*http.Request
-	org   string // the organization whose data it sees
-	key   string // id of the API key it came with
-	limit int64  // bytes that its body may have, inflated
-	w     http.ResponseWriter
-
-	memory        memory // what its body takes its share of
-	body, decoded share
-	reuse         *reuse
-	scratch       *scratch // nil while the body was not read
+	org    string // the organization whose data it sees
+	key    string // id of the API key it came with
+	body   body.Body
+	sent   []byte        // what was decoded of it
+	points *[]saba.Point // what its points are parsed into; nil while they are not
+	reuse  *reuse
 }
 
-// release gives back what the body took. Nothing of it may be in use any more.
+// release gives back what the call took. Nothing of it may be in use any more.
 func (c *call) release() {
-	c.body.release()
-	c.decoded.release()
-	if c.scratch != nil {
-		c.reuse.giveBack(c.scratch)
+	c.body.Release()
+	if c.points != nil {
+		c.reuse.giveBack(c.points)
 	}
 }
 
-// reuse is memory that requests use one after the other: without it, most of the garbage of a server at work would be that of
-// reading the minutes of agents.
+// reuse is memory that requests use one after the other, besides that of their bodies.
 type reuse struct {
-	scratches sync.Pool // of *scratch
-	parsers   sync.Pool // of *pointParser
-	unzippers sync.Pool // of *gzip.Reader
+	points  sync.Pool // of *[]saba.Point
+	parsers sync.Pool // of *pointParser
 }
 
 func newReuse() *reuse {
 	return &reuse{
-		scratches: sync.Pool{New: func() any { return &scratch{} }},
-		parsers:   sync.Pool{New: func() any { return newPointParser() }},
-		unzippers: sync.Pool{New: func() any { return &gzip.Reader{} }},
+		points:  sync.Pool{New: func() any { return new([]saba.Point) }},
+		parsers: sync.Pool{New: func() any { return newPointParser() }},
 	}
 }
 
-// A scratch is what a request fills and nobody needs when it is answered.
-type scratch struct {
-	body   []byte
-	points []saba.Point
+// mostPoints is how many points room is kept for.
+const mostPoints = 1000
+
+func (r *reuse) giveBack(points *[]saba.Point) {
+	if cap(*points) > mostPoints {
+		*points = nil
+	}
+	r.points.Put(points)
 }
 
-// scratchPoints is how many points a scratch keeps room for; its body keeps freeBody bytes.
-const scratchPoints = 1000
+// valueCost is about what one value of JSON costs when it is decoded into the structs of this
+// package: the largest, of an element "{}" in an array, has 136 bytes, and slices grow ahead.
+const valueCost = 256 // bytes
 
-func (r *reuse) giveBack(s *scratch) {
-	if cap(s.body) > freeBody+1 {
-		s.body = nil
-	}
-	if cap(s.points) > scratchPoints {
-		s.points = nil
-	}
-	r.scratches.Put(s)
-}
-
-// read returns the request body, inflated if it came compressed; it may be used until the call is answered. The errors
-// match ErrTooLarge and ErrInvalid; errEncoding says that the compression is not one we know, errBusy that there
-// was no room for it in time.
-func (c *call) read() ([]byte, error) {
-	c.w.Header().Set("Accept-Encoding", "gzip") // in requests: RFC 7694, section 3
-	if c.ContentLength > c.limit {
-		if strings.EqualFold(c.Header.Get("Expect"), "100-continue") { // it waits for leave to send
-			c.w.Header().Set("Connection", "close")
-			return nil, c.tooLarge()
-		}
-		return nil, c.refuseRest()
-	}
-	length := c.ContentLength // below 0 when it is not known before the end
-	var r io.Reader = http.MaxBytesReader(c.w, c.Body, c.limit)
-	switch encoding := strings.ToLower(strings.TrimSpace(c.Header.Get("Content-Encoding"))); encoding {
-	case "", "identity":
-	case "gzip", "x-gzip":
-		zipped := c.reuse.unzippers.Get().(*gzip.Reader)
-		defer c.reuse.unzippers.Put(zipped)
-		if err := zipped.Reset(r); err != nil {
-			return nil, c.bodyError(err)
-		}
-		// The limit is on what comes out: a small body may inflate to a thousand times its size.
-		r, length = io.LimitReader(zipped, c.limit+1), -1
-	default:
-		return nil, saba.Errorf(errEncoding, "the request body has Content-Encoding %q: send it plain or as gzip", clip(encoding))
-	}
-	first := int64(4 << 10)
-	if length >= 0 {
-		first = min(length, freeBody)
-	}
-	c.scratch = c.reuse.scratches.Get().(*scratch)
-	buf := c.scratch.body[:0]
-	if int64(cap(buf)) <= first {
-		buf = make([]byte, 0, first+1) // one more, where the end shows
-	}
-	defer func() { c.scratch.body = buf }()
-	for {
-		if len(buf) == cap(buf) {
-			larger, err := c.room(int64(len(buf)), length)
-			if err != nil {
-				return nil, err
-			}
-			buf = append(make([]byte, 0, larger+1), buf...)
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case int64(len(buf)) > c.limit:
-			return nil, c.refuseRest()
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case err != nil:
-			return nil, c.bodyError(err)
-		}
-	}
-}
-
-// A body that is refused for its size is still read so far. Most clients send all before they read, and would see a broken
-// connection in place of the sentence that says what to do.
-const (
-	refusedBody = 32 << 20 // bytes
-	refusedTime = 5 * time.Second
-)
-
-// refuseRest reads what is left of a body that is too large, as far as that is worth it, and returns tooLarge.
-func (c *call) refuseRest() error {
-	c.w.Header().Set("Connection", "close") // what is beyond is not read
-	// Without a deadline of its own (a recorder in a test has none) that of the server stands. It is the time of the network, not of the data.
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(refusedTime))
-	_, _ = io.CopyN(io.Discard, c.Body, refusedBody) // that it cannot be read is of no interest any more
-	return c.tooLarge()
-}
-
-func (c *call) tooLarge() error {
-	return saba.Errorf(saba.ErrTooLarge, "the request body is larger than %s: send it in parts", size(c.limit))
-}
-
-// room waits until there is room for more of a body of which have bytes are there, and returns how
-// many it may have then. A length is only a promise, so it counts from the first bytes above
-// freeBody on; without one the body goes on from step to step.
-func (c *call) room(have, length int64) (int64, error) {
-	var larger int64
-	switch {
-	case have <= freeBody/2:
-		return min(2*have, freeBody), nil
-	case have < freeBody:
-		return freeBody, nil
-	case length >= 0:
-		larger = length
-	case have <= smallBody:
-		larger = min(smallBody, c.limit)
-	default:
-		larger = c.limit
-	}
-	from := c.memory.large
-	if larger <= smallBody {
-		from = c.memory.small
-	}
-	if err := c.body.of(c.Context(), from, larger); err != nil {
-		if errors.Is(err, errBusy) {
-			// Most clients send all before they read, and would see a broken connection in place of
-			// the answer. That the rest cannot be read either is of no interest any more.
-			_, _ = io.CopyN(io.Discard, c.Body, c.limit)
-		}
-		return 0, err
-	}
-	return larger, nil
-}
-
-// bodyError words a failure to read the body.
-func (c *call) bodyError(err error) error {
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return c.refuseRest()
-	case c.Context().Err() != nil:
-		return c.Context().Err()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return saba.Errorf(errTimeout, "the request body did not arrive in time")
-	case c.Header.Get("Content-Encoding") != "":
-		return saba.Errorf(saba.ErrInvalid, "the request body is not the gzip that its Content-Encoding promises: %v", err)
-	}
-	return saba.Errorf(saba.ErrInvalid, "the request body could not be read to its end: %v", err)
-}
+// cost returns about what it costs in bytes to decode a body: one value more at each comma. Commas in
+// strings count as well, which does no harm: text has few.
+func cost(commas int) int64 { return int64(commas+1) * valueCost }
 
 // decode reads the JSON body into v. Keys that v does not have are ignored; null leaves v as
 // it is. The errors match ErrInvalid and name the place.
 func (c *call) decode(v any) error {
-	body, err := c.read()
+	b, err := c.body.Read()
 	if err != nil {
 		return err
 	}
-	if n := cost(bytes.Count(body, []byte(","))); n > c.memory.decoding.size {
-		return saba.Errorf(saba.ErrTooLarge, "the request body holds more than %d values: send it in parts", c.memory.decoding.size/valueCost)
-	} else if n > freeBody {
-		if err := c.decoded.of(c.Context(), c.memory.decoding, n); err != nil {
-			return err
-		}
+	c.sent = b
+	n := cost(bytes.Count(b, []byte(",")))
+	if n > body.Decoding {
+		return saba.Errorf(saba.ErrTooLarge, "the request body holds more than %d values: send it in parts", body.Decoding/valueCost)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return badJSON(body, withoutEmbedded(err, v))
+	if err := c.body.Decode(n); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return badJSON(b, withoutEmbedded(err, v))
 	}
 	return nil
 }
@@ -323,14 +187,6 @@ func article(value string) string {
 		return "an " + value
 	}
 	return "a " + clip(value)
-}
-
-// size writes a number of bytes for people.
-func size(n int64) string {
-	if n >= 1<<20 && n%(1<<20) == 0 {
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
 }
 
 // clip shortens a stranger's text for a message.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 // A route is one call of the API.
@@ -31,7 +32,7 @@ func (r route) authorize(p saba.Principal) error {
 // Limits of request bodies in bytes. An agent's largest batch after an outage is under 1 MiB;
 // the agent of a container host with hundreds of containers sends a few.
 const (
-	smallBody  = 1 << 20
+	smallBody  = body.Small
 	hostBody   = 4 << 20
 	pointsBody = 16 << 20
 )

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
 
 // traps says which tests hold saba to each of the points at which servers of this protocol go wrong, by the number that
@@ -148,13 +149,13 @@ func TestACheckReportIsRefusedForItsOwnFaultAlone(t *testing.T) { // trap 9
 // Agents lose data on 429: what passes by itself is 503.
 func TestNothingIsAnsweredWith429(t *testing.T) { // trap 9
 	for _, err := range []error{
-		saba.ErrInvalid, saba.ErrUnauthorized, saba.ErrForbidden, saba.ErrNotFound, errMethod, errTimeout, saba.ErrConflict, saba.ErrTooLarge, errEncoding, errBusy, saba.ErrUnavailable, errPanic,
+		saba.ErrInvalid, saba.ErrUnauthorized, saba.ErrForbidden, saba.ErrNotFound, errMethod, body.ErrTimeout, saba.ErrConflict, saba.ErrTooLarge, body.ErrEncoding, body.ErrBusy, saba.ErrUnavailable, errPanic,
 	} {
 		if got := status(err); got == http.StatusTooManyRequests {
 			t.Errorf("%v is answered with %d", err, got)
 		}
 	}
-	if got := status(errBusy); got != http.StatusServiceUnavailable {
+	if got := status(body.ErrBusy); got != http.StatusServiceUnavailable {
 		t.Errorf("too much at once is answered with %d, want 503", got)
 	}
 }

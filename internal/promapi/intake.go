@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -286,19 +284,4 @@ func (in *intake) sentence(reason saba.DropReason, n int) string {
 // answer says in one line what was refused.
 func (in *intake) answer() string {
 	return fmt.Sprintf("%d of %d samples were not stored: %s", in.refused.Total(), in.sent, strings.Join(in.why, "; "))
-}
-
-// readAll reads a body of at most limit bytes.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, err
-	case err != nil:
-		return nil, saba.Errorf(saba.ErrInvalid, "the request body could not be read to its end: %v", err)
-	case int64(len(b)) > limit:
-		return nil, saba.Errorf(saba.ErrTooLarge, "the request body is larger than %d MiB when it is inflated: send it in parts", limit>>20)
-	}
-	return b, nil
 }

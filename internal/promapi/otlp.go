@@ -1,7 +1,6 @@
 package promapi
 
 import (
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"mime"
@@ -14,11 +13,8 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// Limits of an OTLP body in bytes, as sent and inflated.
-const (
-	otlpBody    = 4 << 20
-	otlpInflate = 16 << 20
-)
+// otlpInflate bounds an OTLP body in bytes when it is inflated.
+const otlpInflate = 16 << 20
 
 // otlp takes metrics in by OTLP/HTTP, as protobuf or JSON. The answer is 200 also when points were
 // refused: it says then how many, and why (OTLP specification, section Partial Success).
@@ -35,20 +31,20 @@ func (s *server) otlp(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	leave, err := s.intakes.enter(c.Context())
+	sent, err := c.body.Read()
+	if err != nil {
+		return err
+	}
+	leave, err := s.intakes.enter(c.Context()) // not before, as a slow sender may take its time
 	if err != nil {
 		return err
 	}
 	defer leave()
-	body, err := otlpRead(c)
-	if err != nil {
-		return err
-	}
 	o := otlpIntake{intake: in}
 	if asJSON {
-		err = o.readJSON(body)
+		err = o.readJSON(sent)
 	} else {
-		err = o.request(message{rest: body})
+		err = o.request(message{rest: sent})
 	}
 	if err != nil {
 		return err
@@ -74,21 +70,6 @@ func otlpKind(h http.Header) (asJSON bool, err error) {
 		return false, nil
 	}
 	return false, saba.Errorf(errMediaType, "the body has Content-Type %q: OTLP is application/x-protobuf or application/json", clip(h.Get("Content-Type")))
-}
-
-func otlpRead(c *call) ([]byte, error) {
-	switch e := strings.ToLower(c.Header.Get("Content-Encoding")); e {
-	case "", "identity":
-		return readAll(c.Body, otlpInflate)
-	case "gzip":
-		z, err := gzip.NewReader(c.Body)
-		if err != nil {
-			return nil, saba.Errorf(saba.ErrInvalid, "the request body is not the gzip that its Content-Encoding promises: %v", err)
-		}
-		return readAll(z, otlpInflate)
-	default:
-		return nil, saba.Errorf(errMediaType, "the body has Content-Encoding %q: send it plain or as gzip", clip(e))
-	}
 }
 
 // writeOTLP answers with an ExportMetricsServiceResponse: partial_success = 1 (rejected_data_points

@@ -23,6 +23,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/body"
 	"github.com/saba-monitor/saba/internal/hush"
 )
 
@@ -61,6 +62,7 @@ type Options struct {
 	Store   Store
 	Samples Samples
 	Ingest  Ingest
+	Bodies  *body.Room // for those of written samples, which others may share
 	Now     func() time.Time
 	Log     *slog.Logger
 
@@ -72,7 +74,7 @@ type limits struct {
 	samples int           // in memory for one query; each takes 16 bytes
 	series  int           // that one selector finds
 	reads   int           // requests for data at once; others wait
-	intakes int           // bodies of written samples in memory at once; others wait
+	intakes int           // bodies of written samples that are turned into points at once; others wait
 	wait    time.Duration // for as long
 	timeout time.Duration // of one query
 }
@@ -119,7 +121,7 @@ type route struct {
 	path       string
 	methods    []string // HEAD goes with GET
 	permission saba.Permission
-	body       int64 // most bytes of the body, as sent
+	body       int64 // most bytes of the body, inflated unless its handler does that
 	handler    func(*server, http.ResponseWriter, *call) error
 	// fail answers in the words of the protocol of this call; nil means those of the query API.
 	fail func(w http.ResponseWriter, r *http.Request, code int, message string)
@@ -141,7 +143,7 @@ func routes() []route {
 		{v1 + "/status/buildinfo", get, saba.Read, 0, (*server).buildInfo, nil},
 
 		{v1 + "/write", post, saba.Write, writeBody, (*server).remoteWrite, failText},
-		{"/v1/metrics", post, saba.Write, otlpBody, (*server).otlp, failOTLP},
+		{"/v1/metrics", post, saba.Write, otlpInflate, (*server).otlp, failOTLP},
 	}
 	all = append(all, queryRoutes()...)
 	// Clients that are given /api/prom as the address of a Prometheus add its own prefix.
@@ -157,7 +159,8 @@ func routes() []route {
 // A call is one request whose sender is known and may make it.
 type call struct {
 	*http.Request
-	org string // the organization whose data it sees
+	org  string // the organization whose data it sees
+	body body.Body
 }
 
 // The kinds of failure besides those of package saba.
@@ -166,7 +169,6 @@ var (
 	errMediaType = errors.New("unknown media type")    // 415
 	errExecution = errors.New("could not be answered") // 422: a query that is right and too much
 	errTimeout   = errors.New("took too long")         // 503
-	errBusy      = errors.New("busy")                  // 503
 	errPanic     = errors.New("panic")                 // 500
 )
 
@@ -183,9 +185,11 @@ var kinds = [...]struct {
 	{errMethod, http.StatusMethodNotAllowed, "bad_data"},
 	{saba.ErrTooLarge, http.StatusRequestEntityTooLarge, "bad_data"},
 	{errMediaType, http.StatusUnsupportedMediaType, "bad_data"},
+	{body.ErrEncoding, http.StatusUnsupportedMediaType, "bad_data"},
 	{errExecution, http.StatusUnprocessableEntity, "execution"},
 	{errTimeout, http.StatusServiceUnavailable, "timeout"},
-	{errBusy, http.StatusServiceUnavailable, "unavailable"},
+	{body.ErrBusy, http.StatusServiceUnavailable, "unavailable"},
+	{body.ErrTimeout, http.StatusServiceUnavailable, "timeout"}, // and not 408, at which a sender of samples gives them up
 	{saba.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 }
 
@@ -229,8 +233,12 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, rt route) (err e
 	if err := p.Authorize(rt.permission); err != nil {
 		return err
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, rt.body)
-	return rt.handler(s, w, &call{Request: r, org: p.Org})
+	c := &call{Request: r, org: p.Org, body: s.Bodies.Of(w, r, rt.body)}
+	defer c.body.Release()
+	if rt.permission == saba.Read {
+		r.Body = http.MaxBytesReader(w, r.Body, rt.body) // for form
+	}
+	return rt.handler(s, w, c)
 }
 
 // fail answers a request that went wrong.
@@ -320,7 +328,7 @@ type gate struct {
 
 func newGate(n int, wait time.Duration) gate { return gate{make(chan struct{}, n), wait} }
 
-// enter returns when there is a place; leave gives it back. After g.wait the error matches errBusy.
+// enter returns when there is a place; leave gives it back. After g.wait the error matches body.ErrBusy.
 func (g gate) enter(ctx context.Context) (leave func(), err error) {
 	leave = func() { <-g.places }
 	select {
@@ -336,7 +344,7 @@ func (g gate) enter(ctx context.Context) (leave func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
-		return nil, saba.Errorf(errBusy, "the server is working on %d such requests already: send this one again in a while", cap(g.places))
+		return nil, saba.Errorf(body.ErrBusy, "the server is working on %d such requests already: send this one again in a while", cap(g.places))
 	}
 }
 

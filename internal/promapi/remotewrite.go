@@ -37,23 +37,30 @@ func (s *server) remoteWrite(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	leave, err := s.intakes.enter(c.Context())
+	zipped, err := c.body.ReadSent()
+	if err != nil {
+		return err
+	}
+	size, err := snappySize(zipped)
+	if err != nil {
+		return err
+	}
+	if err := c.body.Decode(size); err != nil {
+		return err
+	}
+	leave, err := s.intakes.enter(c.Context()) // not before, as a slow sender may take its time
 	if err != nil {
 		return err
 	}
 	defer leave()
-	zipped, err := readAll(c.Body, writeBody)
-	if err != nil {
-		return err
-	}
-	body, err := unsnappy(zipped)
+	message, err := unsnappy(zipped, size)
 	if err != nil {
 		return err
 	}
 	if version == 1 {
-		err = in.write1(body)
+		err = in.write1(message)
 	} else {
-		err = in.write2(body)
+		err = in.write2(message)
 	}
 	written := 0
 	if err == nil {
@@ -94,15 +101,21 @@ func writeVersion(h http.Header) (int, error) {
 	return 0, saba.Errorf(errMediaType, "the body is a message %q: %s and %s are understood", clip(params["proto"]), message1, message2)
 }
 
-// unsnappy inflates a body. Its size stands at its beginning.
-func unsnappy(zipped []byte) ([]byte, error) {
+// snappySize returns how many bytes a body has when it is inflated, as its beginning says.
+func snappySize(zipped []byte) (int64, error) {
 	size, n := binary.Uvarint(zipped)
 	switch {
 	case n <= 0:
-		return nil, saba.Errorf(saba.ErrInvalid, "the request body is not snappy in its block format")
+		return 0, saba.Errorf(saba.ErrInvalid, "the request body is not snappy in its block format")
 	case size > writeInflate:
-		return nil, saba.Errorf(saba.ErrTooLarge, "the request body is larger than %d MiB when it is inflated: send it in parts", writeInflate>>20)
-	case size == 0:
+		return 0, saba.Errorf(saba.ErrTooLarge, "the request body is larger than %d MiB when it is inflated: send it in parts", writeInflate>>20)
+	}
+	return int64(size), nil
+}
+
+// unsnappy inflates a body to size bytes.
+func unsnappy(zipped []byte, size int64) ([]byte, error) {
+	if size == 0 {
 		return nil, nil
 	}
 	body, err := compression.Decode(compression.Snappy, zipped, nil)

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 	"github.com/saba-monitor/saba/internal/ingest"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -44,6 +45,7 @@ type rig struct {
 	handler http.Handler // behind url
 	store   *sqldb.DB
 	samples *tsdb.DB
+	bodies  *body.Room
 	log     *strings.Builder
 	clock   atomic.Int64 // Unix seconds
 }
@@ -53,7 +55,7 @@ type rig struct {
 // org2 there are host web1x and service shop.
 func newRig(t testing.TB, l limits, maxSeries int) *rig {
 	t.Helper()
-	r := &rig{TB: t, log: &strings.Builder{}}
+	r := &rig{TB: t, bodies: body.NewRoom(l.orDefault().wait), log: &strings.Builder{}}
 	r.clock.Store(start)
 	now := func() time.Time { return time.Unix(r.clock.Load(), 0) }
 	ctx, dir := context.Background(), t.TempDir()
@@ -99,7 +101,7 @@ func newRig(t testing.TB, l limits, maxSeries int) *rig {
 	logger := slog.New(slog.NewTextHandler(r.log, nil))
 	writer := ingest.New(ingest.Options{Hosts: r.store, Samples: r.samples, Log: logger, Now: now})
 	srv := httptest.NewServer(New(Options{
-		Store: r.store, Samples: r.samples, Ingest: ingest.NewLabelled(writer, r.samples, maxSeries), Now: now, Log: logger, limits: l,
+		Store: r.store, Samples: r.samples, Ingest: ingest.NewLabelled(writer, r.samples, maxSeries), Bodies: r.bodies, Now: now, Log: logger, limits: l,
 	}))
 	t.Cleanup(srv.Close)
 	r.url, r.handler = srv.URL, srv.Config.Handler

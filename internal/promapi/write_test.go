@@ -276,7 +276,7 @@ func TestRemoteWriteAsksForItsForm(t *testing.T) {
 		"no snappy":              {"", protocol1, "snappy", "hello world", 400, "snappy"},
 		"nothing":                {"", protocol1, "snappy", "", 400, "snappy"},
 		"a bomb":                 {"", protocol1, "snappy", bomb, 413, "16 MiB"},
-		"too large":              {"", protocol1, "snappy", strings.Repeat("x", writeBody+1), 413, "4096 KiB"},
+		"too large":              {"", protocol1, "snappy", strings.Repeat("x", writeBody+1), 413, "4 MiB"},
 		"no protobuf":            {"", protocol1, "snappy", snappied(t, "\xff\xff\xff"), 400, "protobuf"},
 		"1.0 as 2.0":             {"", protocol2, "snappy", snappied(t, string(pb(5, pb(1, []byte{9, 9})))), 400, "symbol"},
 		"half a label":           {"", protocol2, "snappy", snappied(t, string(pb(4))+string(pb(5, pb(1, []byte{0})))), 400, "odd number"},

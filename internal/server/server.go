@@ -30,6 +30,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/auth"
+	"github.com/saba-monitor/saba/internal/body"
 	"github.com/saba-monitor/saba/internal/dial"
 	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/ingest"
@@ -289,12 +290,13 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	writer := ingest.New(ingest.Options{Hosts: s.records, Samples: s.samples, Log: o.Log, Registerer: registry, Now: o.Now})
 	s.drains = drain.New(drain.Options{Org: s.org.ID, Store: s.records, Points: writer, Samples: s.samples, Now: o.Now, Log: o.Log})
 	replayer := replay.New(replay.Options{Store: s.records, History: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Zone: time.Local, Now: o.Now})
+	bodies := body.NewRoom(body.Wait)
 	calls := api.New(api.Options{
-		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier, Drains: s.drains,
+		Store: s.records, Ingest: writer, Samples: s.samples, Notifier: s.notifier, Drains: s.drains, Bodies: bodies,
 		Now: o.Now, Random: o.Random, Log: o.Log, Registerer: registry, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
 	})
 	prom := promapi.New(promapi.Options{
-		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries),
+		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries), Bodies: bodies,
 		Now: o.Now, Log: o.Log,
 	})
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})

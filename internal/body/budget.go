@@ -1,4 +1,4 @@
-package api
+package body
 
 import (
 	"context"
@@ -7,31 +7,6 @@ import (
 
 	"github.com/saba-monitor/saba"
 )
-
-// What of request bodies is in memory at once, in bytes. A body is there from its first byte until
-// its call is answered, and costs about three times its size together with what is made of it.
-// Small and large bodies have a budget each, so that a minute of an agent never waits for somebody's
-// backlog. A request takes from the budgets in the order in which they stand here and never goes
-// back, so that no two can wait for each other.
-const (
-	freeBody    = 64 << 10 // of each body, and what it may cost to decode: not counted; an agent's minute is a tenth of it
-	smallBodies = 16 << 20
-	largeBodies = 32 << 20 // of those above smallBody: two of the largest
-	decoding    = 32 << 20 // what JSON becomes that is decoded whole
-)
-
-// maxWait is how long a request waits for its share. Senders of points give up after 30 seconds
-// as a rule, so the answer has to come before.
-const maxWait = 10 * time.Second
-
-// memory is what of requests may be in memory at once.
-type memory struct {
-	small, large, decoding *budget
-}
-
-func newMemory(wait time.Duration) memory {
-	return memory{newBudget(smallBodies, wait), newBudget(largeBodies, wait), newBudget(decoding, wait)}
-}
 
 // A budget is a number of bytes that requests take from and give back, in the order in which they
 // came. It is safe for concurrent use.
@@ -55,7 +30,7 @@ func newBudget(size int64, wait time.Duration) *budget {
 }
 
 // take takes n bytes, which are at most the size of the budget, or waits until they are there.
-// After b.wait the error matches errBusy.
+// After b.wait the error matches ErrBusy.
 func (b *budget) take(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if len(b.queue) == 0 && b.free >= n {
@@ -76,7 +51,7 @@ func (b *budget) take(ctx context.Context, n int64) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = saba.Errorf(errBusy, "the server is taking in as many large requests as it has room for: send this one again in a while")
+		err = saba.Errorf(ErrBusy, "the server is taking in as many large requests as it has room for: send this one again in a while")
 	}
 	b.leave(mine)
 	return err
@@ -138,11 +113,3 @@ func (s *share) release() {
 	}
 	*s = share{}
 }
-
-// valueCost is about what one value of JSON costs when it is decoded into the structs of this
-// package: the largest, of an element "{}" in an array, has 136 bytes, and slices grow ahead.
-const valueCost = 256 // bytes
-
-// cost returns about what it costs in bytes to decode a body: one value more at each comma. Commas in
-// strings count as well, which does no harm: text has few.
-func cost(commas int) int64 { return int64(commas+1) * valueCost }

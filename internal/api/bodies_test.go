@@ -4,86 +4,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/body"
 )
-
-func TestABudgetIsNeverOverdrawn(t *testing.T) {
-	b := newBudget(100, time.Minute)
-	var mu sync.Mutex
-	var taken, most int64
-	var wg sync.WaitGroup
-	for i := range int64(64) {
-		wg.Go(func() {
-			n := 1 + i*37%100
-			for range 50 {
-				if err := b.take(t.Context(), n); err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				taken += n
-				most = max(most, taken)
-				mu.Unlock()
-				mu.Lock()
-				taken -= n
-				mu.Unlock()
-				b.give(n)
-			}
-		})
-	}
-	wg.Wait()
-	if most > 100 || b.free != 100 || len(b.queue) != 0 {
-		t.Errorf("at most %d of 100 were taken, %d are free at the end, %d wait", most, b.free, len(b.queue))
-	}
-}
-
-func TestAClaimThatIsNotServedIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10, maxWait)
-		if err := b.take(t.Context(), 8); err != nil {
-			t.Fatal(err)
-		}
-		refused := make(chan error)
-		go func() { refused <- b.take(t.Context(), 5) }()
-		left, leave := context.WithCancel(t.Context())
-		gone := make(chan error)
-		go func() { gone <- b.take(left, 5) }()
-		served := make(chan error)
-		time.Sleep(maxWait / 2)
-		go func() { served <- b.take(t.Context(), 2) }() // would fit, and waits for its turn
-		synctest.Wait()
-		select {
-		case err := <-served:
-			t.Fatalf("a later claim overtook the others: %v", err)
-		default:
-		}
-		leave()
-		if err := <-gone; !errors.Is(err, context.Canceled) {
-			t.Errorf("a request that left got %v", err)
-		}
-		if err := <-refused; !errors.Is(err, errBusy) {
-			t.Errorf("a claim that was never served got %v, want %v", err, errBusy)
-		}
-		if err := <-served; err != nil {
-			t.Errorf("when those before had left, a small claim got %v", err)
-		}
-		b.give(2)
-		b.give(8)
-		if b.free != 10 || len(b.queue) != 0 {
-			t.Errorf("at the end %d of 10 are free and %d wait", b.free, len(b.queue))
-		}
-	})
-}
 
 // holding is an ingest that keeps every batch until it is told to go on.
 type holding chan held
@@ -122,11 +52,11 @@ func manyPoints(n int) string {
 
 func TestLargeBodiesWaitForEachOtherAndSmallOnesDoNot(t *testing.T) {
 	h := make(holding)
-	r := newRig(t, func(o *Options) { o.Ingest, o.wait = h, time.Second })
-	zip := func(body string) string {
+	r := newRig(t, func(o *Options) { o.Ingest, o.Bodies = h, body.NewRoom(time.Second) })
+	zip := func(plain string) string {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
-		if _, err := io.WriteString(z, body); err != nil {
+		if _, err := io.WriteString(z, plain); err != nil {
 			t.Fatal(err)
 		}
 		if err := z.Close(); err != nil {
@@ -137,8 +67,8 @@ func TestLargeBodiesWaitForEachOtherAndSmallOnesDoNot(t *testing.T) {
 	large := manyPoints(10 << 20)
 	zipped := zip(manyPoints(2 << 20)) // small on the wire; nothing says beforehand how large it becomes
 	answers := make(chan answer)
-	send := func(body string, headers ...string) {
-		go func() { answers <- r.send(http.MethodPost, "/tsdb", keyBoth, body, headers...) }()
+	send := func(sent string, headers ...string) {
+		go func() { answers <- r.send(http.MethodPost, "/tsdb", keyBoth, sent, headers...) }()
 	}
 	// Three of 10 MiB fit into 32 MiB; whatever comes after them waits.
 	var first []held
@@ -149,11 +79,11 @@ func TestLargeBodiesWaitForEachOtherAndSmallOnesDoNot(t *testing.T) {
 	send(large)
 	send(zipped, "Content-Encoding", "gzip")
 	// Meanwhile an agent's minute, and a large part of its backlog, come through.
-	for _, body := range []string{manyPoints(100), manyPoints(900 << 10)} {
-		send(body)
+	for _, sent := range []string{manyPoints(100), manyPoints(900 << 10)} {
+		send(sent)
 		close((<-h).goOn)
 		if a := <-answers; a.status != http.StatusOK {
-			t.Errorf("while large bodies wait, %d bytes got %d %s", len(body), a.status, a.body)
+			t.Errorf("while large bodies wait, %d bytes got %d %s", len(sent), a.status, a.body)
 		}
 	}
 	// Those that wait are told when to come again.
@@ -171,11 +101,11 @@ func TestLargeBodiesWaitForEachOtherAndSmallOnesDoNot(t *testing.T) {
 			t.Errorf("a large body got %d %s", a.status, a.body)
 		}
 	}
-	for _, body := range []string{large, zipped} {
-		if body == zipped {
-			send(body, "Content-Encoding", "gzip")
+	for _, sent := range []string{large, zipped} {
+		if sent == zipped {
+			send(sent, "Content-Encoding", "gzip")
 		} else {
-			send(body)
+			send(sent)
 		}
 		close((<-h).goOn)
 		if a := <-answers; a.status != http.StatusOK {
@@ -190,9 +120,9 @@ func TestLargeBodiesWaitForEachOtherAndSmallOnesDoNot(t *testing.T) {
 // `{"reports":[{},{},…` takes fifty times its size when it is decoded.
 func TestABodyOfCountlessValuesIsRefused(t *testing.T) {
 	r := newRig(t)
-	body := "[" + strings.Repeat("{},", 1_000_000) + "{}]"
+	values := "[" + strings.Repeat("{},", 1_000_000) + "{}]"
 	for _, path := range []string{"/graph-defs/create", "/monitoring/checks/report"} {
-		r.wantError(r.send(http.MethodPost, path, keyBoth, body), http.StatusRequestEntityTooLarge, "values", path)
+		r.wantError(r.send(http.MethodPost, path, keyBoth, values), http.StatusRequestEntityTooLarge, "values", path)
 	}
 	r.wantError(r.send(http.MethodPost, "/graph-defs/create", keyBoth, "["+strings.Repeat("{},", 50_000)+"{}]"), http.StatusBadRequest, "graph definitions", "what fits is decoded")
 }
@@ -200,11 +130,11 @@ func TestABodyOfCountlessValuesIsRefused(t *testing.T) {
 func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
 	h := make(holding)
 	r := newRig(t, func(o *Options) { o.Ingest = h })
-	for _, n := range []int{2, 4 << 10, freeBody - 10, freeBody, freeBody + 60, smallBody - 60, smallBody, smallBody + 60, 3 << 20} {
-		body := manyPoints(n)
-		want := strings.Count(body, "{")
+	for _, n := range []int{2, 4 << 10, body.Free - 10, body.Free, body.Free + 60, body.Small - 60, body.Small, body.Small + 60, 3 << 20} {
+		sent := manyPoints(n)
+		want := strings.Count(sent, "{")
 		for _, known := range []bool{true, false} {
-			req, err := http.NewRequest(http.MethodPost, r.url+"/api/v0/tsdb", strings.NewReader(body))
+			req, err := http.NewRequest(http.MethodPost, r.url+"/api/v0/tsdb", strings.NewReader(sent))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +157,7 @@ func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
 			resp.Body.Close()
 			<-done
 			if got != want || resp.StatusCode != http.StatusOK {
-				t.Errorf("of %d bytes (length known: %v) %d points arrived with %d, want %d", len(body), known, got, resp.StatusCode, want)
+				t.Errorf("of %d bytes (length known: %v) %d points arrived with %d, want %d", len(sent), known, got, resp.StatusCode, want)
 			}
 		}
 	}
