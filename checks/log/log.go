@@ -1,10 +1,9 @@
 // Package log is the check that looks for lines in log files. What it has read it does not read
 // again: where it stopped in each file, and how it finds that place after a rotation, is in
-// follow.go. Which files there are is in files.go.
+// package follow.
 package log
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check"
+	"github.com/saba-monitor/saba/internal/follow"
 )
 
 // Check says whether few of the new lines of log files match.
@@ -137,7 +137,6 @@ type tally struct {
 	toldFile            string
 	untold              int
 	problems            []string // sentences, each of which makes UNKNOWN of an OK
-	reader              *bufio.Reader
 }
 
 func (t *tally) problem(err error) { t.problems = append(t.problems, err.Error()) }
@@ -147,28 +146,35 @@ func (c *checker) Check(ctx context.Context) check.Result {
 	ctx, cancel := aLittleEarlier(ctx)
 	defer cancel()
 	var t tally
-	paths, err := c.find(ctx)
+	paths, err := follow.Find(ctx, c.files, c.folder, c.fileName)
 	if err != nil {
 		t.problem(err)
 	}
 	if c.noState {
+		r := c.reader(&t)
 		for _, path := range paths {
-			if _, err := c.read(ctx, part{path: path}, &t); err != nil {
-				t.problem(err)
-			}
+			r.All(ctx, path)
 		}
 		return c.result(paths, &t)
 	}
-	var before state
+	var before follow.State
 	known, err := c.store.Load(ctx, &before)
 	if err != nil {
 		t.problem(fmt.Errorf("it is not known how far was read, and lines may be missed: %w", err))
 	}
-	after := c.follow(ctx, paths, before, known, &t)
+	after := c.reader(&t).Follow(ctx, paths, before, known)
 	if err := c.store.Save(ctx, after); err != nil {
 		t.problem(fmt.Errorf("the same lines will count again, as it cannot be kept how far was read: %w", err))
 	}
 	return c.result(paths, &t)
+}
+
+// reader returns what reads files for a tally.
+func (c *checker) reader(t *tally) *follow.Reader {
+	return &follow.Reader{Now: c.now(), Whole: c.checkFirst, Last: c.noState, Problem: t.problem, Line: func(path string, line []byte) bool {
+		c.add(path, line, t)
+		return true
+	}}
 }
 
 // aLittleEarlier returns a context that ends in time to tell what was found until then.

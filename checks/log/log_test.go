@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/check"
 	"github.com/saba-monitor/saba/check/checktest"
+	"github.com/saba-monitor/saba/internal/follow"
 )
 
 // A folder of logs.
@@ -582,16 +582,16 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 func TestLongLines(t *testing.T) {
 	d := newFolder(t)
 	args := []string{"-f", "DIR/app.log", "-p", "bad", "-r"}
-	d.add("app.log", strings.Repeat("x", 3*maxLine))
+	d.add("app.log", strings.Repeat("x", 3*follow.MaxLine))
 	d.run(0, args...) // where it ends, in the middle of a line
 	d.add("app.log", "bad\n")
 	d.run(1, args...)
-	d.add("app.log", strings.Repeat("y", 2*maxLine)+"bad"+strings.Repeat("y", maxLine)+"\nbad\n")
+	d.add("app.log", strings.Repeat("y", 2*follow.MaxLine)+"bad"+strings.Repeat("y", follow.MaxLine)+"\nbad\n")
 	told := d.run(2, args...)
 	if len(told) > 3*maxToldLine || !strings.HasSuffix(told, "…\nbad") {
 		t.Errorf("told %d bytes: %.100q…", len(told), told)
 	}
-	d.add("app.log", strings.Repeat("z", maxLine+5)) // a part of it is enough to go on
+	d.add("app.log", strings.Repeat("z", follow.MaxLine+5)) // a part of it is enough to go on
 	d.run(0, args...)
 	d.add("app.log", "bad\n")
 	d.run(1, args...)
@@ -659,10 +659,10 @@ func TestALogThatTakesTooLong(t *testing.T) {
 	d := newFolder(t)
 	d.add("app.log", strings.Repeat("bad\n", 250))
 	c := newChecker(t, "-p", "bad", "-f", d.path("app.log"))
-	var s state
+	var s follow.State
 	for i, want := range []int{100, 100, 50, 0} {
 		var found tally
-		s = c.follow(&hurry{t.Context(), 100}, c.files, s, true, &found)
+		s = c.reader(&found).Follow(&hurry{t.Context(), 100}, c.files, s, true)
 		late := d.path("app.log") + " is not read to its end, as that takes too long"
 		if said := strings.Join(found.problems, "\n"); found.criticals != want || i < 2 && said != late || i >= 2 && said != "" {
 			t.Errorf("run %d: %d lines count, want %d; %q", i, found.criticals, want, said)
@@ -679,9 +679,9 @@ func TestAnEmptyFile(t *testing.T) {
 	d.add("app.log", "")
 	c := newChecker(t, "-p", "bad", "-f", d.path("app.log"))
 	var found tally
-	s := c.follow(t.Context(), c.files, state{}, true, &found)
+	s := c.reader(&found).Follow(t.Context(), c.files, follow.State{}, true)
 	for range 2 {
-		s = c.follow(t.Context(), c.files, s, true, &found)
+		s = c.reader(&found).Follow(t.Context(), c.files, s, true)
 	}
 	if len(s.Positions) != 1 || s.Positions[0].Rotated != 0 || s.Positions[0].Offset != 0 {
 		t.Errorf("positions %+v", s.Positions)
@@ -741,56 +741,6 @@ func FuzzRead(f *testing.F) {
 		}
 		if want := bytes.Count(text, []byte("\n")) + bytes.Count(more, []byte("\n")) + 1; total != want {
 			t.Errorf("%d lines count of %q and %q, want %d", total, text, more, want)
-		}
-	})
-}
-
-// Whatever a state file says, there is a verdict, and the next run goes on.
-func FuzzState(f *testing.F) {
-	f.Add([]byte(`{"positions":[{"path":"app.log","device":1,"inode":2,"offset":3,"before":4,"read":5}]}`))
-	f.Add([]byte(`{"positions":[{"path":"app.log","offset":-9223372036854775808},{"path":"","offset":9223372036854775807,"rotated":-1}]}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var s state
-		if json.Unmarshal(b, &s) != nil || len(s.Positions) > 100 {
-			return
-		}
-		d := newFolder(t)
-		d.add("app.log", "bad\n")
-		f, id, _, err := openLog(d.path("app.log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for i := range s.Positions { // of a file that is there
-			s.Positions[i].Path, s.Positions[i].Device, s.Positions[i].Inode, s.Positions[i].Born = id.Path, id.Device, id.Inode, id.Born
-		}
-		c := newChecker(t, "-p", "bad", "-f", id.Path)
-		var found tally
-		after := c.follow(t.Context(), []string{id.Path}, s, true, &found)
-		for _, p := range after.Positions {
-			if p.Path != id.Path || p.Offset > 4 && p.Device == 0 {
-				t.Errorf("%s becomes %+v", b, after)
-			}
-		}
-		found = tally{}
-		c.follow(t.Context(), []string{id.Path}, after, true, &found)
-		if len(found.problems) > 0 {
-			t.Errorf("%s: the second run has %q", b, found.problems)
-		}
-	})
-}
-
-func FuzzExpand(f *testing.F) {
-	f.Add("/tmp/{a,b}/**/[x-z]*.log")
-	f.Add("[]{}}{")
-	f.Fuzz(func(t *testing.T, pattern string) {
-		patterns, err := braces(pattern)
-		for _, p := range patterns {
-			if re, reErr := toRegexp(p); err == nil && reErr == nil && !strings.ContainsAny(p, "*?[") && !re.MatchString(p) {
-				t.Errorf("%q does not match itself: %v", p, re)
-			}
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package log
+package follow
 
 import (
 	"context"
@@ -20,15 +20,15 @@ const (
 	maxBraces  = 1000   // patterns that one with braces stands for
 )
 
-// find returns the files to read, sorted, each once. Those that it has found and an error may come together.
-func (c *checker) find(ctx context.Context) (paths []string, err error) {
+// Find returns the files that patterns match (* ? [] as in a shell, {a,b}, and ** for folders at any depth), and those of a folder whose name matches a
+// regular expression, which may be nil: sorted, each once, packed ones left out. Those that it has found and an error may come together.
+func Find(ctx context.Context, patterns []string, folder string, name *regexp.Regexp) (paths []string, err error) {
 	var errs []error
-	for _, pattern := range c.files {
+	for _, pattern := range patterns {
 		found, err := expand(ctx, pattern)
 		paths, errs = append(paths, found...), append(errs, err)
 	}
-	if c.fileName != nil {
-		folder := c.folder
+	if name != nil {
 		if folder == "" {
 			folder = "."
 		}
@@ -37,7 +37,7 @@ func (c *checker) find(ctx context.Context) (paths []string, err error) {
 			errs = append(errs, err)
 		}
 		for _, e := range entries {
-			if c.fileName.MatchString(e.Name()) && !packed(e.Name()) {
+			if name.MatchString(e.Name()) && !packed(e.Name()) {
 				paths = append(paths, filepath.Join(folder, e.Name()))
 			}
 		}

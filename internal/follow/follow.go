@@ -1,4 +1,6 @@
-package log
+// Package follow reads what is new in files that programs write to: log files, over rotation (by another name, a copy, a cut, packed), restarts, and files
+// that come and go. It keeps nothing itself: a State goes in, and one comes out. Start with Reader.Follow; which files there are is in files.go.
+package follow
 
 import (
 	"bufio"
@@ -17,14 +19,14 @@ import (
 	"time"
 )
 
-// A state is what a run leaves to the next one.
-type state struct {
-	Positions []position `json:"positions"`
+// A State is what a run leaves to the next one: how far each file was read.
+type State struct {
+	Positions []Position `json:"positions"`
 }
 
-// A position is how far a file was read. The place is known by what stands before it as well as
+// A Position is how far a file was read. The place is known by what stands before it as well as
 // by the file: files are copied and cut, and their numbers go to others.
-type position struct {
+type Position struct {
 	Path    string `json:"path"`
 	Device  uint64 `json:"device"`
 	Inode   uint64 `json:"inode"`
@@ -36,7 +38,7 @@ type position struct {
 }
 
 const (
-	maxLine   = 256 << 10 // bytes; what is longer is looked at in parts of that length
+	MaxLine   = 256 << 10 // bytes; what is longer is looked at in parts of that length
 	sumLength = 256       // bytes before a position
 	unread    = -1        // the Offset in a file that could not be read yet
 	// packing is for how long a rotated file is looked for that is neither under its name nor another:
@@ -53,36 +55,49 @@ const (
 // A part is a file from some place on.
 type part struct {
 	path   string
-	from   position
+	from   Position
 	whole  bool // nothing will be added: what stands after the last newline is a line too
 	zipped bool
 }
 
-// follow reads what is new since before, which is known unless this is the first run, and returns
-// where it stopped.
-func (c *checker) follow(ctx context.Context, paths []string, before state, known bool, t *tally) state {
-	now := c.now()
-	p := before.plan(ctx, paths, now, t.problem)
+// A Reader reads what is new. All fields but the bools are required.
+type Reader struct {
+	// Line is called for each line, without what ends it; it keeps none of it. Files that end without a newline are read up to their last one. False stops: what comes
+	// after it is for the next run.
+	Line    func(path string, line []byte) bool
+	Problem func(error) // what could not be read; the rest is
+	Now     time.Time
+	Whole   bool // files that are read for the first time are read whole; else they are, but in the first run, which only notes where they end
+	Last    bool // there is no next run: what stands after the last newline is a line too
+
+	buffer  *bufio.Reader // one for all files
+	stopped bool
+}
+
+// Follow reads what is new in files since before, which is known unless this is the first run, and returns where it stopped.
+func (r *Reader) Follow(ctx context.Context, paths []string, before State, known bool) State {
+	now := r.Now
+	p := before.plan(ctx, paths, now, r.Problem)
 	for _, path := range p.fresh {
 		fresh := part{path: path}
-		if (!known || p.first[path]) && !c.checkFirst {
+		if (!known || p.first[path]) && !r.Whole {
 			var err error
 			if fresh.from, err = lineEnd(path); err != nil {
-				t.problem(err)
+				r.Problem(err)
 				continue
 			}
 		}
 		p.parts = append(p.parts, fresh)
 	}
-	after := state{p.kept}
+	after := State{p.kept}
 	for _, part := range append(p.ends, p.parts...) {
-		at, err := c.read(ctx, part, t)
+		at, err := r.read(ctx, part)
 		if err != nil {
-			t.problem(err)
+			r.Problem(err)
 		}
 		at.Read = now.Unix()
 		late := at.Rotated != 0 && now.Unix()-at.Rotated > int64(lateWrites/time.Second)
-		if at.Path != "" && !part.zipped && !late {
+		if at.Path != "" && (!part.zipped || r.stopped) && !late {
 			after.Positions = append(after.Positions, at)
 		}
 	}
@@ -95,11 +110,18 @@ type plan struct {
 	parts []part          // of files that go on as they were, under the same name or another that is read
 	fresh []string        // files that were not read yet
 	first map[string]bool // those of fresh that were there before, but could not be read
-	kept  []position      // in files that cannot be read now
+	kept  []Position      // in files that cannot be read now
+}
+
+// All reads a file from its beginning to its end.
+func (r *Reader) All(ctx context.Context, path string) {
+	if _, err := r.read(ctx, part{path: path}); err != nil {
+		r.Problem(err)
+	}
 }
 
 // plan returns what to read of the files under paths.
-func (s state) plan(ctx context.Context, paths []string, now time.Time, problem func(error)) plan {
+func (s State) plan(ctx context.Context, paths []string, now time.Time, problem func(error)) plan {
 	p := plan{first: map[string]bool{}}
 	readable := make(map[string]bool, len(paths))
 	index, claimed := s.index(), map[int]bool{}
@@ -108,8 +130,8 @@ func (s state) plan(ctx context.Context, paths []string, now time.Time, problem 
 		switch readable[path] = err == nil; {
 		case err != nil:
 			problem(err)
-			if !slices.ContainsFunc(s.Positions, func(at position) bool { return at.Path == path }) {
-				p.kept = append(p.kept, position{Path: path, Offset: unread})
+			if !slices.ContainsFunc(s.Positions, func(at Position) bool { return at.Path == path }) {
+				p.kept = append(p.kept, Position{Path: path, Offset: unread})
 			}
 		case i < 0:
 			p.fresh = append(p.fresh, path)
@@ -135,7 +157,7 @@ func (s state) plan(ctx context.Context, paths []string, now time.Time, problem 
 
 // trace adds to the plan what is to be done about a position whose file is not under its name any
 // more. replaced says whether another one is.
-func (p *plan) trace(ctx context.Context, at position, replaced bool, now time.Time) {
+func (p *plan) trace(ctx context.Context, at Position, replaced bool, now time.Time) {
 	if replaced && at.Rotated == 0 {
 		at.Rotated = now.Unix()
 	}
@@ -152,15 +174,15 @@ func (p *plan) trace(ctx context.Context, at position, replaced bool, now time.T
 }
 
 // at returns the same place in a file that is read under path.
-func (p position) at(path string) position {
+func (p Position) at(path string) Position {
 	p.Path, p.Rotated = path, 0
 	return p
 }
 
-func (p position) file() fileID { return fileID{p.Device, p.Inode} }
+func (p Position) file() fileID { return fileID{p.Device, p.Inode} }
 
 // index returns which positions are in which file: those of files that are read first.
-func (s state) index() map[fileID][]int {
+func (s State) index() map[fileID][]int {
 	index := map[fileID][]int{}
 	for _, rotated := range []bool{false, true} {
 		for i, p := range s.Positions {
@@ -173,7 +195,7 @@ func (s state) index() map[fileID][]int {
 }
 
 // continuedBy returns which position the file at path goes on from; -1 when it is none.
-func (s state) continuedBy(path string, index map[fileID][]int) (int, error) {
+func (s State) continuedBy(path string, index map[fileID][]int) (int, error) {
 	f, id, size, err := openLog(path)
 	if err != nil {
 		return -1, err
@@ -188,17 +210,17 @@ func (s state) continuedBy(path string, index map[fileID][]int) (int, error) {
 }
 
 // openLog opens a file that can be read to its end, and says which one it is.
-func openLog(path string) (*os.File, position, int64, error) {
+func openLog(path string) (*os.File, Position, int64, error) {
 	f, info, err := openRegular(path)
 	if err != nil {
-		return nil, position{}, 0, err
+		return nil, Position{}, 0, err
 	}
 	id := identity(info)
-	return f, position{Path: path, Device: id.device, Inode: id.inode, Born: born(f)}, info.Size(), nil
+	return f, Position{Path: path, Device: id.device, Inode: id.inode, Born: born(f)}, info.Size(), nil
 }
 
 // continuedIn says whether p is a place in f, which is the file that id tells.
-func (p position) continuedIn(f io.ReaderAt, id position, size int64) (bool, error) {
+func (p Position) continuedIn(f io.ReaderAt, id Position, size int64) (bool, error) {
 	if p.Offset < 0 || size < p.Offset || p.file() == id.file() && p.Born != id.Born {
 		return false, nil
 	}
@@ -224,7 +246,7 @@ func sumOf(b []byte) uint64 {
 // findRotated returns where p goes on, among the files beside it: under another name, or, if
 // byContent, in one that holds the same as its file did, packed perhaps. A file that was not written
 // to since p was read has nothing new.
-func findRotated(ctx context.Context, p position, byContent bool) (part, bool) {
+func findRotated(ctx context.Context, p Position, byContent bool) (part, bool) {
 	folder, name := filepath.Split(p.Path)
 	entries, err := os.ReadDir(filepath.Clean(folder + "."))
 	if err != nil {
@@ -277,7 +299,7 @@ func (p part) canOpen(ctx context.Context) bool {
 type stream struct {
 	io.Reader
 	file *os.File
-	id   position // of the file, at the place
+	id   Position // of the file, at the place
 	size int64    // of what may be read, for a file that is not packed
 }
 
@@ -312,8 +334,8 @@ func (s *stream) seek(ctx context.Context, p part) error {
 	if err != nil {
 		return err
 	}
-	for left := p.from.Offset - sumLength; left > 0; left -= maxLine {
-		if _, err := io.CopyN(io.Discard, z, min(left, maxLine)); err != nil || ctx.Err() != nil {
+	for left := p.from.Offset - sumLength; left > 0; left -= MaxLine {
+		if _, err := io.CopyN(io.Discard, z, min(left, MaxLine)); err != nil || ctx.Err() != nil {
 			return cmp.Or(ctx.Err(), errOther)
 		}
 	}
@@ -327,7 +349,7 @@ func (s *stream) seek(ctx context.Context, p part) error {
 
 // read looks at the lines of a part, and returns where it stopped: behind the last newline, and
 // before what is left when ctx ends.
-func (c *checker) read(ctx context.Context, p part, t *tally) (position, error) {
+func (r *Reader) read(ctx context.Context, p part) (Position, error) {
 	s, err := p.open(ctx)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errOther) { // rotated this very moment
 		return p.from, nil
@@ -344,30 +366,41 @@ func (c *checker) read(ctx context.Context, p part, t *tally) (position, error) 
 	if p.from.Path != "" && s.size == at.Offset && !p.zipped { // as most often
 		return at, nil
 	}
-	if t.reader == nil {
-		t.reader = bufio.NewReaderSize(nil, maxLine) // one for all files
+	if r.buffer == nil {
+		r.buffer = bufio.NewReaderSize(nil, MaxLine)
 	}
-	r := t.reader
-	r.Reset(s)
-	for err == nil {
+	r.buffer.Reset(s)
+	var end []byte // of what was read of a packed file, which cannot be looked at again
+	for err == nil && !r.stopped {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%s is not read to its end, as that takes too long", p.path)
 			break
 		}
 		var line []byte
-		line, err = r.ReadSlice('\n')
+		line, err = r.buffer.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
 			err = nil // a part of a line
 		}
-		if err == nil || p.whole || c.noState {
+		if err == nil || p.whole || r.Last {
 			at.Offset += int64(len(line))
+			if p.zipped {
+				end = append(end, line...)
+				end = end[max(0, len(end)-sumLength):]
+			}
 			if line = trimEnd(line); len(line) > 0 || err == nil {
-				c.add(p.path, line, t)
+				r.stopped = !r.Line(p.path, line)
 			}
 		}
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
+	}
+	if p.zipped && r.stopped {
+		if was := p.from; at.Offset > was.Offset+sumLength || was.Offset == 0 {
+			was.Offset, was.Before = at.Offset, sumOf(end)
+			return was, err
+		}
+		return p.from, err // a line or two come again
 	}
 	if !p.zipped {
 		var sumErr error
@@ -389,19 +422,19 @@ func trimEnd(line []byte) []byte {
 }
 
 // lineEnd returns the place behind the last newline of a file. In a file that ends with more than
-// maxLine bytes without one it is the end.
-func lineEnd(path string) (position, error) {
+// MaxLine bytes without one it is the end.
+func lineEnd(path string) (Position, error) {
 	f, p, size, err := openLog(path)
 	if err != nil {
 		return p, err
 	}
 	defer f.Close()
 	p.Offset = size
-	b := make([]byte, min(size, maxLine))
+	b := make([]byte, min(size, MaxLine))
 	if _, err := f.ReadAt(b, size-int64(len(b))); err != nil && !errors.Is(err, io.EOF) {
 		return p, err
 	}
-	if i := strings.LastIndexByte(string(b), '\n'); i >= 0 || size <= maxLine {
+	if i := strings.LastIndexByte(string(b), '\n'); i >= 0 || size <= MaxLine {
 		p.Offset = size - int64(len(b)) + int64(i) + 1
 	}
 	p.Before, err = sumBefore(f, p.Offset)

@@ -1,4 +1,4 @@
-package log
+package follow
 
 import (
 	"os"
