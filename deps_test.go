@@ -64,7 +64,7 @@ var arrows = map[string][]string{
 	"internal/auth":      {},
 	"internal/body":      {},
 	"internal/chart":     {},
-	"internal/cli":       {"check", "checks", "client", "internal/agent", "internal/collect", "plugin", "plugins", "internal/argv"},
+	"internal/cli":       {"check", "checks", "client", "internal/agent", "internal/collect", "internal/proxy", "internal/statefile", "internal/tail", "plugin", "plugins", "internal/argv"},
 	"internal/collect":   {"internal/inturn", "plugin/target/mount"},
 	"internal/dial":      {},
 	"internal/drain":     {"internal/hush", "internal/logline"},
@@ -84,6 +84,7 @@ var arrows = map[string][]string{
 	"internal/servercli": {"client", "internal/agent", "internal/cli", "internal/collect", "internal/dial", "internal/monitor", "internal/server"},
 	"internal/sqldb":     {},
 	"internal/statefile": {},
+	"internal/tail":      {"internal/follow", "internal/statefile"},
 	"internal/tsdb":      {},
 	"internal/web":       {"internal/chart", "internal/drain", "internal/logline", "internal/monitor"},
 
@@ -175,6 +176,7 @@ var testArrows = map[string][]string{
 	"internal/servercli": {"plugin/target/postgrestest"},
 	"internal/sqldb":     {"internal/storetest", "plugin/target/postgrestest"},
 	"internal/tsdb":      {"internal/storetest"},
+	"internal/tail":      {"internal/drain", "internal/ingest", "internal/sqldb", "internal/tsdb"},
 	"internal/web":       {"internal/browsertest", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/ingest"},
 
 	"plugin/target":          {"plugin/target/redistest", "plugin/target/targettest"},

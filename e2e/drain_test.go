@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	mrand "math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -309,4 +311,72 @@ func walkThrough(t *testing.T, page string, values *strings.Replacer) string {
 		t.Fatalf("the commands of %s: %v\n%s", page, err, out)
 	}
 	return string(out)
+}
+
+// A tail that is killed again and again, of a log that is rotated all the time, on a server that is killed too: each line counts once.
+func TestKillOfATailLosesNoLine(t *testing.T) {
+	t.Parallel()
+	seed := mrand.Uint64()
+	t.Logf("seed %d", seed)
+	random := mrand.New(mrand.NewPCG(seed, 0))
+	args := []string{"server", "--listen", "127.0.0.1:" + redistest.FreePort(t), "--data", t.TempDir()}
+	server := start(t, []string{"SABA_API_KEY=" + key}, "saba", args...)
+	base := server.consoleURL()
+	path := makeDrain(t, base, "shop")
+	dir := t.TempDir()
+	log := filepath.Join(dir, "app.log")
+	write(t, log, "")
+	tailArgs := []string{"tail", "--state", filepath.Join(dir, "state"), "--from-start", log}
+	env := []string{"SABA_DRAIN_URL=" + base + path}
+	tail := start(t, env, "saba-agent", tailArgs...)
+
+	// The lines are of a minute that is over.
+	at := time.Now().Unix()/60*60 - 300
+	jobs, stop := 0, make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0o600)
+		for i := 1; err == nil; i++ {
+			select {
+			case <-stop:
+				if err := f.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			default:
+			}
+			jobs++
+			_, err = fmt.Fprintf(f, "%s worker count#jobs\n", time.Unix(at, 0).UTC().Format(time.RFC3339))
+			if i%1000 == 0 && err == nil { // as logrotate does, with a program that is told at once
+				err = errors.Join(f.Close(), os.Rename(log, fmt.Sprintf("%s.%d", log, i/1000)))
+				if err == nil {
+					f, err = os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+				}
+			}
+			wait(time.Millisecond)
+		}
+		t.Error(err)
+	})
+	for range drainKills {
+		wait(time.Duration(1000+random.IntN(4000)) * time.Millisecond)
+		tail.kill()
+		if random.IntN(2) == 0 {
+			server.kill()
+			server = start(t, []string{"SABA_API_KEY=" + key}, "saba", args...)
+			server.consoleURL()
+		}
+		tail = start(t, env, "saba-agent", tailArgs...)
+	}
+	close(stop)
+	writing.Wait()
+	t.Logf("%d lines", jobs)
+	eventually(t, "every line", func() bool {
+		s := serviceMetric(t, base, "shop", "jobs", at, at)
+		if len(s) > 0 && s[0].Value > float64(jobs) {
+			t.Fatalf("%v lines count, of %d", s[0].Value, jobs)
+		}
+		return len(s) > 0 && s[0].Value == float64(jobs)
+	})
+	tail.stop()
+	server.stop()
 }

@@ -24,6 +24,7 @@ have redis-server redis-server
 have elixir elixir
 have prometheus prometheus
 have sidekiq ruby-sidekiq
+[ -x /lib/systemd/systemd-journal-remote ] || missing="$missing systemd-journal-remote"
 [ -x /usr/sbin/logrotate ] || missing="$missing logrotate"
 have dovecot "dovecot-imapd dovecot-pop3d dovecot-submissiond"
 [ -x /usr/sbin/slapd ] || missing="$missing slapd"

@@ -171,7 +171,7 @@ func (c *checker) Check(ctx context.Context) check.Result {
 
 // reader returns what reads files for a tally.
 func (c *checker) reader(t *tally) *follow.Reader {
-	return &follow.Reader{Now: c.now(), Whole: c.checkFirst, Last: c.noState, Problem: t.problem, Line: func(path string, line []byte) bool {
+	return &follow.Reader{Now: c.now(), Whole: c.checkFirst, Last: c.noState, Problem: t.problem, Line: func(path string, line []byte, _ bool) bool {
 		c.add(path, line, t)
 		return true
 	}}

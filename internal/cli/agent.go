@@ -25,7 +25,7 @@ import (
 
 // AgentCommands lists the commands that both binaries have.
 func AgentCommands() []Command {
-	return []Command{agentCommand, pluginCommand, checkCommand}
+	return []Command{agentCommand, tailCommand, pluginCommand, checkCommand}
 }
 
 var agentCommand = Command{

@@ -62,9 +62,9 @@ type part struct {
 
 // A Reader reads what is new. All fields but the bools are required.
 type Reader struct {
-	// Line is called for each line, without what ends it; it keeps none of it. Files that end without a newline are read up to their last one. False stops: what comes
-	// after it is for the next run.
-	Line    func(path string, line []byte) bool
+	// Line is called for each line, without what ends it; it keeps none of it. A line that is longer than MaxLine comes in parts, of which all but the last have more. Files
+	// that end without a newline are read up to their last one. False stops: what comes after it is for the next run.
+	Line    func(path string, line []byte, more bool) bool
 	Problem func(error) // what could not be read; the rest is
 	Now     time.Time
 	Whole   bool // files that are read for the first time are read whole; else they are, but in the first run, which only notes where they end
@@ -140,6 +140,15 @@ func (s State) plan(ctx context.Context, paths []string, now time.Time, problem 
 			p.parts = append(p.parts, part{path: path, from: s.Positions[i].at(path)})
 		}
 	}
+	known := map[fileID]bool{}
+	for _, at := range s.Positions {
+		known[at.file()] = true
+	}
+	for _, path := range p.fresh {
+		if info, err := os.Stat(path); err == nil {
+			known[identity(info)] = true
+		}
+	}
 	for i, at := range s.Positions {
 		can, there := readable[at.Path]
 		switch {
@@ -149,7 +158,7 @@ func (s State) plan(ctx context.Context, paths []string, now time.Time, problem 
 		case there && at.Offset == unread:
 			p.first[at.Path] = true
 		default:
-			p.trace(ctx, at, there, now)
+			p.trace(ctx, at, there, known, now)
 		}
 	}
 	return p
@@ -157,8 +166,9 @@ func (s State) plan(ctx context.Context, paths []string, now time.Time, problem 
 
 // trace adds to the plan what is to be done about a position whose file is not under its name any
 // more. replaced says whether another one is.
-func (p *plan) trace(ctx context.Context, at Position, replaced bool, now time.Time) {
-	if replaced && at.Rotated == 0 {
+func (p *plan) trace(ctx context.Context, at Position, replaced bool, known map[fileID]bool, now time.Time) {
+	missed := replaced && at.Rotated == 0
+	if missed {
 		at.Rotated = now.Unix()
 	}
 	lately := replaced && now.Unix()-at.Rotated <= int64(packing/time.Second)
@@ -171,6 +181,78 @@ func (p *plan) trace(ctx context.Context, at Position, replaced bool, now time.T
 	case lately, !replaced && now.Unix()-max(at.Read, at.Rotated) < int64(longGone/time.Second): // it may come back
 		p.kept = append(p.kept, at)
 	}
+	if current, err := os.Stat(at.Path); missed && err == nil && identity(current) != at.file() { // it was not copied and cut
+		if found {
+			if info, err := os.Stat(end.path); err == nil {
+				known[identity(info)] = true
+			}
+		}
+		p.between(at, known, now)
+	}
+}
+
+// maxBetween bounds the files that came and were rotated away between two runs.
+const maxBetween = 100
+
+// between adds to the plan the files that were under a position's name after its own, and were rotated away before anybody read them: rotations of its name that were made after its
+// own file and written to since that was read, oldest first. They are read as the ends of rotated files are. Where the file system does not keep when files were made, there are none.
+func (p *plan) between(at Position, known map[fileID]bool, now time.Time) {
+	folder, name := filepath.Split(at.Path)
+	entries, err := os.ReadDir(filepath.Clean(folder + "."))
+	if err != nil {
+		return
+	}
+	type missed struct {
+		path    string
+		written int64
+		from    Position
+	}
+	var all []missed
+	for _, e := range entries {
+		if !rotationOf(name, e.Name()) || packed(e.Name()) {
+			continue
+		}
+		path := folder + e.Name()
+		if info, err := e.Info(); err != nil || known[identity(info)] || info.ModTime().Unix() < at.Read || slices.Contains(p.fresh, path) {
+			continue
+		}
+		f, id, _, err := openLog(path)
+		if err != nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err := errors.Join(err, f.Close()); err != nil || at.Born == 0 || id.Born <= at.Born {
+			continue
+		}
+		id.Path, id.Before, id.Rotated, id.Read = at.Path, sumOf(nil), now.Unix(), now.Unix()
+		known[id.file()] = true
+		all = append(all, missed{path, info.ModTime().UnixNano(), id})
+	}
+	slices.SortFunc(all, func(a, b missed) int { return cmp.Compare(a.written, b.written) })
+	for _, m := range all[:min(len(all), maxBetween)] {
+		p.ends = append(p.ends, part{path: m.path, from: m.from})
+	}
+}
+
+// rotationOf says whether a file's name is what rotation makes of another: app.log.1, app.log-20260102 or app-20260102.log of app.log.
+func rotationOf(name, other string) bool {
+	ext := filepath.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	for _, behind := range []string{name, stem} {
+		rest, ok := strings.CutPrefix(other, behind)
+		if !ok {
+			continue
+		}
+		if behind == stem {
+			if rest, ok = strings.CutSuffix(rest, ext); !ok || ext == "" {
+				continue
+			}
+		}
+		if len(rest) > 1 && (rest[0] == '.' || rest[0] == '-') && '0' <= rest[1] && rest[1] <= '9' {
+			return true
+		}
+	}
+	return false
 }
 
 // at returns the same place in a file that is read under path.
@@ -378,7 +460,8 @@ func (r *Reader) read(ctx context.Context, p part) (Position, error) {
 		}
 		var line []byte
 		line, err = r.buffer.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
+		more := errors.Is(err, bufio.ErrBufferFull)
+		if more {
 			err = nil // a part of a line
 		}
 		if err == nil || p.whole || r.Last {
@@ -388,7 +471,7 @@ func (r *Reader) read(ctx context.Context, p part) (Position, error) {
 				end = end[max(0, len(end)-sumLength):]
 			}
 			if line = trimEnd(line); len(line) > 0 || err == nil {
-				r.stopped = !r.Line(p.path, line)
+				r.stopped = !r.Line(p.path, line, more)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func FuzzState(f *testing.F) {
 			s.Positions[i].Path, s.Positions[i].Device, s.Positions[i].Inode, s.Positions[i].Born = id.Path, id.Device, id.Inode, id.Born
 		}
 		read := func(before State) (after State, problems []error) {
-			r := Reader{Now: time.Unix(1_800_000_000, 0), Line: func(string, []byte) bool { return true }, Problem: func(err error) { problems = append(problems, err) }}
+			r := Reader{Now: time.Unix(1_800_000_000, 0), Line: func(string, []byte, bool) bool { return true }, Problem: func(err error) { problems = append(problems, err) }}
 			after = r.Follow(t.Context(), []string{path}, before, true)
 			return after, problems
 		}
@@ -71,7 +72,7 @@ func TestAReaderThatStops(t *testing.T) {
 	var got []string
 	known := false
 	run := func() (read bool) {
-		r := Reader{Now: now, Whole: true, Line: func(_ string, line []byte) bool {
+		r := Reader{Now: now, Whole: true, Line: func(_ string, line []byte, _ bool) bool {
 			got, read = append(got, string(line)), true
 			return false
 		}, Problem: func(err error) { t.Error(err) }}
@@ -102,5 +103,52 @@ func TestAReaderThatStops(t *testing.T) {
 	}
 	if want := "1 2 3 4 5"; strings.Join(got, " ") != want {
 		t.Errorf("read %q, want %q", got, want)
+	}
+}
+
+// Files that came and were rotated away between two runs are read too, once; other programs' files beside them are not.
+func TestSeveralRotationsBetweenTwoRuns(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.log")
+	var state State
+	known := false
+	run := func() (got []string) {
+		r := Reader{Now: time.Now(), Whole: true, Line: func(_ string, line []byte, _ bool) bool {
+			got = append(got, string(line))
+			return true
+		}, Problem: func(err error) { t.Error(err) }}
+		state, known = r.Follow(t.Context(), []string{path}, state, known), true
+		return got
+	}
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("app.log", "1\n")
+	run()
+	for i, line := range []string{"2\n", "3\n", "4\n"} {
+		for n := i; n > 0; n-- {
+			move(fmt.Sprint("app.log.", n), fmt.Sprint("app.log.", n+1))
+		}
+		move("app.log", "app.log.1")
+		put("app.log", line)
+	}
+	put("app-error.log", "error\n")
+	put("app.log.bak", "copy\n")
+	if got := strings.Join(run(), " "); got != "2 3 4" && got != "3 2 4" { // files of one moment
+		t.Errorf("read %q, want 2 3 4", got)
+	}
+	for range 2 {
+		if got := run(); len(got) > 0 {
+			t.Errorf("read %q again", got)
+		}
 	}
 }
