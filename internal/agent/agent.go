@@ -5,7 +5,9 @@
 // Run owns four parts that share a queue and the host's id: the schedule collects
 // (schedule.go), the registrar obtains the id and describes the host each hour (register.go),
 // the definer asks plugins how they are drawn (define.go), and the sender posts (send.go).
-// Plugins are processes (exec.go, plugin.go). The package knows the server only as API, and
+// Plugins are processes (exec.go, plugin.go). The agent of a container is the same one: where its facts
+// and values come from is what its Options say, it waits for its gates before it registers (gate.go), and
+// it may keep nothing on disk and retire its host at its end. The package knows the server only as API, and
 // never imports the server's side. Start with Run.
 package agent
 
@@ -18,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -65,8 +68,16 @@ type Options struct {
 	// PostSpread spreads the posts of many agents over the first part of each minute: one host
 	// always waits the same share of it (hostShare). 0 posts at once.
 	PostSpread time.Duration
-	// Volatile keeps the values that wait for the server in memory alone: a restart loses them.
+	// Volatile keeps the values that wait for the server in memory alone: a restart loses them. With
+	// an empty Config.Root all else is kept there too, the host's id first of all.
 	Volatile bool
+	// Container says that the host is a container, or the containers around this one: it comes and goes with them. A
+	// host that the server has retired, or does not know, is then registered anew.
+	Container bool
+	// Gates hold back the registration of the host, in this order, until each is open. Nothing else waits for them.
+	Gates []Gate
+	// Retire retires the host at the end of the agent, after the last post; nil leaves it.
+	Retire Retirer
 	// run replaces runCommand in tests.
 	run func(ctx context.Context, c Command, environ []string) (Result, error)
 	// now replaces time.Now in tests of a clock that is set: it says which minute it is.
@@ -93,6 +104,9 @@ func (o Options) clock() func() time.Time {
 // UserAgent is what an agent calls itself to the server.
 func UserAgent() string { return "saba-agent/" + saba.Version }
 
+// ContainerUserAgent is what the agent of a container calls itself.
+func ContainerUserAgent() string { return "saba-container-agent/" + saba.Version }
+
 // Header returns the headers that an agent sends besides, as the protocol's agents do.
 func Header(revision string) map[string][]string {
 	return map[string][]string{"X-Agent-Version": {saba.Version}, "X-Revision": {revision}}
@@ -101,7 +115,7 @@ func Header(revision string) map[string][]string {
 // Run collects and sends until ctx ends; then it sends what is left, as far as
 // Options.StopTimeout allows, and returns nil. It returns an error at once when the agent's
 // folder (Config.Root) cannot be written or is another agent's: a local mistake that only a
-// person can mend. When it returns, nothing it started still runs, but for a process or a
+// person can mend. Without a folder nothing is kept. When it returns, nothing it started still runs, but for a process or a
 // system call that nothing can end.
 func Run(ctx context.Context, o Options) error {
 	if o.StopTimeout == 0 {
@@ -123,6 +137,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	a := &running{ids: ids, queue: q, hosts: newHostIDs(), clock: clock}
+	defer context.AfterFunc(ctx, func() { a.ended.Store(new(time.Now())) })()
 	o.Record.queueFrom(q.status)
 	o.Record.datesTo(clock.heard)
 	wholeLife, hangUp := context.WithCancel(context.WithoutCancel(ctx)) // the farewell too
@@ -130,11 +145,12 @@ func Run(ctx context.Context, o Options) error {
 	if os.Getpid() == 1 { // in a container, say
 		beside.Go(func() { buryOrphans(wholeLife) })
 	}
-	if o.Record != nil {
+	if o.Record != nil && o.Config.Root != "" {
 		if l, err := listenStatus(ctx, filepath.Join(o.Config.Root, socketFile)); err != nil {
 			o.Log.Warn("saba agent status will not work", "error", err)
 		} else {
-			beside.Go(func() { o.Record.serve(wholeLife, l) })
+			record := o.Record // o is another one after a change of the configuration
+			beside.Go(func() { record.serve(wholeLife, l) })
 		}
 	}
 	o.Notify.Ready()
@@ -167,6 +183,13 @@ type running struct {
 	plugins []*plugin
 	checks  []*check                  // of the last generation too
 	flush   func(ctx context.Context) // of the verdicts of checks that the last generation left
+
+	// What a folder would keep from one generation to the next, where there is none.
+	counters counters
+	verdicts *checkQueue
+	asked    asking
+
+	ended atomic.Pointer[time.Time] // when ctx of Run did; nil before
 }
 
 // generation runs the agent with one configuration, until ctx ends or another one comes. It returns
@@ -185,18 +208,27 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	}
 	a.plugins = plugins
 	sched := newSchedule(o, plugins, a.queue)
-	sched.counters, sched.clock = newCounters(o.Config.Root, o.Log), a.clock
-	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts}
+	sched.clock = a.clock
+	if o.Config.Root == "" {
+		a.counters.log, a.counters.say = o.Log, announcer{log: o.Log}
+		sched.counters = &a.counters
+	} else {
+		sched.counters = newCounters(o.Config.Root, o.Log)
+	}
+	registrar := &registrar{o: o, ids: a.ids, hosts: a.hosts, asked: &a.asked}
 	seed := o.Machine
 	if seed == "" {
 		seed, _ = os.Hostname() // without either, checks and metadata begin as they would anywhere
 	}
 	checks := newChecks(checkOptions{
 		Checks: o.Config.Checks, Root: o.Config.Root, Seed: seed, API: o.API, Hosts: a.hosts,
-		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record,
+		Environ: o.Environ, Log: o.Log, Random: o.Random, Run: o.run, Recorder: o.Record, Kept: a.verdicts,
 	})
 	checks.inherit(a.checks)
 	a.checks, a.flush = checks.checks, checks.flush
+	if o.Config.Root == "" {
+		a.verdicts = checks.queue
+	}
 	o.Record.checksFrom(checks.waiting)
 
 	var parts sync.WaitGroup
@@ -232,16 +264,25 @@ func (a *running) generation(ctx context.Context, o Options) (next Options, agai
 	return next, again
 }
 
-// farewell sends what is left, sets the status at stop and closes the queue, within o.StopTimeout. ctx is
-// one that has not ended.
+// farewell sends what is left, sets the status at stop, retires the host if that is wanted, and closes the queue,
+// within o.StopTimeout. ctx is one that has not ended.
 func (a *running) farewell(ctx context.Context, o Options) {
-	ctx, cancel := context.WithTimeout(ctx, o.StopTimeout)
+	left := o.StopTimeout
+	if ended := a.ended.Load(); ended != nil && o.Retire != nil {
+		// What was still at work has taken a part of the time after which the process is killed.
+		left = max(left-time.Since(*ended), left/4)
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	// A server that hangs may not take the time which the disk needs to keep what it does not take.
-	sending, giveUp := context.WithTimeout(ctx, o.StopTimeout-o.StopTimeout/5)
+	// A server that hangs may not take the time which the disk needs to keep what it does not take, nor that of the retirement.
+	limit := left - left/5
+	if o.Retire != nil {
+		limit = left / 2
+	}
+	sending, giveUp := context.WithTimeout(ctx, limit)
 	defer giveUp()
 	var both sync.WaitGroup
-	both.Go(func() { newSender(o, a.queue, a.hosts).flush(sending, !a.queue.durable) })
+	both.Go(func() { newSender(o, a.queue, a.hosts).flush(sending, !a.queue.durable || o.Retire != nil) })
 	both.Go(func() { a.flush(sending) })
 	both.Wait()
 	if id, ok := a.hosts.get(""); ok && o.Config.OnStop != "" {
@@ -252,25 +293,37 @@ func (a *running) farewell(ctx context.Context, o Options) {
 	waiting := a.queue.waiting()
 	if err := a.queue.close(ctx); err != nil {
 		o.Log.Error("the agent stops and could neither send nor keep everything", "error", err)
+	} else if waiting > 0 && o.Retire != nil {
+		o.Log.Warn("values that the server did not take yet are lost: their host ends", "values", waiting)
 	} else if waiting > 0 {
 		o.Log.Info("values that the server did not take yet are kept for the next start", "values", waiting)
 	}
+	if o.Retire != nil {
+		a.retire(ctx, o)
+	}
 }
 
+// containerSuffix ends the version of a container's agent: by it servers know a host of size micro (saba.Host.Size).
+const containerSuffix = "-container"
+
 // hostParam returns what the server is told about this host.
-func hostParam(c Config, f collect.Facts, revision string) (client.HostParam, error) {
+func hostParam(o Options, f collect.Facts) (client.HostParam, error) {
+	c, name, version := o.Config, UserAgent(), saba.Version
+	if o.Container {
+		name, version = ContainerUserAgent(), version+containerSuffix
+	}
 	meta, err := json.Marshal(struct {
 		collect.Meta
 		AgentName     string `json:"agent-name"`
 		AgentVersion  string `json:"agent-version"`
 		AgentRevision string `json:"agent-revision"`
-	}{f.Meta, UserAgent(), saba.Version, revision})
+	}{f.Meta, name, version, o.Revision})
 	if err != nil {
 		return client.HostParam{}, fmt.Errorf("describe the host: %w", err)
 	}
 	p := client.HostParam{
 		Name: f.Name, DisplayName: c.DisplayName, CustomIdentifier: f.CustomIdentifier,
-		Meta: meta, Interfaces: f.Interfaces, RoleFullnames: []string{},
+		Memo: c.Memo, Meta: meta, Interfaces: f.Interfaces, RoleFullnames: []string{},
 	}
 	for _, r := range c.Roles {
 		p.RoleFullnames = append(p.RoleFullnames, r.String())

@@ -38,8 +38,10 @@ const (
 
 // checkOptions are what checks need. All fields without a stated default are required.
 type checkOptions struct {
-	Checks  []CheckPlugin
-	Root    string // the agent's folder
+	Checks []CheckPlugin
+	Root   string // the agent's folder; "" when it has none
+	// Kept holds the verdicts that the configuration before left, where there is no folder for them; nil when there are none.
+	Kept    *checkQueue
 	Seed    string // differs from host to host, so that their checks do not run at the same moments
 	API     checkAPI
 	Hosts   hostLookup
@@ -67,7 +69,15 @@ func newChecks(o checkOptions) *checks {
 	if o.Run == nil {
 		o.Run = runCommand
 	}
-	q := openCheckQueue(filepath.Join(o.Root, "checks"), o.Checks, time.Now, o.Log)
+	q, dir := o.Kept, ""
+	if o.Root != "" {
+		dir = filepath.Join(o.Root, "checks")
+	}
+	if q != nil {
+		q.keepOnly(o.Checks)
+	} else {
+		q = openCheckQueue(dir, o.Checks, time.Now, o.Log)
+	}
 	s := &checks{
 		o: o, queue: q, sender: newCheckSender(o, q),
 		slots: make(chan struct{}, checksAtOnce), busy: make(chan struct{}, actionsAtOnce),

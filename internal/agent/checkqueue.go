@@ -103,11 +103,14 @@ type checkQueue struct {
 // openCheckQueue returns the queue that is kept in dir. It never fails: what is damaged is
 // skipped, and what cannot be kept on disk is kept in memory, both with a line in the log.
 // Verdicts of checks other than those given are forgotten: reporting them would bring back,
-// on the server, checks that nobody runs.
+// on the server, checks that nobody runs. An empty dir keeps nothing.
 func openCheckQueue(dir string, checks []CheckPlugin, now func() time.Time, log *slog.Logger) *checkQueue {
 	q := &checkQueue{
 		dir: dir, now: now, log: log, wake: make(chan struct{}, 1), added: make(chan struct{}, 1),
 		latest: map[string]verdict{}, unheard: map[string]bool{}, anew: true, broken: announcer{log: log},
+	}
+	if dir == "" {
+		return q
 	}
 	// What a crash has left half written. The pattern is always one.
 	halves, _ := filepath.Glob(filepath.Join(dir, "."+verdictFile+"-*"))
@@ -141,6 +144,23 @@ func openCheckQueue(dir string, checks []CheckPlugin, now func() time.Time, log 
 		}
 	}
 	return q
+}
+
+// keepOnly forgets the verdicts of other checks than those given.
+func (q *checkQueue) keepOnly(checks []CheckPlugin) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	runs := func(v verdict) bool {
+		return slices.ContainsFunc(checks, func(c CheckPlugin) bool { return c.Name == v.Check && c.CustomIdentifier == v.Identifier })
+	}
+	maps.DeleteFunc(q.latest, func(_ string, v verdict) bool { return !runs(v) })
+	q.waiting = slices.DeleteFunc(q.waiting, func(w queuedVerdict) bool {
+		if runs(w.verdict) {
+			return false
+		}
+		q.size -= len(w.Message)
+		return true
+	})
 }
 
 // last returns the newest verdict of a check, of this or an earlier life of the agent.
@@ -389,6 +409,12 @@ func (q *checkQueue) write(ctx context.Context) {
 
 // persist brings the file up to date, and says whether it is. A failure is logged once.
 func (q *checkQueue) persist() bool {
+	if q.dir == "" {
+		q.mu.Lock()
+		q.lines = nil
+		q.mu.Unlock()
+		return false
+	}
 	q.disk.Lock()
 	defer q.disk.Unlock()
 	q.mu.Lock()

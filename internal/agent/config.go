@@ -62,6 +62,7 @@ type Config struct {
 	Verbose           bool // log more
 	Silent            bool // log errors only
 	DisplayName       string
+	Memo              string // of the host; "" leaves it as it is
 	CloudPlatform     string // "auto", "none", "ec2", "gce" or "azurevm"
 	DisableKeepAlive  bool   // one connection a request
 	HTTPProxy         string // address, "direct" or ""
@@ -225,7 +226,10 @@ type loader struct {
 	include     string
 	includeLine int
 
+	container ContainerConfig // of a container's file: what stands beside Config
+
 	// Of the file being read.
+	yaml     bool // it is one of a container's agent
 	file     string
 	included bool
 	lines    map[string]int // line of each key, by path; see join
@@ -388,9 +392,9 @@ func (l *loader) section(path []string, m map[string]any, keys []key) {
 	seen := map[string]string{}
 	for _, name := range l.inOrder(path, m) {
 		at := append(slices.Clone(path), name)
-		i := slices.IndexFunc(keys, func(k key) bool { return strings.EqualFold(k.name, name) })
+		i := slices.IndexFunc(keys, func(k key) bool { return l.isKey(k.name, name) })
 		if i < 0 {
-			l.mistake(at, "unknown key %q%s", shown(at), nearest(name, keys))
+			l.mistake(at, "unknown key %q%s", shown(at), nearest(name, l.spelled(keys)))
 			continue
 		}
 		if before, dup := seen[keys[i].name]; dup {
@@ -398,10 +402,42 @@ func (l *loader) section(path []string, m map[string]any, keys []key) {
 			continue
 		}
 		seen[keys[i].name] = name
+		if m[name] == nil {
+			continue
+		}
 		if err := keys[i].set(l, at, m[name]); err != nil {
 			l.mistake(at, "%s %v", shown(at), err)
 		}
 	}
+}
+
+// isKey says whether name, as the file has it, is the key of that name.
+func (l *loader) isKey(key, name string) bool {
+	if l.yaml { // keys of other container agents are written likeThis
+		key, name = strings.ReplaceAll(key, "_", ""), strings.ReplaceAll(name, "_", "")
+	}
+	return strings.EqualFold(key, name)
+}
+
+// spell returns the name of a key as the file would have it.
+func (l *loader) spell(name string) string {
+	if !l.yaml {
+		return name
+	}
+	words := strings.Split(name, "_")
+	for i, w := range words[1:] {
+		words[i+1] = strings.ToUpper(w[:1]) + w[1:]
+	}
+	return strings.Join(words, "")
+}
+
+// spelled returns keys by the names that the file would have.
+func (l *loader) spelled(keys []key) []key {
+	out := slices.Clone(keys)
+	for i := range out {
+		out[i].name = l.spell(out[i].name)
+	}
+	return out
 }
 
 // inOrder returns the names in m in the order of their lines.
@@ -497,7 +533,7 @@ func join(path []string) string { return strings.Join(path, "\x00") }
 func nearest(name string, keys []key) string {
 	best, distance := "", 3
 	for _, k := range keys {
-		if d := saba.Distance(strings.ToLower(name), k.name); d < distance {
+		if d := saba.Distance(strings.ToLower(name), strings.ToLower(k.name)); d < distance {
 			best, distance = k.name, d
 		}
 	}
@@ -555,7 +591,9 @@ func keyLines(b []byte) map[string]int {
 // wrongType says what a value must be and what it is.
 func wrongType(want string, v any) error {
 	var is string
-	switch v.(type) {
+	switch plain(v).(type) {
+	case nil:
+		is = "nothing"
 	case string:
 		is = "a string"
 	case int64:
@@ -574,7 +612,24 @@ func wrongType(want string, v any) error {
 	return fmt.Errorf("must be %s, not %s", want, is)
 }
 
+// A scalar is a value of YAML that is no string, and what stands in the file for it: where a string is wanted, it is one.
+type scalar struct {
+	text  string
+	value any // int64, float64, bool or time.Time
+}
+
+// plain returns v as a file of TOML would have it.
+func plain(v any) any {
+	if s, ok := v.(scalar); ok {
+		return s.value
+	}
+	return v
+}
+
 func asString(v any) (string, error) {
+	if s, ok := v.(scalar); ok {
+		return s.text, nil
+	}
 	s, ok := v.(string)
 	if !ok {
 		return "", wrongType("a string", v)
@@ -583,7 +638,7 @@ func asString(v any) (string, error) {
 }
 
 func asBool(v any) (bool, error) {
-	b, ok := v.(bool)
+	b, ok := plain(v).(bool)
 	if !ok {
 		return false, wrongType("true or false", v)
 	}
@@ -597,9 +652,9 @@ func asStrings(v any) ([]string, error) {
 	}
 	out := make([]string, len(list))
 	for i, e := range list {
-		s, ok := e.(string)
-		if !ok {
-			return nil, fmt.Errorf("[%d] %w", i, wrongType("a string", e))
+		s, err := asString(e)
+		if err != nil {
+			return nil, fmt.Errorf("[%d] %w", i, err)
 		}
 		out[i] = s
 	}
@@ -691,7 +746,7 @@ func asRegexp(v any) (*regexp.Regexp, error) {
 }
 
 func asSeconds(v any) (time.Duration, error) {
-	n, ok := v.(int64)
+	n, ok := plain(v).(int64)
 	if !ok {
 		return 0, wrongType("an integer of seconds", v)
 	}
@@ -703,7 +758,7 @@ func asSeconds(v any) (time.Duration, error) {
 }
 
 func asCount(v any) (int64, error) {
-	n, ok := v.(int64)
+	n, ok := plain(v).(int64)
 	if !ok {
 		return 0, wrongType("an integer", v)
 	}
@@ -718,7 +773,7 @@ func asCount(v any) (int64, error) {
 func asMinutes(v any) (int64, error) {
 	s, ok := v.(string)
 	if !ok {
-		if _, ok := v.(int64); !ok {
+		if _, ok := plain(v).(int64); !ok {
 			return 0, wrongType("an integer of minutes or a duration such as \"10m\"", v)
 		}
 		return asCount(v)
@@ -738,7 +793,7 @@ func asMinutes(v any) (int64, error) {
 
 // asWhole reads an integer of which negative ones mean 0, as in other agents of the protocol.
 func asWhole(v any) (int64, error) {
-	if n, ok := v.(int64); ok && n < 0 {
+	if n, ok := plain(v).(int64); ok && n < 0 {
 		return 0, nil
 	}
 	return asCount(v)
@@ -776,7 +831,7 @@ func asFamilies(v any) ([]string, error) {
 // asBytes reads a size: an integer of bytes, or a string such as "64 MiB".
 func asBytes(v any) (int64, error) {
 	const least, most = 1 << 20, 1 << 40
-	n, ok := v.(int64)
+	n, ok := plain(v).(int64)
 	if s, isString := v.(string); isString {
 		digits := strings.TrimRight(s, "KMGiB ")
 		unit, known := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[strings.TrimSpace(s[len(digits):])]
@@ -1091,7 +1146,7 @@ func (l *loader) pluginSection(path []string, m map[string]any, keys []pluginKey
 	seen := map[string]string{}
 	for _, name := range l.inOrder(path, m) {
 		at := append(slices.Clone(path), name)
-		i := slices.IndexFunc(keys, func(k pluginKey) bool { return strings.EqualFold(k.name, name) })
+		i := slices.IndexFunc(keys, func(k pluginKey) bool { return l.isKey(k.name, name) })
 		switch {
 		case i < 0:
 			var known []key
@@ -1100,10 +1155,10 @@ func (l *loader) pluginSection(path []string, m map[string]any, keys []pluginKey
 					known = append(known, key{name: k.name})
 				}
 			}
-			l.mistake(at, "unknown key %q%s", shown(at), nearest(name, known))
+			l.mistake(at, "unknown key %q%s", shown(at), nearest(name, l.spelled(known)))
 			continue
 		case keys[i].kinds&kind == 0:
-			l.mistake(at, "%s has no meaning there: %q belongs to %s", shown(at), keys[i].name, kindName(keys[i].kinds))
+			l.mistake(at, "%s has no meaning there: %q belongs to %s", shown(at), l.spell(keys[i].name), kindName(keys[i].kinds))
 			continue
 		}
 		if before, dup := seen[keys[i].name]; dup {
@@ -1111,6 +1166,9 @@ func (l *loader) pluginSection(path []string, m map[string]any, keys []pluginKey
 			continue
 		}
 		seen[keys[i].name] = name
+		if m[name] == nil {
+			continue
+		}
 		if err := keys[i].set(l, at, p, m[name]); err != nil {
 			l.mistake(at, "%s %v", shown(at), err)
 		}
@@ -1119,6 +1177,9 @@ func (l *loader) pluginSection(path []string, m map[string]any, keys []pluginKey
 
 // asArgs reads a command: a string is for the shell, an array is run as it is.
 func asArgs(v any) ([]string, error) {
+	if s, ok := v.(scalar); ok {
+		v = s.text // "command: true"
+	}
 	switch v := v.(type) {
 	case string:
 		if strings.TrimSpace(v) == "" {
@@ -1143,11 +1204,11 @@ func asEnv(v any) ([]string, error) {
 	}
 	var env []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		s, ok := m[k].(string)
+		s, err := asString(m[k])
 		name := strings.TrimSpace(k)
 		switch {
-		case !ok:
-			return nil, fmt.Errorf("value of %s: %w", k, wrongType("a string", m[k]))
+		case err != nil:
+			return nil, fmt.Errorf("value of %s: %w", k, err)
 		case strings.ContainsAny(name, "=\x00") || strings.Contains(s, "\x00"):
 			return nil, fmt.Errorf("has a variable that cannot be one: %q", k)
 		case name != "":

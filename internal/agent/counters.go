@@ -29,13 +29,14 @@ type kept struct {
 	Sources map[string][]byte `json:"sources"` // what Save returned, by the source's name
 }
 
-// counters keeps the readings of sources in a file. The zero value keeps nothing.
+// counters keeps the readings of sources in a file, or, without a path, in memory, for the next configuration of this process.
 type counters struct {
 	path string
 	log  *slog.Logger
 
-	mu  sync.Mutex
-	say announcer
+	mu     sync.Mutex
+	say    announcer
+	memory []byte // the content of a file that there is not
 }
 
 func newCounters(root string, log *slog.Logger) *counters {
@@ -45,11 +46,11 @@ func newCounters(root string, log *slog.Logger) *counters {
 // restore gives the sources what was kept, and returns the last minute that was collected: 0 when it is
 // not known. rates says that some source has its counters back.
 func (c *counters) restore(sources []Source) (minute int64, rates bool) {
-	if c.path == "" {
-		return 0, false
+	b, err := c.memory, error(nil)
+	if c.path != "" {
+		b, err = os.ReadFile(c.path)
 	}
-	b, err := os.ReadFile(c.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || b == nil && err == nil {
 		return 0, false
 	}
 	var k kept
@@ -79,9 +80,6 @@ func (c *counters) restore(sources []Source) (minute int64, rates bool) {
 
 // save keeps the readings of the sources after the turn of minute. It does not wait for the disk.
 func (c *counters) save(sources []Source, minute int64) {
-	if c.path == "" {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := kept{Minute: minute, Sources: map[string][]byte{}}
@@ -96,6 +94,10 @@ func (c *counters) save(sources []Source, minute int64) {
 		}
 	}
 	b, err := json.Marshal(k)
+	if err == nil && c.path == "" {
+		c.memory = b
+		return
+	}
 	if err == nil {
 		err = overwrite(c.path, b)
 	}

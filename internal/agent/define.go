@@ -229,7 +229,10 @@ type told struct {
 
 // openTold reads what earlier processes have told. A file that cannot be read costs a repetition.
 func openTold(folder idFolder, log *slog.Logger) *told {
-	t := &told{folder: folder, log: log, own: map[string]toldEntry{}}
+	t := &told{folder: folder, log: log, own: map[string]toldEntry{}, kept: map[string]toldEntry{}}
+	if folder == "" {
+		return t
+	}
 	b, err := os.ReadFile(filepath.Join(string(folder), toldFile))
 	if err == nil {
 		err = json.Unmarshal(b, &t.kept)

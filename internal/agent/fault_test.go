@@ -281,7 +281,7 @@ func runFastAgent(root, base string, first int64, most int) error {
 	send.refused = backoff{least: 10 * time.Millisecond, most: 100 * time.Millisecond}
 
 	var parts sync.WaitGroup
-	parts.Go(func() { (&registrar{o: o, ids: ids, hosts: hosts}).run(ctx) })
+	parts.Go(func() { (&registrar{o: o, ids: ids, hosts: hosts, asked: &asking{}}).run(ctx) })
 	parts.Go(func() { send.run(ctx) })
 	for n := range most {
 		src.minute.Store(first + int64(n)*60)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// An idFolder is the folder in which the agent keeps who it is.
+// An idFolder is the folder in which the agent keeps who it is. An empty one keeps nothing: each start is the first.
 type idFolder string
 
 // The files of an idFolder.
@@ -37,6 +37,9 @@ const (
 // written any more, as on a disk that the kernel has made read-only, is only worth a note.
 func openIDFolder(root string) (d idFolder, note error, err error) {
 	d = idFolder(root)
+	if root == "" {
+		return d, nil, nil
+	}
 	err = os.MkdirAll(root, 0o755)
 	if err != nil {
 		err = fmt.Errorf("the agent's folder cannot be made (choose another with --root, or make it writable): %w", err)
@@ -74,6 +77,9 @@ type identity struct {
 
 // identity reads who this machine is.
 func (d idFolder) identity(machine string) (identity, error) {
+	if d == "" {
+		return identity{}, nil
+	}
 	id, idErr := d.read(idFile)
 	if idErr != nil && !errors.Is(idErr, errNoID) {
 		return identity{}, idErr
@@ -101,6 +107,9 @@ func (d idFolder) identity(machine string) (identity, error) {
 
 // keep keeps the id of the host, twice.
 func (d idFolder) keep(id, machine string) error {
+	if d == "" {
+		return nil
+	}
 	b, err := json.Marshal(hostCopy{id, machine})
 	if err != nil {
 		return err
@@ -135,6 +144,9 @@ func Forget(root string) error {
 // asks notes at now that a registration begins. It returns when the first one began that has not ended
 // with an id; the zero time when there is none.
 func (d idFolder) asks(now time.Time) (before time.Time, err error) {
+	if d == "" {
+		return time.Time{}, nil
+	}
 	b, err := os.ReadFile(d.path(askedFile))
 	if err == nil {
 		if sec, err := strconv.ParseInt(string(b), 10, 64); err == nil {
@@ -148,6 +160,9 @@ func (d idFolder) asks(now time.Time) (before time.Time, err error) {
 
 // asked notes that no registration is under way.
 func (d idFolder) asked() error {
+	if d == "" {
+		return nil
+	}
 	if err := os.Remove(d.path(askedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -160,6 +175,9 @@ var errNoID = errors.New("does not hold an id")
 // read returns the content of a file without the newlines at its end; "" when there is none.
 // The error matches errNoID when the file holds nothing or something else.
 func (d idFolder) read(name string) (string, error) {
+	if d == "" {
+		return "", nil
+	}
 	b, err := os.ReadFile(d.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -198,6 +216,9 @@ func (d idFolder) readCopy() (hostCopy, error) {
 // write replaces a file by one that holds content, so that a crash leaves the old or the new
 // one whole.
 func (d idFolder) write(name, content string) error {
+	if d == "" {
+		return nil
+	}
 	return replaceFile(d.path(name), []byte(content), 0o644)
 }
 

@@ -40,7 +40,7 @@ type metadataAPI interface {
 // metadataOptions are what metadata plugins need. All fields without a stated default are required.
 type metadataOptions struct {
 	Plugins []MetadataPlugin
-	Root    string // the agent's folder
+	Root    string // the agent's folder; "" when it has none
 	Seed    string // differs from host to host, so that they do not run at the same moments
 	API     metadataAPI
 	Hosts   hostLookup
@@ -66,7 +66,11 @@ func runMetadata(ctx context.Context, o metadataOptions) {
 			return Result{ExitCode: exitNotFound}, errors.New("this program has no bundled metadata plugins")
 		}
 	}
-	sent := openSentDocuments(filepath.Join(o.Root, sentFile), o.Plugins, o.Log)
+	file := ""
+	if o.Root != "" {
+		file = filepath.Join(o.Root, sentFile)
+	}
+	sent := openSentDocuments(file, o.Plugins, o.Log)
 	slots := make(chan struct{}, metadataAtOnce)
 	var all sync.WaitGroup
 	names := make([]string, len(o.Plugins))
@@ -278,11 +282,14 @@ type sentDocuments struct {
 	sent map[string]string // hash by namespace
 }
 
-// openSentDocuments reads the file. One that cannot be read costs a repetition, not more.
+// openSentDocuments reads the file. One that cannot be read costs a repetition, not more. Without a name there is none.
 func openSentDocuments(file string, plugins []MetadataPlugin, log *slog.Logger) *sentDocuments {
 	d := &sentDocuments{file: file, names: map[string]bool{}, sent: map[string]string{}}
 	for _, p := range plugins {
 		d.names[p.Name] = true
+	}
+	if file == "" {
+		return d
 	}
 	b, err := readEnd(file, maxVerdictFile)
 	var kept struct {
@@ -317,6 +324,9 @@ func (d *sentDocuments) set(host, namespace, hash string) error {
 	d.sent[namespace] = hash
 	// A plugin that comes back may find another document on the server.
 	maps.DeleteFunc(d.sent, func(name, _ string) bool { return !d.names[name] })
+	if d.file == "" {
+		return nil
+	}
 	b, err := json.Marshal(map[string]any{"host": d.host, "sent": d.sent})
 	if err != nil {
 		return err

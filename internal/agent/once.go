@@ -48,7 +48,7 @@ func Once(ctx context.Context, o Options) (Snapshot, error) {
 		o.Log.Warn("some facts about this host could not be read", "error", err)
 	}
 	var s Snapshot
-	if s.Host, err = hostParam(o.Config, f, o.Revision); err != nil {
+	if s.Host, err = hostParam(o, f); err != nil {
 		return Snapshot{}, err
 	}
 	q := &snapshotQueue{values: map[string]map[string]SnapshotValue{}}

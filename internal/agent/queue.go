@@ -189,7 +189,7 @@ type keptQueue struct {
 
 // openQueue opens the agent's queue of values.
 func openQueue(o Options, clock *timekeeper) (keptQueue, error) {
-	if o.Volatile {
+	if o.Volatile || o.Config.Root == "" {
 		q := newMemoryQueue(maxQueued, o.clock())
 		return keptQueue{
 			queue:  q,

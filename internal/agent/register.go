@@ -99,6 +99,7 @@ type registrar struct {
 	o     Options
 	ids   idFolder
 	hosts *hostIDs
+	asked *asking
 
 	id        string // "" until it is known
 	mayCreate bool   // a new host, unless one is found by its custom identifier
@@ -113,6 +114,11 @@ type registrar struct {
 func (r *registrar) run(ctx context.Context) {
 	say := announcer{log: r.o.Log}
 	retry := backoff{least: registerLeast, most: registerMost}
+	if id, known := r.hosts.get(""); known && r.ids == "" {
+		r.id, r.kept = id, true // by the generation before
+	} else if !known && !r.pass(ctx) {
+		return
+	}
 	for {
 		err := r.turn(ctx)
 		if ctx.Err() != nil {
@@ -187,6 +193,7 @@ func (r *registrar) turn(ctx context.Context) error {
 			return &personError{fmt.Sprintf("the host's id %s could not be kept, so the next start would register a new host: %v", r.id, err)}
 		}
 		r.kept = true
+		r.asked.end()
 		if err := r.ids.asked(); err != nil {
 			r.o.Log.Debug("the note of the registration stays", "error", err) // an id that is known goes before it
 		}
@@ -250,7 +257,7 @@ func (r *registrar) describe(ctx context.Context) (client.HostParam, error) {
 			r.o.Log.Warn("the custom identifier could not be kept", "error", err)
 		}
 	}
-	return hostParam(r.o.Config, f, r.o.Revision)
+	return hostParam(r.o, f)
 }
 
 // remember sets r.id to what the agent's folder knows, or leaves it empty for a machine that is new.
@@ -293,22 +300,52 @@ func (r *registrar) obtain(ctx context.Context, p client.HostParam) (id string, 
 		return "", false, &personError{r.lost}
 	}
 	before, err := r.ids.asks(time.Now())
+	if r.ids == "" {
+		before = r.asked.since()
+	}
 	if err != nil {
 		return "", false, &personError{fmt.Sprintf("this machine is not registered, as its folder cannot keep the id: %v", err)}
 	}
 	if !before.IsZero() {
-		hosts, err := r.o.API.Hosts(ctx, saba.HostFilter{Name: p.Name})
-		if err != nil {
-			return "", false, err
+		if id, err = r.unheard(ctx, p, before); id != "" || err != nil {
+			return id, false, err
 		}
-		for _, h := range hosts {
-			if madeByUs(h, p, before) {
-				return h.ID, false, nil
-			}
-		}
+	}
+	r.asked.begin(time.Now())
+	if r.o.Retire != nil {
+		// The end of the agent shall find the host that is just being made.
+		var cancel context.CancelFunc
+		ctx, cancel = outlive(ctx, r.o.StopTimeout/4)
+		defer cancel()
 	}
 	id, err = r.o.API.CreateHost(ctx, p)
 	return id, err == nil, err
+}
+
+// unheard returns the id of the host that a registration with p made whose answer did not come, the first one
+// tried at since; "" when there is none.
+func (r *registrar) unheard(ctx context.Context, p client.HostParam, since time.Time) (id string, err error) {
+	hosts, err := r.o.API.Hosts(ctx, saba.HostFilter{Name: p.Name})
+	if err != nil {
+		return "", err
+	}
+	for _, h := range hosts {
+		if madeByUs(h, p, since) {
+			return h.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// outlive returns a context that ends grace after ctx has.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if sleep(longer, grace) {
+			cancel()
+		}
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // clocksApart is how far the clock of a server may be behind ours for its new host to be known as ours.
@@ -341,10 +378,17 @@ func madeByUs(h saba.Host, p client.HostParam, since time.Time) bool {
 // look asks the server about the host of the kept id, and stops the posts when it is not ours
 // any more. The host is never replaced by a new one on our own account: its history would
 // end without a word, and an id file that was copied would multiply hosts.
+//
+// The host of a container is another matter: its next one takes what the folder of the last one holds, if it has a
+// folder at all, and nobody is there to tell it that it is new.
 func (r *registrar) look(ctx context.Context, p client.HostParam) error {
 	h, err := r.o.API.Host(ctx, r.id)
 	file := filepath.Join(string(r.ids), idFile)
-	switch e, ok := errors.AsType[*client.Error](err); {
+	e, ok := errors.AsType[*client.Error](err)
+	if gone := ok && e.JSON && e.Status == http.StatusNotFound || err == nil && (h.Retired() || otherIdentifier(h, p)); gone && r.o.Container {
+		return r.beginAnew()
+	}
+	switch {
 	case ok && e.JSON && e.Status == http.StatusNotFound:
 		r.hosts.remove("")
 		return &personError{fmt.Sprintf("the server does not know host %s, so nothing is sent: is this the right server and key? To register this machine as a new host, stop the agent, delete %s and start it again", r.id, file)}
@@ -353,11 +397,29 @@ func (r *registrar) look(ctx context.Context, p client.HostParam) error {
 	case h.Retired():
 		r.hosts.remove("")
 		return &personError{fmt.Sprintf("host %s was retired, so nothing is sent: to register this machine as a new host, stop the agent, delete %s and start it again", r.id, file)}
-	case h.CustomIdentifier != "" && p.CustomIdentifier != "" && h.CustomIdentifier != p.CustomIdentifier:
+	case otherIdentifier(h, p):
 		r.hosts.remove("")
 		return &personError{fmt.Sprintf("host %s is another machine (%s, and this one is %s), so nothing is sent: was %s copied from there? To register this machine as a new host, stop the agent, delete that file and start it again", r.id, h.CustomIdentifier, p.CustomIdentifier, file)}
 	}
 	return nil
+}
+
+// otherIdentifier says whether h is another host than the one that p describes.
+func otherIdentifier(h saba.Host, p client.HostParam) bool {
+	return h.CustomIdentifier != "" && p.CustomIdentifier != "" && h.CustomIdentifier != p.CustomIdentifier
+}
+
+// beginAnew forgets the host. The error says so; the next turn registers anew.
+func (r *registrar) beginAnew() error {
+	r.hosts.remove("")
+	before := r.id
+	if r.ids != "" {
+		if err := Forget(string(r.ids)); err != nil {
+			return &personError{fmt.Sprintf("host %s is not this container's any more, and its id cannot be forgotten, so nothing is sent: %v", before, err)}
+		}
+	}
+	r.id, r.kept, r.seenHost, r.started, r.mayCreate = "", false, false, false, true
+	return fmt.Errorf("the server does not have host %s any more, or it is another one: this container registers anew", before)
 }
 
 // startStatus sets the status that the configuration wants at start, if the host has another.

@@ -50,10 +50,18 @@ func HostID(root string) (string, error) {
 func Retire(ctx context.Context, api Retirer, root, id string, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, retireWithin)
 	defer cancel()
+	if err := retireHost(ctx, api, id, log); err != nil {
+		return err
+	}
+	return forget(root)
+}
+
+// retireHost retires the host id, in as many tries as that takes until ctx ends or there is no hope.
+func retireHost(ctx context.Context, api Retirer, id string, log *slog.Logger) error {
 	for try := 1; ; try++ {
 		err := api.RetireHost(ctx, id)
 		if err == nil {
-			break
+			return nil
 		}
 		if try == retireTries || !passing(err) || ctx.Err() != nil {
 			return fmt.Errorf("host %s was not retired: %w", id, err)
@@ -63,7 +71,6 @@ func Retire(ctx context.Context, api Retirer, root, id string, log *slog.Logger)
 			return fmt.Errorf("host %s was not retired: %w", id, err)
 		}
 	}
-	return forget(root)
 }
 
 // passing says whether a failure may be over in a while.
@@ -75,6 +82,9 @@ func passing(err error) bool {
 // forget removes from the folder root what makes its agent one host: the id, and the values
 // that wait to be sent under it, which are not a later host's.
 func forget(root string) error {
+	if root == "" {
+		return nil
+	}
 	err := Forget(root)
 	for _, name := range []string{"queue", "checks"} {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(root, name)))

@@ -76,7 +76,7 @@ type schedule struct {
 type parted interface{ Parts() []collect.Outcome }
 
 func newSchedule(o Options, plugins []*plugin, q adder) *schedule {
-	s := &schedule{log: o.Log, now: o.clock(), queue: q, own: o.Sources, counters: &counters{}, record: o.Record, alive: o.Notify.Alive}
+	s := &schedule{log: o.Log, now: o.clock(), queue: q, own: o.Sources, counters: &counters{log: o.Log}, record: o.Record, alive: o.Notify.Alive}
 	for _, src := range o.Sources {
 		added := &source{
 			kind: KindHost, name: src.Name(), limit: sourceLimit, say: announcer{log: o.Log.With("source", src.Name())},

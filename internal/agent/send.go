@@ -125,7 +125,9 @@ func (s *sender) flush(ctx context.Context, stubborn bool) {
 			return
 		}
 		wait := s.post(ctx, batches)
-		if wait > 0 && (!stubborn || wait >= refusedLeast/2 || !sleep(ctx, min(wait, time.Second))) {
+		// One that asks for time, or refuses, gets no tries in a row.
+		refuses := wait >= refusedLeast/2 && s.failing.IsZero()
+		if wait > 0 && (!stubborn || refuses || !sleep(ctx, min(wait, time.Second))) {
 			return
 		}
 	}

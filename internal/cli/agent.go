@@ -14,7 +14,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -25,7 +24,7 @@ import (
 
 // AgentCommands lists the commands that both binaries have.
 func AgentCommands() []Command {
-	return []Command{agentCommand, tailCommand, pluginCommand, checkCommand}
+	return []Command{agentCommand, containerCommand, tailCommand, pluginCommand, checkCommand}
 }
 
 var agentCommand = Command{
@@ -223,73 +222,29 @@ func runAgent(ctx context.Context, env *Env, args []string) error {
 		}
 		return printOnce(ctx, env, o)
 	}
-	record := agent.NewRecorder(log, env.Revision, time.Now())
-	notify := agent.NewNotifier(env.Getenv, os.Getpid(), log)
-	reloads := make(chan agent.Options)
-	// options returns what to run with the configuration c.
-	options := func(c agent.Config) (agent.Options, error) {
-		o, err := agentOptions(env, c, agentLogger(env, flags, c))
-		if err != nil {
-			return o, err
-		}
-		api, err := newAgentClient(env, flags.conf, c, func(base http.RoundTripper) http.RoundTripper {
-			return record.Transport(agent.FreshKey(c, o.Log, base))
-		})
-		if err != nil {
-			return o, err
-		}
-		o.API, o.Record, o.Notify, o.Reload = api, record, notify, reloads
-		if flags.diagnostic || c.Diagnostic {
-			o.Sources = append(o.Sources, agent.NewSelf(record))
-		}
-		return o, nil
-	}
-	o, err := options(c)
-	if err != nil {
-		return err
-	}
-	record.Configured(file, c, time.Now())
-	log.Info("the agent starts", "version", saba.Version, "server", redacted(c.APIBase), "plugins", len(c.Metrics), "checks", len(c.Checks))
-
-	ctx, end := context.WithCancel(ctx)
-	var reloader sync.WaitGroup
-	if env.Hangups != nil {
-		hangups := env.Hangups(ctx)
-		reloader.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-hangups:
-				}
-				notify.Reloading()
-				c, file, err := flags.config(env)
-				var next agent.Options
-				if err == nil {
-					next, err = options(c)
-				}
-				if err != nil {
-					log.Error("the configuration was not reloaded: the agent goes on with the one before", "error", err)
-					record.ConfigRefused(err, time.Now())
-					notify.Ready()
-					continue
-				}
-				record.Configured(file, c, time.Now())
-				select {
-				case reloads <- next:
-					log.Info("the configuration was reloaded", "server", redacted(c.APIBase), "plugins", len(c.Metrics), "checks", len(c.Checks))
-				case <-ctx.Done():
-				}
+	run := agentRun[agent.Config]{
+		load:   func(context.Context) (agent.Config, string, error) { return flags.config(env) },
+		config: func(c agent.Config) agent.Config { return c },
+		logger: func(c agent.Config) *slog.Logger { return agentLogger(env, flags, c) },
+		options: func(c agent.Config, record *agent.Recorder) (agent.Options, error) {
+			o, err := agentOptions(env, c, agentLogger(env, flags, c))
+			if err != nil {
+				return o, err
 			}
-		})
+			api, err := newAgentClient(env, flags.conf, c, func(base http.RoundTripper) http.RoundTripper {
+				return record.Transport(agent.FreshKey(c, o.Log, base))
+			})
+			if err != nil {
+				return o, err
+			}
+			o.API = api
+			if flags.diagnostic || c.Diagnostic {
+				o.Sources = append(o.Sources, agent.NewSelf(record))
+			}
+			return o, nil
+		},
 	}
-	err = agent.Run(ctx, o)
-	end()
-	reloader.Wait()
-	if err == nil {
-		log.Info("the agent has stopped")
-	}
-	return err
+	return run.run(ctx, env, c, file)
 }
 
 // agentLogger returns the logger that the flags and c want.

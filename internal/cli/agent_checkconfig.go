@@ -34,12 +34,20 @@ func runCheckConfig(_ context.Context, env *Env, args []string) error {
 	if _, err := newAgentClient(env, flags.conf, c, agent.NewRecorder(nil, "", time.Time{}).Transport); err != nil {
 		return err
 	}
-	return describeConfig(env.Stdout, c, cmp.Or(file, "without a file"))
+	var families []string
+	for _, s := range collect.All {
+		families = append(families, s.Name)
+	}
+	sees := [][2]string{{"host metrics", strings.Join(families, " ")}}
+	if len(c.Linux) > 0 {
+		sees = append(sees, [2]string{"linux metrics", strings.Join(c.Linux, " ")})
+	}
+	return describeConfig(env.Stdout, c, cmp.Or(file, "without a file"), sees)
 }
 
-// describeConfig says what an agent with the configuration c does. It shows no key, and of a
-// command the program only: arguments may hold secrets.
-func describeConfig(w io.Writer, c agent.Config, file string) error {
+// describeConfig says what an agent with the configuration c does, which sees by itself what the pairs of sees say. It
+// shows no key, and of a command the program only: arguments may hold secrets.
+func describeConfig(w io.Writer, c agent.Config, file string, sees [][2]string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "SUCCESS (%s)\n\n", file)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -52,13 +60,8 @@ func describeConfig(w io.Writer, c agent.Config, file string) error {
 	if c.DisplayName != "" {
 		row("display name", "%s", c.DisplayName)
 	}
-	var families []string
-	for _, s := range collect.All {
-		families = append(families, s.Name)
-	}
-	row("host metrics", "%s", strings.Join(families, " "))
-	if len(c.Linux) > 0 {
-		row("linux metrics", "%s", strings.Join(c.Linux, " "))
+	for _, s := range sees {
+		row(s[0], "%s", s[1])
 	}
 	limit := func(k agent.Command) string {
 		return "within " + duration(cmp.Or(k.Timeout, agent.DefaultCommandTimeout)) + of(k.User) + with(k.Env)

@@ -41,6 +41,9 @@ type System struct {
 	// Hangups returns a channel that receives when the process is told to read its configuration
 	// anew, until ctx ends; nil when it never is.
 	Hangups func(ctx context.Context) <-chan os.Signal
+	// Quits returns a context that also ends when the process is told to quit, for a container that is stopped so; nil leaves
+	// that to the Go runtime, which tells where each goroutine is.
+	Quits func(ctx context.Context) (context.Context, context.CancelFunc)
 	// Slacken makes a process that lives on begin anew as one that rests well; nil leaves it as it is.
 	Slacken func(ctx context.Context)
 	// Hurry lets the process take memory for speed until done is called; nil leaves it as it is.
@@ -49,7 +52,7 @@ type System struct {
 
 // OS returns the System of this process, which args started.
 func OS(revision string, args []string) System {
-	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Slacken: func(ctx context.Context) { agent.Slacken(ctx, args) }}
+	return System{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Revision: revision, Hangups: hangups, Quits: quits, Slacken: func(ctx context.Context) { agent.Slacken(ctx, args) }}
 }
 
 // hangups is System.Hangups of a process: SIGHUP no longer ends it.
@@ -58,6 +61,11 @@ func hangups(ctx context.Context) <-chan os.Signal {
 	signal.Notify(c, syscall.SIGHUP)
 	context.AfterFunc(ctx, func() { signal.Stop(c) })
 	return c
+}
+
+// quits is System.Quits of a process.
+func quits(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGQUIT)
 }
 
 // A Command is one word of the command line.
@@ -153,7 +161,7 @@ func exitCode(env *Env, err error) int {
 func usage(w io.Writer, program string, commands []Command) {
 	fmt.Fprintf(w, "%s watches hosts, containers and applications, keeps every minute and draws it.\n\nUsage:\n  %s COMMAND [FLAGS]\n\nCommands:\n", program, program)
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-10s %s\n", c.Name, c.Short)
+		fmt.Fprintf(w, "  %-16s %s\n", c.Name, c.Short)
 	}
 	fmt.Fprintf(w, "\n%q lists the flags of a command.\n", program+" COMMAND --help")
 }

@@ -92,7 +92,7 @@ func TestClouds(t *testing.T) {
 			if i.err != nil || i.unknown || i.cloud == nil {
 				t.Fatalf("find: %+v", i)
 			}
-			if i.cloud.Provider != tt.provider || i.identifier != tt.identifier || !maps.Equal(i.cloud.Metadata, tt.metadata) {
+			if i.cloud.Provider != tt.provider || i.identifier != tt.identifier || !maps.Equal(i.cloud.Metadata.(map[string]string), tt.metadata) {
 				t.Errorf("got %q, %q, %v; want %q, %q, %v", i.cloud.Provider, i.identifier, i.cloud.Metadata, tt.provider, tt.identifier, tt.metadata)
 			}
 		})

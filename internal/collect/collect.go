@@ -112,12 +112,26 @@ type part struct {
 
 // New returns a Set of every collector in All, and of the families that o.Linux names; names
 // that are not among LinuxFamilies are passed over (CheckLinux tells them).
-func New(o Options) *Set {
+func New(o Options) *Set { return pick(o, All) }
+
+// Pick returns a Set of those collectors in All that have one of the names, and of the families
+// that o.Linux names, for a host of which the other metrics say nothing.
+func Pick(o Options, names ...string) *Set {
+	var sources []Source
+	for _, src := range All {
+		if slices.Contains(names, src.Name) {
+			sources = append(sources, src)
+		}
+	}
+	return pick(o, sources)
+}
+
+func pick(o Options, sources []Source) *Set {
 	o.Proc, o.Sys, o.Root = procOrHost(o.Proc), sysOrHost(o.Sys), rootOrHost(o.Root)
 	o.usage = &mount.Prober{Stat: o.Stat}
 	o.watch = &Watch{Clock: o.Clock, Proc: o.Proc}
 	s := &Set{opts: o}
-	for _, src := range All {
+	for _, src := range sources {
 		s.parts = append(s.parts, &part{name: src.Name, collector: src.New(o)})
 	}
 	for _, f := range families {

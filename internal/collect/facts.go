@@ -53,8 +53,9 @@ type FilesystemFacts struct {
 
 // A Cloud says which cloud runs the host, and what it tells about the instance.
 type Cloud struct {
-	Provider string            `json:"provider"` // "ec2", "gce", "AzureVM"
-	Metadata map[string]string `json:"metadata"`
+	Provider string `json:"provider"` // "ec2", "gce", "AzureVM", "kubernetes"…
+	// Metadata becomes a JSON object: a map[string]string of a virtual machine, what the platform tells of a container.
+	Metadata any `json:"metadata"`
 }
 
 // Facts describes the host. A part that cannot be read costs only itself: the error names
@@ -170,6 +171,27 @@ func filesystemFacts(ctx context.Context, proc, sys fs.FS, usage *mount.Prober) 
 		}
 	}
 	return facts, errors.Join(errs...)
+}
+
+// The facts of the machine that a container shares: what a container's agent tells besides its platform's.
+
+// CPUFacts describes each logical processor of this machine.
+func CPUFacts() ([]map[string]string, error) { return cpuFacts(nil, nil) }
+
+// Interfaces returns the interfaces of this network namespace that have an address.
+func Interfaces() ([]saba.Interface, error) { return hostInterfaces() }
+
+// MemoryTotal returns the memory of this machine in bytes.
+func MemoryTotal() (uint64, error) {
+	text, err := readText(procOrHost(nil), "meminfo")
+	if err != nil {
+		return 0, err
+	}
+	kb, ok := parseMeminfo(text)["MemTotal"]
+	if !ok {
+		return 0, errors.New("meminfo: no line MemTotal")
+	}
+	return kb * 1024, nil
 }
 
 // hostInterfaces returns the interfaces of this host that have an address.

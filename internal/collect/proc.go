@@ -38,6 +38,9 @@ func readTrimmed(f fs.FS, name string) (string, bool) {
 	return strings.TrimSpace(text), err == nil
 }
 
+// Segment returns s as a segment of a metric name, as every name of a device is one.
+func Segment(s string) string { return sanitise(s) }
+
 // sanitise returns s as a segment of a metric name: every character outside A-Z a-z 0-9 _ -
 // becomes one underscore.
 func sanitise(s string) string {
