@@ -273,7 +273,9 @@ func (w *work) merge(cells logline.Cells, now time.Time) {
 		if mine == nil {
 			mine = &cell{Cell: logline.Cell{Unit: c.Unit}}
 			w.cells[key] = mine
-			w.names[nameOf(key)] = w.names[nameOf(key)] // so that it is there
+			if _, known := w.names[nameOf(key)]; !known {
+				w.names[nameOf(key)] = false
+			}
 		}
 		before := mine.Spread.Size()
 		if w.spread+c.Spread.Size() > mostSpread {

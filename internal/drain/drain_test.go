@@ -296,3 +296,15 @@ func TestMoreLinesThanARequestMayHold(t *testing.T) {
 	r.wantStatus(r.postAs("text/plain", "1", strings.Repeat("a\n", maxLines+1)), 413)
 	r.wantStatus(r.postAs("text/plain", "2", strings.Repeat("a\n", maxLines)), 204)
 }
+
+func TestPrefixesInTheAddress(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus(r.post("1", line(begin, "count#jobs source=a")), 204)
+	token := r.token
+	r.token = token + "?prefix=shop&source-prefix=e%20u&resolution=60"
+	r.wantStatus(r.post("2", line(begin, "count#jobs=2 source=a")), 204)
+	r.token = token
+	r.wait(2 * time.Minute)
+	r.want("jobs.a", begin, 1)
+	r.want("shop.jobs.e_u.a", begin, 2)
+}

@@ -80,6 +80,12 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// A drain that several applications share tells them apart by its address; what would make no name is cleaned, since an answer of 400 would lose every line.
+	for name, prefix := range map[string]*string{"prefix": &dr.Prefix, "source-prefix": &dr.SourcePrefix} {
+		if v := r.URL.Query().Get(name); v != "" {
+			*prefix = logline.Clean(v)
+		}
+	}
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	var cut func([]byte, time.Time) Lot
 	switch media = strings.TrimSpace(media); media {

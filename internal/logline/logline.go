@@ -68,6 +68,7 @@ const (
 	NotFinite  Reason = "not finite"        // NaN or an infinity
 	NoValue    Reason = "no value"          // the group or the key of a rule is there without anything in it
 	OtherUnit  Reason = "another unit"      // a value of bytes for a rule of milliseconds
+	CutOff     Reason = "cut off"           // a metric at the end of a piece of a line that Logplex cut in pieces
 	TooOld     Reason = "too old"           // stamped more than saba.MaxLate ago
 	TooNew     Reason = "too new"           // stamped more than saba.MaxAhead from now
 	NoCounting Reason = "unique is unknown" // unique#: how many different values there were is not kept
@@ -79,6 +80,7 @@ const (
 	MaxLine   = 64 << 10 // bytes of a line
 	MaxSeries = 20_000   // cells of one drain in a minute, and metrics of a service
 	maxTokens = 1000     // metrics of a line
+	piece     = 10_000   // bytes of what Logplex makes of a longer line of an application
 )
 
 // A Refusal is a line, or a part of one, of which nothing became.

@@ -5,22 +5,30 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
 )
 
 // tokens reads the metric tokens of a text: logfmt, that is words, key=value and key="value with blanks", separated by blanks. source
-// is what source= says, wherever it stands. It calls found for each token in order.
+// is what source= says, wherever it stands; of several the last. It calls found for each token in order.
 func tokens(text []byte, found func(kind Kind, name, value []byte), refuse func(Reason, []byte)) (source []byte) {
 	n := 0
+	cut := piece-utf8.UTFMax < len(text) && len(text) <= piece // a character is not cut in two
 	for len(text) > 0 {
 		key, value, rest := word(text)
 		if len(rest) >= len(text) { // cannot happen; a parser that stands still would stop everything
 			return source
 		}
-		token := text[:len(text)-len(rest)]
+		token := bytes.TrimLeft(text[:len(text)-len(rest)], " \t\r\n")
 		text = rest
+		if len(text) == 0 && cut && (value != nil || bytes.IndexByte(key, '#') >= 0) {
+			if _, _, ok := split(key); ok { // what is left of it says something else: count#x=123 may have become count#x=1
+				refuse(CutOff, token)
+			}
+			return source
+		}
 		if string(key) == "source" {
 			source = value
 			continue
@@ -72,7 +80,7 @@ func word(text []byte) (key, value, rest []byte) {
 		if i < len(text) {
 			return key, text[start:i], text[i+1:]
 		}
-		return key, text[start:], nil
+		i = start // it does not end: the value does at the next blank, so that it costs the rest of the line nothing
 	}
 	start = i
 	for i < len(text) && !blank(text[i]) {
@@ -118,6 +126,9 @@ func clean(name []byte) string {
 	return s
 }
 
+// Clean returns a text as a metric's name may hold it: everything else is an underscore, and dots stand neither at an end nor beside each other.
+func Clean(text string) string { return clean([]byte(text)) }
+
 // number reads a value with a unit directly behind it, in base units: "40.9MB" is 42886758.4 bytes, "2s" 2000 milliseconds. An empty value
 // is 1, as in count#signup.
 func number(value []byte) (v float64, unit saba.Unit, bad Reason) {
@@ -139,8 +150,18 @@ func number(value []byte) (v float64, unit saba.Unit, bad Reason) {
 	if err != nil {
 		return 0, "", BadValue
 	}
-	scale, unit := unitOf(string(value[end:]))
-	return v * scale, unit, ""
+	suffix := string(value[end:])
+	if strings.ContainsAny(suffix, "0123456789") {
+		d, err := time.ParseDuration(string(value))
+		if err != nil { // a date, an address, 1,234: whatever it is, its first digits are not what it says
+			return 0, "", BadValue
+		}
+		return float64(d) / 1e6, saba.UnitMilliseconds, "" // 1m30.5s, as Go prints it
+	}
+	if v, unit = inBase(v, suffix); math.IsInf(v, 0) {
+		return 0, "", NotFinite
+	}
+	return v, unit, ""
 }
 
 // numeral returns the length of the number that a value begins with: a sign, digits, a dot, an exponent. 0 when it begins with none.
@@ -175,41 +196,43 @@ func numeral(value []byte) int {
 	return i
 }
 
-// unitOf returns what a value with a suffix is multiplied by, and its unit then. kB is 1024 bytes, since those who print it take it from
+// inBase returns a value with a suffix in the base unit, and that. kB is 1024 bytes, since those who print it take it from
 // /proc/meminfo; a small b is a bit. A suffix that nobody knows leaves the value alone.
-func unitOf(suffix string) (float64, saba.Unit) {
+func inBase(v float64, suffix string) (float64, saba.Unit) {
 	const k = 1024
 	switch suffix {
 	case "":
-		return 1, saba.UnitFloat
-	case "ms":
-		return 1, saba.UnitMilliseconds
-	case "s", "sec":
-		return 1e3, saba.UnitMilliseconds
+		return v, saba.UnitFloat
+	case "ms", "MS", "msec":
+		return v, saba.UnitMilliseconds
+	case "s", "S", "sec", "secs":
+		return v * 1e3, saba.UnitMilliseconds
 	case "us", "µs", "μs":
-		return 1e-3, saba.UnitMilliseconds
+		return v / 1e3, saba.UnitMilliseconds
 	case "ns":
-		return 1e-6, saba.UnitMilliseconds
+		return v / 1e6, saba.UnitMilliseconds
 	case "%":
-		return 1, saba.UnitPercentage
+		return v, saba.UnitPercentage
 	}
 	switch {
 	case strings.EqualFold(suffix, "bytes"), strings.EqualFold(suffix, "byte"), suffix == "B":
-		return 1, saba.UnitBytes
+		return v, saba.UnitBytes
 	case !strings.HasSuffix(suffix, "B"):
-		return 1, saba.UnitFloat
+		return v, saba.UnitFloat
 	}
 	switch strings.ToLower(strings.Replace(suffix, "i", "", 1)) {
 	case "kb":
-		return k, saba.UnitBytes
+		return v * k, saba.UnitBytes
 	case "mb":
-		return k * k, saba.UnitBytes
+		return v * k * k, saba.UnitBytes
 	case "gb":
-		return k * k * k, saba.UnitBytes
+		return v * k * k * k, saba.UnitBytes
 	case "tb":
-		return k * k * k * k, saba.UnitBytes
+		return v * k * k * k * k, saba.UnitBytes
+	case "pb":
+		return v * k * k * k * k * k, saba.UnitBytes
 	}
-	return 1, saba.UnitFloat
+	return v, saba.UnitFloat
 }
 
 // Clip cuts a stranger's text short for people.
