@@ -11,6 +11,7 @@ import (
 const (
 	partDrain = "Where the lines go"
 	partNames = "Names"
+	partRules = "Rules for lines of your own"
 )
 
 // drainFields declares the fields of a drain.
@@ -22,6 +23,9 @@ var drainFields = []field[saba.Drain]{
 		of: func(d *saba.Drain) any { return &d.Prefix }},
 	{name: "sourcePrefix", label: "Before sources", part: partNames, input: inputLine, hint: "production", help: "With source=web.1 the metric is called load_avg_1m.production.web.1 then.",
 		of: func(d *saba.Drain) any { return &d.SourcePrefix }},
+	{name: "rules", label: "Rules", part: partRules, input: inputRules,
+		help: "sample#, count# and measure#, and the lines of Heroku, need none. A rule looks for a regular expression or for a key=value, and makes a metric of it. ${…} in the metric's name stands for a group of the expression, or for the value of another key. A row that is empty is no rule.",
+		of:   func(d *saba.Drain) any { return &d.Rules }},
 }
 
 // drainForm returns the form of drains with what there is to choose in it.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -267,6 +268,8 @@ type drainFormPage struct {
 	Action string
 	Back   string
 	Parts  []formPart
+	Try    tryOut
+	Typed  string // lines to try
 	Error  string // that belongs to no field
 	Wrong  bool
 }
@@ -293,18 +296,24 @@ func (c *console) showDrainForm(w http.ResponseWriter, r *http.Request, v visito
 	if err != nil {
 		return err
 	}
-	p := drainFormPage{New: old.ID == "", Action: "/log-drains/new", Back: "/log-drains", Error: wrong[""], Wrong: code != http.StatusOK}
+	p := drainFormPage{New: old.ID == "", Action: "/log-drains/new", Back: "/log-drains", Typed: cleaned(typed.Get("try")), Error: wrong[""], Wrong: code != http.StatusOK}
 	title := "New log drain"
+	var recent []logline.Line
 	if !p.New {
-		p.Row = c.drainRow(old, c.Drains.Status(old.ID))
+		st := c.Drains.Status(old.ID)
+		recent = st.Recent
+		p.Row = c.drainRow(old, st)
 		title, p.Action, p.Back = old.Name, p.Row.URL+"/edit", p.Row.URL
 	}
 	p.layout = layoutFor(v, "drains", title)
+	if p.Try, err = c.tryOutOf(r.Context(), d, p.Typed, recent); err != nil {
+		return err
+	}
 	p.Parts = f.draw(&d, typed, wrong)
 	return c.render(w, r, code, "drainform", p)
 }
 
-// drainSave makes a drain or changes one.
+// drainSave makes a drain or changes one, or only tries what was typed, or adds a row of rules or takes one away: "do" says which.
 func (c *console) drainSave(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx := r.Context()
 	var old saba.Drain
@@ -320,10 +329,24 @@ func (c *console) drainSave(w http.ResponseWriter, r *http.Request, v visitor) e
 	f := form[saba.Drain]{fields: drainFields}
 	d := old
 	wrong := f.read(&d, r.PostForm)
+	do, which, _ := strings.Cut(r.PostForm.Get("do"), ":")
+	switch do {
+	case "add":
+		d.Rules = append(d.Rules, saba.LineRule{Type: saba.RuleCounter})
+		return c.showDrainForm(w, r, v, http.StatusOK, old, d, r.PostForm, nil)
+	case "remove":
+		if i, err := strconv.Atoi(which); err == nil && 0 <= i && i < len(d.Rules) {
+			d.Rules = slices.Delete(d.Rules, i, i+1)
+		}
+		return c.showDrainForm(w, r, v, http.StatusOK, old, d, r.PostForm, nil)
+	}
 	if len(wrong) == 0 {
 		if err := d.Check(); err != nil {
-			f.blame(wrong, &d, err)
+			blameDrain(f, wrong, &d, err)
 		}
+	}
+	if do == "draft" {
+		return c.showDrainForm(w, r, v, http.StatusOK, old, d, r.PostForm, wrong)
 	}
 	if len(wrong) > 0 {
 		return c.showDrainForm(w, r, v, http.StatusBadRequest, old, d, r.PostForm, wrong)
@@ -346,7 +369,7 @@ func (c *console) drainSave(w http.ResponseWriter, r *http.Request, v visitor) e
 		})
 	}
 	if err != nil {
-		if !f.blame(wrong, &d, err) {
+		if !blameDrain(f, wrong, &d, err) {
 			return err
 		}
 		return c.showDrainForm(w, r, v, http.StatusBadRequest, old, d, r.PostForm, wrong)

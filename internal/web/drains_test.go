@@ -245,13 +245,145 @@ func TestADrainsPageInTheBrowser(t *testing.T) {
 	}
 }
 
+// Every part of a rule has an input in its row, and saving the form of a drain without a change changes nothing.
+func TestADrainsFormKeepsWhatItShows(t *testing.T) {
+	var all saba.LineRule
+	for _, part := range ruleTexts {
+		*part.of(&all) = "x"
+	}
+	for i, v := range reflect.ValueOf(all).Fields() {
+		if v.String() != "x" {
+			t.Errorf("the row of a rule lacks %s", i.Name)
+		}
+	}
+	g := newRig(t, time.Now)
+	d, _ := g.drain(saba.Drain{Name: "app", Service: "shop", Prefix: "a", SourcePrefix: "b", Rules: []saba.LineRule{
+		{Name: "requests <b>", Type: saba.RuleTiming, Match: ` (?P<code>\d+) "took" (\S+) `, Metric: "http.${code}", Value: "2", Unit: saba.UnitSeconds, App: "app", Proc: "web.*"},
+		{Name: "errors", Type: saba.RuleCounter, Key: "level", Metric: "log.${level}"},
+		{Name: "depth", Type: saba.RuleGauge, Key: "depth", Metric: "queue.depth", Unit: saba.UnitInteger},
+	}})
+	b := newTab(t, g)
+	b.Open("/log-drains/" + d.ID + "/edit")
+	js[bool](b, `[...document.querySelectorAll('form.declared button')].at(-1).click(), true`)
+	b.Until(`location.search === '?saved=1'`)
+	if is := g.readDrain(d.ID); !reflect.DeepEqual(is, d) {
+		t.Errorf("after saving it is\n%+v, want\n%+v", is, d)
+	}
+}
+
+// ruleForm is the form of a drain of the service shop with rules.
+func ruleForm(do string, rules ...saba.LineRule) url.Values {
+	form := url.Values{"name": {"app"}, "service": {"shop"}, "do": {do}}
+	for _, r := range rules {
+		for _, part := range ruleTexts {
+			form.Add("rules."+part.name, *part.of(&r))
+		}
+	}
+	return form
+}
+
+// Rules are added, tried and taken away without scripts, and nothing is kept before it is saved.
+func TestRulesAreTriedBeforeTheyAreKept(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	d, token := g.drain(saba.Drain{Name: "app", Service: "shop"})
+	g.sendAll(token, herokuLines(g.now().Add(-time.Minute))...)
+	g.sendAll(token, said{g.now(), "app web.1", "Completed 200 OK in 12ms <i>"}, said{g.now(), "app web.2", "Completed 500 Internal Server Error in 40ms"})
+	path := "/log-drains/" + d.ID + "/edit"
+	timing := saba.LineRule{Name: "requests", Type: saba.RuleTiming, Match: `Completed (?P<code>\d+) .* in (?P<ms>\d+)ms`, Metric: "http.${code}", Value: "ms"}
+	counter := saba.LineRule{Name: "users", Type: saba.RuleCounter, Match: "signed in", Metric: "users.in"}
+	try := func(form url.Values, code int) string {
+		t.Helper()
+		got, at, body := g.post(c, path, form)
+		if got != code || at != path {
+			t.Errorf("%s answered %d at %s", form.Get("do"), got, at)
+		}
+		if is := g.readDrain(d.ID); len(is.Rules) > 0 {
+			t.Errorf("%s has kept the rules %+v", form.Get("do"), is.Rules)
+		}
+		return body
+	}
+	rows := func(body string) int { return strings.Count(body, `name="rules.match"`) }
+
+	_, _, body := g.get(c, path)
+	contains(t, body, "The last lines of the drain", "46 lines of platforms that are known not shown", "sidekiq.default.latency", "not a number: queue.size=opensesame")
+	if n := rows(body); n != 0 {
+		t.Errorf("a drain without rules has %d rows", n)
+	}
+	if n := rows(try(ruleForm("add", timing), 200)); n != 2 {
+		t.Errorf("adding a rule makes %d rows of one", n)
+	}
+	body = try(ruleForm("draft", timing, saba.LineRule{Type: saba.RuleCounter}, counter), 200)
+	contains(t, body, "“requests” takes 2 lines; “users” takes 1 line", "<strong>http.200.…</strong>", "12 ms", "by the rule &#34;requests&#34;", "Completed 200 OK in 12ms &lt;i&gt;", "<strong>users.in</strong>")
+	if n := rows(body); n != 2 {
+		t.Errorf("a blank row and two rules come back as %d rows", n)
+	}
+	body = try(ruleForm("remove:0", timing, counter), 200)
+	if rows(body) != 1 || strings.Contains(body, "Completed (?P&lt;code") || !strings.Contains(body, `value="signed in"`) {
+		t.Errorf("taking the first rule away leaves %d rows:\n%s", rows(body), body)
+	}
+	try(ruleForm("remove:7", timing), 200)
+	try(ruleForm("remove:x", timing), 200)
+
+	form := ruleForm("draft", timing)
+	form.Set("try", "2026-01-02T03:04:05+00:00 app[web.1]: Completed 503 Unavailable in 2s\r\nCompleted 302 Found in 5ms\n\nsample#depth=many\nnothing")
+	body = try(form, 200)
+	contains(t, body, "Lines that you typed", "http.302.…", "5 ms", "app/web.1", "not a number: depth=many", "no metric", "sample#depth=many\nnothing</textarea>")
+
+	wrong := counter
+	wrong.Match = "signed (in"
+	body = try(ruleForm("draft", timing, wrong), 200)
+	contains(t, body, "Rule 2: Regular expression is not a regular expression (RE2)", "“requests” takes 2 lines")
+	body = try(ruleForm("save", timing, wrong), 400)
+	contains(t, body, "This is not saved yet", "Regular expression is not a regular expression (RE2)", "A rule is not right yet")
+	lost := timing
+	lost.Value = "seconds"
+	contains(t, try(ruleForm("save", lost), 400), "names the group &#34;seconds&#34;")
+	many := make([]saba.LineRule, saba.MaxLineRules+5)
+	for i := range many {
+		many[i] = counter
+	}
+	contains(t, try(ruleForm("save", many...), 400), "may have 50 elements")
+
+	if code, at, _ := g.post(c, path, ruleForm("save", timing, counter)); code != 200 || at != "/log-drains/"+d.ID+"?saved=1" {
+		t.Errorf("saving answered %d at %s", code, at)
+	}
+	if is := g.readDrain(d.ID); !reflect.DeepEqual(is.Rules, []saba.LineRule{timing, counter}) {
+		t.Errorf("the rules are %+v", is.Rules)
+	}
+}
+
+// With scripts the try-out follows what is typed.
+func TestRulesAreTriedWhileTheyAreTyped(t *testing.T) {
+	g := newRig(t, time.Now)
+	d, token := g.drain(saba.Drain{Name: "app", Service: "shop"})
+	g.sendAll(token, said{g.now(), "app web.1", "Completed 200 OK in 12ms"})
+	b := newTab(t, g)
+	b.Open("/log-drains/" + d.ID + "/edit")
+	b.Do(chromedp.Click(chromedp.CSS(`button[value="add"]`)), chromedp.WaitVisible(chromedp.CSS(`#rule-1`)),
+		chromedp.SendKeys(chromedp.CSS(`[name="rules.name"]`), "requests"), chromedp.SendKeys(chromedp.CSS(`[name="rules.match"]`), `Completed (?P<code>\d+)`))
+	b.Until(`document.querySelector('#tryout').innerText.includes('Rule 1: Metric must be a name')`)
+	b.Do(chromedp.SendKeys(chromedp.CSS(`[name="rules.metric"]`), "http.${code}"))
+	b.Until(`[...document.querySelectorAll('#tryout strong')].some(s => s.textContent === 'http.200')`)
+	b.Do(chromedp.SendKeys(chromedp.CSS(`[name="try"]`), "Completed 503 Unavailable"))
+	b.Until(`[...document.querySelectorAll('#tryout strong')].some(s => s.textContent === 'http.503')`)
+	b.Do(chromedp.SendKeys(chromedp.CSS(`[name="rules.metric"]`), "\r")) // the form is saved, as by its button
+	b.Until(`location.search === '?saved=1'`)
+	if is := g.readDrain(d.ID); len(is.Rules) != 1 || is.Rules[0].Metric != "http.${code}" {
+		t.Errorf("the rules are %+v", is.Rules)
+	}
+}
+
 // drained makes drains as an organization has them, and returns one that was sent all that Heroku says.
 func (g *rig) drained() saba.Drain {
 	g.t.Helper()
 	g.drain(saba.Drain{Name: "Everything that the warehouse and its many small programs write, in Europe and elsewhere", Service: "mail"})
 	_, quiet := g.drain(saba.Drain{Name: "search", Service: "search"})
 	g.sendAll(quiet, said{g.now(), "app web.1", "measure#query.time=12ms"})
-	d, token := g.drain(saba.Drain{Name: "shop on Heroku", Service: "shop"})
+	d, token := g.drain(saba.Drain{Name: "shop on Heroku", Service: "shop", Rules: []saba.LineRule{
+		{Name: "logins", Type: saba.RuleTiming, Match: `User (?P<user>\S+) .*login\.time=(?P<ms>\d+)`, Metric: "logins", Value: "ms"},
+		{Name: "levels", Type: saba.RuleCounter, Key: "level", Metric: "log.${level}", App: "app", Proc: "web.*"},
+	}})
 	for i := range 5 {
 		g.sendAll(token, herokuLines(g.now().Add(-time.Duration(5-i)*time.Minute))...)
 	}

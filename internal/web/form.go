@@ -54,6 +54,7 @@ const (
 	inputDays    inputKind = "days"    // as picks, of a few that are always in sight
 	inputLines   inputKind = "lines"   // *[]string, one a line
 	inputHeaders inputKind = "headers" // *[]saba.HTTPHeader
+	inputRules   inputKind = "rules"   // *[]saba.LineRule
 	inputWhen    inputKind = "when"    // *int64 in Unix seconds, 0 for none, or *string
 )
 
@@ -148,6 +149,8 @@ func (d field[T]) read(value any, typed url.Values, zone *time.Location) (reason
 			}
 			*p = append(*p, scope)
 		}
+	case *[]saba.LineRule:
+		*p = readRules(d.name, typed)
 	case *[]saba.HTTPHeader:
 		*p = []saba.HTTPHeader{}
 		names, values := typed[d.name+".name"], typed[d.name+".value"]
@@ -282,6 +285,7 @@ type drawn struct {
 	Value                         string
 	Groups                        []group
 	Rows                          []saba.HTTPHeader
+	Rules                         []drawnRule
 	Error                         string
 }
 
@@ -334,6 +338,8 @@ func (f form[T]) drawField(d field[T], v *T, typed url.Values, wrong faults) dra
 		for _, s := range *p {
 			on = append(on, s.String())
 		}
+	case *[]saba.LineRule:
+		out.Rules = drawRules(*p, d.name, wrong)
 	case *[]saba.HTTPHeader:
 		out.Rows = append(slices.Clone(*p), make([]saba.HTTPHeader, blankRows)...)
 	}

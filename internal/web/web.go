@@ -163,13 +163,14 @@ type console struct {
 	failures  *failures
 	forgery   *http.CrossOriginProtection
 	reads     chan struct{} // slots for reading samples of charts
+	tries     chan struct{} // slots for trying log lines
 }
 
 // New returns the console as a handler for every path outside the API. It panics when a
 // template that is compiled into the binary cannot be parsed: no input can cause that, and
 // every test would show it.
 func New(o Options) http.Handler {
-	c := &console{Options: o, passwords: newPasswords(), failures: newFailures(), forgery: http.NewCrossOriginProtection(), reads: make(chan struct{}, maxReads)}
+	c := &console{Options: o, passwords: newPasswords(), failures: newFailures(), forgery: http.NewCrossOriginProtection(), reads: make(chan struct{}, maxReads), tries: make(chan struct{}, maxTries)}
 	c.assets = loadAssets()
 	c.pages = loadPages(c)
 	c.table = newTable(c)
