@@ -7,8 +7,7 @@
 // interfaces that the containers share. internal/agent takes both as its Sources, and nothing else
 // of that agent is different from a host's.
 //
-// A platform is one file and one line in All: ecs.go has its place beside kubernetes.go. This
-// package never posts, schedules or logs. Begin with Platform.
+// A platform is one file and one line in All. This package never posts, schedules or logs. Begin with Platform.
 package platform
 
 import (
@@ -100,6 +99,11 @@ var All = []Kind{
 	{"none", newNone},
 	{"kubernetes", newKubernetes},
 	{"eks_fargate", newEKSFargate},
+	{"ecs", newECS},
+	{"fargate", newECS},
+	{"ecs_anywhere", newECS},
+	{"ecs_awsvpc", newECS}, // as it was called once
+	{"ecs_v3", newECS},     // likewise
 }
 
 // New returns the platform of that name. The error matches saba.ErrInvalid.
