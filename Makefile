@@ -6,7 +6,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 ARGS    ?=
 ARCHES  ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help up build packages test unit bench fmt clean
+.PHONY: help up build packages image test unit bench fmt clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,11 @@ packages: ## Build deb and rpm packages into bin/packages/; ARCHES="amd64 arm64"
 	@scripts/need.sh build
 	GO="$(GO)" REV="$(REV)" packaging/build.sh bin/packages $(ARCHES)
 
+image: ARCHES = amd64 arm64
+image: ## Build and check images of containers, OCI archives, into bin/images/; ARCHES="amd64".
+	@scripts/need.sh build
+	@$(GO) -C packaging run ./image -root .. -out ../bin/images -go "$(GO)" -revision "$(REV)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" -arch "$(ARCHES)"
+
 # vet and staticcheck with -race share what the tests compile: on a new machine that is most of the time.
 test: ## Install what the tests need, then vet, staticcheck and all tests with -race.
 	@scripts/need.sh test
@@ -33,6 +38,8 @@ test: ## Install what the tests need, then vet, staticcheck and all tests with -
 	GOFLAGS="$$GOFLAGS -race" $$($(TOOL) -n staticcheck) ./...
 	GOOS=darwin $(GO) vet ./cmd/saba-agent ./internal/cli ./internal/agent ./internal/collect
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e)
+	cd packaging && $(GO) mod verify && $(GO) vet -race ./... && GOFLAGS="$$GOFLAGS -race" $$($(GO) tool -modfile=../tools/go.mod -n staticcheck) ./...
+	$(GO) -C packaging test -race -timeout 30m -count=1 ./... # never from the cache, which does not see what is outside of its module
 	$(GO) test -race -timeout 15m -count=1 ./e2e # never from the cache, which does not see the binaries
 
 unit: ## All tests that need no browser, for every day.

@@ -17,19 +17,8 @@ for kind in deb rpm; do
 		sed -e '/^@COMMON@$/{' -e 'r packaging/common-postinst.sh' -e 'd' -e '}' "$script" >"$stage/$kind/$(basename "$script")"
 	done
 done
-# The names by which configurations call plugins and checks: each is a folder, but for the two
-# that are one check here.
 mkdir "$stage/bin"
-for name in mackerel-plugin mackerel-check check-cert-file check-ssl-cert; do
-	ln -s ../../../bin/saba-agent "$stage/bin/$name"
-done
-for folder in plugins/*/ checks/*/; do
-	name=$(basename "$folder")
-	case $folder in
-	plugins/*) ln -s ../../../bin/saba-agent "$stage/bin/mackerel-plugin-$name" ;;
-	*) ln -s ../../../bin/saba-agent "$stage/bin/check-$name" ;;
-	esac
-done
+packaging/links.sh "$stage/bin"
 nfpm=$($go tool -modfile=packaging/go.mod -n nfpm)
 for arch in "$@"; do
 	for name in saba-agent saba; do

@@ -32,6 +32,12 @@ have mariadb-install-db mariadb-server
 [ -x /usr/sbin/nginx ] || missing="$missing nginx"
 [ -n "$(find /usr/lib/postgresql -name initdb 2>/dev/null | head -n 1)" ] || missing="$missing postgresql"
 ruby -e 'require "delayed_job_active_record"; require "mysql2"; require "pg"' >/dev/null 2>&1 || missing="$missing ruby-delayed-job-active-record ruby-mysql2 ruby-pg"
+# The images of containers: they are loaded, run, and sent to a registry; those for other processors are tried as well.
+have podman podman
+[ -x /usr/sbin/runc ] || missing="$missing runc"
+have skopeo skopeo
+have docker-registry docker-registry
+have qemu-aarch64-static qemu-user-static
 [ -n "$(find /usr/share/fonts -name "*.ttf" 2>/dev/null | head -n 1)" ] || missing="$missing fonts-dejavu-core"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 
