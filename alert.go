@@ -36,6 +36,9 @@ type Handling struct {
 	MutedUntil int64  // Unix seconds: nobody is told of the alert before
 }
 
+// MaxAlertMute is how far ahead an alert may be muted, in seconds.
+const MaxAlertMute = 366 * 24 * 3600
+
 // Severity orders statuses: OK, WARNING, CRITICAL, UNKNOWN, of which the last two count alike for whoever is told from CRITICAL on.
 func (s CheckStatus) Severity() int {
 	return slices.Index(CheckStatuses, s)

@@ -29,8 +29,8 @@ var ChannelTypes = []ChannelType{
 	ChannelTeams, ChannelWebhook, "amazon-event-bridge", "line", ChannelDiscord, ChannelMattermost, ChannelTelegram, ChannelNtfy, ChannelTemplate,
 }
 
-// ChannelEvents lists what a channel may be told.
-var ChannelEvents = []string{"alert", "alertGroup", "hostStatus", "hostRegister", "hostRetire", "monitor"}
+// ChannelEvents lists what a channel may be told. The last one is saba's own.
+var ChannelEvents = []string{"alert", "alertGroup", "hostStatus", "hostRegister", "hostRetire", "monitor", "alertHandling"}
 
 // A Channel is somebody or something that is told. Its ChannelKind says which fields its type has; the others are zero. The
 // JSON keys are the protocol's where that has them, and part of the schema in which channels are kept.

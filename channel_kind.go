@@ -14,6 +14,8 @@ type ChannelKind struct {
 	About  string         // a sentence
 	Fields []ChannelField // in the order of a form
 	Events []string       // of ChannelEvents: what it can be told
+	// Acknowledges says that its service knows what it is to acknowledge an alert: whoever is told of alerts by it is told of that as well.
+	Acknowledges bool
 }
 
 // A ChannelField is something that there is to say about a channel. What checks channels, what reads and shows them over the API and what
@@ -111,7 +113,7 @@ var ChannelKinds = []ChannelKind{
 			secretURL("Webhook URL", "https://mattermost.example.com/hooks/…", "Mattermost shows it when an incoming webhook is made."), mentions("@here or @name"), channelGraph, channelEvents},
 	},
 	{
-		Type: ChannelPagerDuty, Label: "PagerDuty", About: "An incident for each alert, which is acknowledged and resolved with it.", Events: []string{"alert"},
+		Type: ChannelPagerDuty, Label: "PagerDuty", About: "An incident for each alert, which is acknowledged and resolved with it.", Events: []string{"alert"}, Acknowledges: true,
 		Fields: []ChannelField{channelName,
 			{Name: "token", Label: "Integration key", Help: "Of an integration with the Events API v2.", Input: ChannelInputLine, Required: true, Secret: true, Most: maxToken, Of: channelToken,
 				fits: isToken, must: "an integration key: letters and digits"},

@@ -5,14 +5,15 @@ type EventKind string
 
 // The kinds of events. All but EventChannel are the names that a channel lists to be told of them.
 const (
-	EventAlert        EventKind = "alert"        // an alert opened, moved, closed, or is still open
-	EventAlertGroup   EventKind = "alertGroup"   // a group of alerts did
-	EventHostStatus   EventKind = "hostStatus"   // a host's status was changed
-	EventHostRegister EventKind = "hostRegister" // a host was registered
-	EventHostRetire   EventKind = "hostRetire"   // a host was retired
-	EventMonitor      EventKind = "monitor"      // a monitor was made, changed or deleted
-	EventChannel      EventKind = "channel"      // a channel cannot be reached, or can again: told to all others that are told of alerts
-	EventTest         EventKind = "test"         // somebody tries a channel; it is not kept
+	EventAlert        EventKind = "alert"         // an alert opened, moved, closed, or is still open
+	EventHandling     EventKind = "alertHandling" // somebody has acknowledged an alert, was given it, or is no longer in charge of it
+	EventAlertGroup   EventKind = "alertGroup"    // a group of alerts did
+	EventHostStatus   EventKind = "hostStatus"    // a host's status was changed
+	EventHostRegister EventKind = "hostRegister"  // a host was registered
+	EventHostRetire   EventKind = "hostRetire"    // a host was retired
+	EventMonitor      EventKind = "monitor"       // a monitor was made, changed or deleted
+	EventChannel      EventKind = "channel"       // a channel cannot be reached, or can again: told to all others that are told of alerts
+	EventTest         EventKind = "test"          // somebody tries a channel; it is not kept
 )
 
 // An Event is something that people may be told of. It is kept in the transaction of the change that it is about, and
@@ -36,16 +37,17 @@ type Event struct {
 	Setting     *AlertGroupSetting `json:",omitzero"` // that made Group
 	GroupAlerts []GroupAlert       `json:",omitzero"` // alerts of Group: the worst of those that are open first, MaxGroupAlerts at most
 	From        HostStatus         `json:",omitzero"` // the status before
-	Action      EventAction        `json:",omitzero"` // done to Monitor
+	Action      EventAction        `json:",omitzero"` // done to Monitor, or by who handles Alert
 	Channel     *Channel           `json:",omitzero"` // the one that cannot be reached, without its secrets
 	Trouble     string             `json:",omitzero"` // why Channel cannot be reached; "" when it can again
 	User        string             `json:",omitzero"` // id of the account that did it; "" when none did
+	Who         string             `json:",omitzero"` // of EventHandling: name of the account that handles Alert, or did
 	Depends     int                `json:",omitzero"` // as Alert.Depends, which events of before that was kept do not have
 
 	Culprits *Culprits `json:",omitzero"` // of an alert that is open: what went on on its host when it opened, a few of each list
 }
 
-// An EventAction says what was done to a monitor.
+// An EventAction says what was done to a monitor, or by whoever handles an alert.
 type EventAction string
 
 // The actions.
@@ -53,6 +55,11 @@ const (
 	ActionCreate EventAction = "create"
 	ActionUpdate EventAction = "update"
 	ActionDelete EventAction = "delete"
+
+	ActionAcknowledge EventAction = "acknowledge" // somebody has acknowledged the alert
+	ActionTakeBack    EventAction = "takeBack"    // and that was taken back
+	ActionAssign      EventAction = "assign"      // somebody is to take care of the alert
+	ActionUnassign    EventAction = "unassign"    // nobody is any more
 )
 
 // TriggerStill is the trigger of an event of an alert that is open as it was before: it is told again after its monitor's

@@ -10,9 +10,6 @@ import (
 
 // The calls of this file are saba's own: what people do about an alert, and who was told of it.
 
-// maxAlertMute is how long an alert may be muted at a time, in seconds.
-const maxAlertMute = 366 * 24 * 3600
-
 // handlingIn names the account that does something about an alert; an empty id takes it back. A key is of no account.
 type handlingIn struct {
 	UserID *string `json:"userId"`
@@ -86,7 +83,7 @@ func (s *server) alertMute(w http.ResponseWriter, c *call) error {
 	switch {
 	case in.Until == nil:
 		return saba.Invalidf("until", "is required: a time in Unix seconds, or 0 to tell of the alert again")
-	case *in.Until != 0 && (*in.Until <= now || *in.Until > now+maxAlertMute):
+	case *in.Until != 0 && (*in.Until <= now || *in.Until > now+saba.MaxAlertMute):
 		return saba.Invalidf("until", "must be a time in Unix seconds within the next year, not %d", *in.Until)
 	}
 	return s.handleAlert(w, c, func(h *saba.Handling) { h.MutedUntil = *in.Until })
@@ -95,6 +92,9 @@ func (s *server) alertMute(w http.ResponseWriter, c *call) error {
 // toldOut is an event of an alert, and who was told of it.
 type toldOut struct {
 	At       int64             `json:"at"`
+	Event    saba.EventKind    `json:"event"`
+	Action   saba.EventAction  `json:"action,omitempty"` // of alertHandling
+	Name     string            `json:"name,omitempty"`   // of the account that it is about
 	Status   saba.CheckStatus  `json:"status"`
 	Trigger  saba.AlertTrigger `json:"trigger"`
 	Decided  bool              `json:"decided"`           // it takes a second
@@ -133,7 +133,7 @@ func (s *server) alertNotifications(w http.ResponseWriter, c *call) error {
 		if e.Alert == nil {
 			continue
 		}
-		t := toldOut{At: e.At, Status: e.Alert.Status, Trigger: e.Trigger, Decided: e.Routed, Silence: e.Silence, Reason: e.Verdict.Detail, Channels: []toldChannelOut{}}
+		t := toldOut{At: e.At, Event: e.Kind, Action: e.Action, Name: e.Who, Status: e.Alert.Status, Trigger: e.Trigger, Decided: e.Routed, Silence: e.Silence, Reason: e.Verdict.Detail, Channels: []toldChannelOut{}}
 		for _, n := range e.Notifications {
 			ch := toldChannelOut{ID: n.Channel, State: n.State, Silence: n.Silence, Reason: n.Detail, Attempts: n.Attempts, DoneAt: n.DoneAt}
 			if n.State == saba.NotificationWaiting && n.Attempts > 0 {

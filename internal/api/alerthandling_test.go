@@ -32,7 +32,7 @@ func TestPeopleHandleAlerts(t *testing.T) {
 		"acknowledge": {`{}`: "userId is required", `{"userId":null}`: "userId is required", `{"userId":"none"}`: "userId must be the id of an account", `{"userId":5}`: "userId must be a string"},
 		"assign":      {`{}`: "userId is required", `{"userId":"none"}`: "userId must be the id of an account"},
 		"mute": {`{}`: "until is required", fmt.Sprintf(`{"until":%d}`, start): "until must be a time in Unix seconds within the next year", `{"until":-1}`: "until must be",
-			fmt.Sprintf(`{"until":%d}`, start+maxAlertMute+1): "until must be"},
+			fmt.Sprintf(`{"until":%d}`, start+saba.MaxAlertMute+1): "until must be"},
 	} {
 		for body, saying := range bodies {
 			r.refuseSaying(400, saying, "POST", "/alerts/a1/"+path, body)
@@ -55,7 +55,7 @@ func TestWhoWasToldOfAnAlert(t *testing.T) {
 		}
 		return seq
 	}
-	undecided := fmt.Sprintf(`{"at":%d,"status":"CRITICAL","trigger":"monitoring","decided":false,"channels":[]}`, start)
+	undecided := fmt.Sprintf(`{"at":%d,"event":"alert","status":"CRITICAL","trigger":"monitoring","decided":false,"channels":[]}`, start)
 	r.wantJSON("before it is decided", r.get("/alerts/a1/notifications"), `{"events":[`+undecided+`]}`)
 	seq := route(saba.Verdict{Notifications: []saba.Notification{
 		{Channel: "c1", State: saba.NotificationWaiting}, {Channel: "c2", State: saba.NotificationWaiting},
@@ -66,8 +66,8 @@ func TestWhoWasToldOfAnAlert(t *testing.T) {
 	_, err := r.store.MoveAlert(ctx, "org1", "a1", saba.AlertMove{At: start + 60, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring})
 	r.check(err)
 	route(saba.Verdict{Silence: saba.SilenceDowntime, Detail: `the downtime "night" is under way`})
-	closed := fmt.Sprintf(`{"at":%d,"status":"OK","trigger":"monitoring","decided":true,"silence":"downtime","reason":"the downtime \"night\" is under way","channels":[]}`, start+60)
-	opened := fmt.Sprintf(`{"at":%d,"status":"CRITICAL","trigger":"monitoring","decided":true,"channels":[
+	closed := fmt.Sprintf(`{"at":%d,"event":"alert","status":"OK","trigger":"monitoring","decided":true,"silence":"downtime","reason":"the downtime \"night\" is under way","channels":[]}`, start+60)
+	opened := fmt.Sprintf(`{"at":%d,"event":"alert","status":"CRITICAL","trigger":"monitoring","decided":true,"channels":[
 		{"channelId":"c1","state":"sent","attempts":2,"doneAt":%d},
 		{"channelId":"c2","state":"waiting","reason":"it answered 500","attempts":1,"nextTryAt":%d},
 		{"channelId":"c3","state":"left","silence":"level","reason":"from CRITICAL on","attempts":0}]}`, start, start+9, start+30)

@@ -109,6 +109,9 @@ func (m *Message) Summary() string {
 
 // mention returns the text that goes before the message. UNKNOWN has that of CRITICAL, since nobody knows that it is less.
 func (m *Message) mention(c *saba.Channel) string {
+	if m.Kind == saba.EventHandling { // whoever hears that somebody is at it need not come
+		return ""
+	}
 	switch m.Status() {
 	case saba.CheckOK:
 		return c.Mentions.OK

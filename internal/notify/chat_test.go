@@ -165,6 +165,17 @@ func messages() map[string]Message {
 	acked.Alert.Handling.AckedBy = "u1"
 	return map[string]Message{
 		"critical": alertMessage(saba.CheckCritical), "ok": alertMessage(saba.CheckOK), "unknown": alertMessage(saba.CheckUnknown), "warning": alertMessage(saba.CheckWarning), "acknowledged": acked,
+		"handling": func() Message {
+			m := alertMessage(saba.CheckCritical)
+			m.Kind, m.Trigger, m.Action, m.Who, m.User, m.Picture, m.PNG = saba.EventHandling, "", saba.ActionAcknowledge, "ann <3>", "u1", "", nil
+			m.Alert.Handling.AckedBy = "u1"
+			return m
+		}(),
+		"assigned": func() Message {
+			m := alertMessage(saba.CheckCritical)
+			m.Kind, m.Trigger, m.Action, m.Who = saba.EventHandling, "", saba.ActionAssign, "bob"
+			return m
+		}(),
 		"group": with(func(m *Message) {
 			m.Kind, m.Subject = saba.EventAlertGroup, "g1"
 			m.Group = &saba.AlertGroup{ID: "g1", Setting: "s1", Status: saba.CheckWarning, OpenedAt: opened, Alerts: []string{"a", "b"}}
@@ -195,7 +206,7 @@ func sendersFor(d *desk) map[saba.ChannelType]Sender {
 func TestServicesAreSentWhatTheyDocument(t *testing.T) {
 	for kind := range messages() {
 		for i, c := range channels("") {
-			golden := kind == "critical" || kind == "ok" || kind == "group" && (c.Type == saba.ChannelSlack || c.Type == saba.ChannelTelegram) || c.Type == saba.ChannelPagerDuty && (kind == "acknowledged" || kind == "test" || kind == "channel")
+			golden := kind == "critical" || kind == "ok" || (kind == "group" || kind == "handling") && (c.Type == saba.ChannelSlack || c.Type == saba.ChannelTelegram || c.Type == saba.ChannelNtfy || c.Type == saba.ChannelWebhook) || c.Type == saba.ChannelPagerDuty && (kind == "acknowledged" || kind == "handling" || kind == "test" || kind == "channel")
 			t.Run(string(c.Type)+"_"+kind, func(t *testing.T) {
 				d := newDesk(t)
 				c := channels(d.URL)[i]
@@ -211,6 +222,12 @@ func TestServicesAreSentWhatTheyDocument(t *testing.T) {
 				}
 				if err != nil {
 					t.Fatal(err)
+				}
+				if c.Type == saba.ChannelPagerDuty && kind == "assigned" {
+					if got != "" {
+						t.Errorf("sent was %s, which PagerDuty has no event for", got)
+					}
+					return
 				}
 				if !golden {
 					word := map[saba.EventKind]string{saba.EventAlertGroup: "shop", saba.EventMonitor: "load", saba.EventChannel: "mail", saba.EventTest: "test"}[m.Kind]

@@ -186,7 +186,7 @@ func (n *Notifier) message(ctx context.Context, e saba.Event, c saba.Channel) (M
 			return Message{}, fmt.Errorf("list the members: %w", err)
 		}
 	}
-	if n.Pictures != nil && e.Kind == saba.EventAlert {
+	if n.Pictures != nil && e.Kind == saba.EventAlert { // what people do about an alert needs no graph
 		m.Picture = n.Pictures.URL(&e)
 		m.PNG = func(ctx context.Context) ([]byte, error) { return n.Pictures.PNG(ctx, &e) }
 	}

@@ -45,6 +45,9 @@ func (s ntfy) Send(ctx context.Context, c saba.Channel, m Message) error {
 	}
 	out := ntfyMessage{Topic: c.To, Title: plain.fit(m.Title(), ntfyTitle), Text: plain.fit(joined("\n", parts...), ntfyText), Click: m.Link(), Attach: m.picture(&c)}
 	out.Priority, out.Tags = urgency(m.Status())
+	if m.Kind == saba.EventHandling { // whoever hears that somebody is at it may sleep on
+		out.Priority, _ = urgency("")
+	}
 	if out.Text == "" {
 		out.Text = out.Title // an empty one is shown as "triggered"
 	}

@@ -57,6 +57,11 @@ type pagerdutyImage struct {
 func (p pagerduty) Send(ctx context.Context, c saba.Channel, m Message) error {
 	event := pagerdutyEvent{Key: c.Token, Action: "trigger"}
 	switch {
+	case m.Kind == saba.EventHandling:
+		if m.Action != saba.ActionAcknowledge { // its events know nothing else that people do
+			return nil
+		}
+		return p.send(ctx, &c, pagerdutyEvent{Key: c.Token, Action: "acknowledge", Dedup: m.Alert.ID})
 	case m.Alert != nil:
 		event.Dedup = m.Alert.ID
 		if m.Alert.Status == saba.CheckOK {

@@ -31,6 +31,12 @@ func Decide(e *saba.Event, f *Facts) (saba.Verdict, error) {
 			return saba.Verdict{Silence: s, Detail: why}, err
 		}
 	}
+	if e.Kind == saba.EventHandling {
+		// Whatever keeps an alert quiet meanwhile: who was woken by it wants to know that somebody is at it, and nobody else does.
+		if heard, err := f.Heard(e.Subject); err != nil || !heard {
+			return saba.Verdict{Silence: saba.SilenceUnheard, Detail: "nobody was told that it began"}, err
+		}
+	}
 	reached := f.reached(e)
 	grouped := false
 	if e.Kind == saba.EventAlert && f.Grouped != nil {
@@ -57,7 +63,7 @@ func Decide(e *saba.Event, f *Facts) (saba.Verdict, error) {
 		case !level:
 			n.Silence, n.Detail = saba.SilenceLevel, "its notification group is told from CRITICAL on"
 		case c.SuspendedAt != 0:
-			n.Silence, n.Detail = saba.SilenceStopped, "the channel is suspended since "+time.Unix(c.SuspendedAt, 0).In(f.Zone).Format(time.DateTime)
+			n.Silence, n.Detail = saba.SilenceStopped, "the channel is suspended since "+time.Unix(c.SuspendedAt, 0).In(f.Zone).Format(timeLayout)
 		default:
 			n.State, told = saba.NotificationWaiting, true
 		}
@@ -77,6 +83,9 @@ func Decide(e *saba.Event, f *Facts) (saba.Verdict, error) {
 func listens(c *saba.Channel, e *saba.Event, grouped bool) bool {
 	has := func(k saba.EventKind) bool { return slices.Contains(c.Events, string(k)) }
 	switch e.Kind {
+	case saba.EventHandling:
+		kind, _ := saba.ChannelKindOf(c.Type)
+		return has(saba.EventHandling) || kind.Acknowledges && has(saba.EventAlert) && e.Action == saba.ActionAcknowledge
 	case saba.EventAlert:
 		return has(saba.EventAlert) && !(grouped && has(saba.EventAlertGroup))
 	case saba.EventChannel: // whoever is told of alerts has to know that another is not
@@ -96,7 +105,7 @@ func (f *Facts) quiet(e *saba.Event) (s saba.Silence, why string, err error) {
 		return saba.SilenceMuted, "the monitor is muted", nil
 	}
 	if a.Handling.MutedUntil > f.Now {
-		return saba.SilenceMuted, "the alert is muted until " + time.Unix(a.Handling.MutedUntil, 0).In(f.Zone).Format(time.DateTime), nil
+		return saba.SilenceMuted, "the alert is muted until " + time.Unix(a.Handling.MutedUntil, 0).In(f.Zone).Format(timeLayout), nil
 	}
 	if e.Trigger == saba.TriggerHostRetire {
 		return saba.SilenceRetired, "the host was retired", nil

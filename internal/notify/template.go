@@ -32,6 +32,7 @@ type templateData struct {
 	Org      string
 	Event    string // a saba.EventKind
 	Trigger  string // of an alert: what moved it; "still" for one that is told again
+	Action   string // of a monitor, and of whoever handles an alert: what was done
 	Status   string // OK, WARNING, CRITICAL, UNKNOWN; "" for what has none
 	Title    string
 	Text     string
@@ -77,7 +78,7 @@ func (s byTemplate) Send(ctx context.Context, c saba.Channel, m Message) error {
 func newTemplateData(m *Message, c *saba.Channel) templateData {
 	out := templateData{
 		Org: m.Org.Name, Event: string(m.Kind), Trigger: string(m.Trigger), Status: string(m.Status()), Title: m.Title(), Text: m.Text(), Rule: m.Rule(),
-		Value: m.Value(), Memo: m.Memo, ID: m.Subject, Link: m.Link(), Picture: m.picture(c), Colour: m.Colour(), At: m.At, Key: m.Key, Facts: m.Facts(),
+		Action: string(m.Action), Value: m.Value(), Memo: m.Memo, ID: m.Subject, Link: m.Link(), Picture: m.picture(c), Colour: m.Colour(), At: m.At, Key: m.Key, Facts: m.Facts(),
 	}
 	if m.Host != nil {
 		out.Host = m.Host.Label()

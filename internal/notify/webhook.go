@@ -11,7 +11,7 @@ import (
 )
 
 // webhook posts JSON to an address of the user's. The shapes are those of the protocol (monitoring semantics, section 13.1); what receivers
-// know of it they find unchanged. Events that only saba has are of the kinds "channel" and, of an alert that is told
+// know of it they find unchanged. Events that only saba has are of the kinds "channel" and "alertHandling" and, of an alert that is told
 // again, have the trigger "still".
 type webhook struct{ service }
 
@@ -33,17 +33,18 @@ type payloadOut struct {
 	Message  *string `json:"message,omitempty"`
 	Memo     *string `json:"memo,omitempty"`
 
-	Alert   *alertOut         `json:"alert,omitempty"`
-	Group   *groupOut         `json:"alertGroup,omitempty"`
-	Trigger saba.AlertTrigger `json:"trigger,omitempty"` // "still" of a group that is told again
-	Setting *groupSettingOut  `json:"alertGroupSetting,omitempty"`
-	Host    *hostOut          `json:"host,omitempty"`
-	Service *serviceOut       `json:"service,omitempty"`
-	From    saba.HostStatus   `json:"fromStatus,omitempty"`
-	Monitor *saba.Monitor     `json:"monitor,omitempty"`
-	Metric  *saba.AlertSeries `json:"metric,omitempty"`
-	Channel *channelOut       `json:"channel,omitempty"`
-	User    json.RawMessage   `json:"user,omitempty"` // null unless a person did it
+	Alert    *alertOut         `json:"alert,omitempty"`
+	Handling *handlingOut      `json:"handling,omitempty"`
+	Group    *groupOut         `json:"alertGroup,omitempty"`
+	Trigger  saba.AlertTrigger `json:"trigger,omitempty"` // "still" of a group that is told again
+	Setting  *groupSettingOut  `json:"alertGroupSetting,omitempty"`
+	Host     *hostOut          `json:"host,omitempty"`
+	Service  *serviceOut       `json:"service,omitempty"`
+	From     saba.HostStatus   `json:"fromStatus,omitempty"`
+	Monitor  *saba.Monitor     `json:"monitor,omitempty"`
+	Metric   *saba.AlertSeries `json:"metric,omitempty"`
+	Channel  *channelOut       `json:"channel,omitempty"`
+	User     json.RawMessage   `json:"user,omitempty"` // null unless a person did it
 }
 
 type alertOut struct {
@@ -64,6 +65,14 @@ type alertOut struct {
 	Warning     *float64 `json:"warningThreshold,omitempty"`
 	Operator    string   `json:"monitorOperator,omitempty"`
 	Duration    int64    `json:"duration,omitempty"`
+}
+
+// handlingOut is what somebody does about an alert, which only saba tells of.
+type handlingOut struct {
+	Action   saba.EventAction `json:"action"`
+	Who      string           `json:"name"`           // of the account that the action is about
+	AckedBy  string           `json:"acknowledgedBy"` // id of an account; "" for nobody
+	Assignee string           `json:"assignedTo"`     // id of an account; "" for nobody
 }
 
 type groupOut struct {
@@ -163,7 +172,7 @@ func payload(m *Message, picture bool) payloadOut {
 		out.Host = newHostOut(m)
 	}
 	switch m.Kind {
-	case saba.EventAlert:
+	case saba.EventAlert, saba.EventHandling:
 		out.Type, out.Message, out.Memo, out.User = m.Alert.Type, new(m.Text()), &m.Memo, user(m)
 		out.Alert = newAlertOut(m)
 		if m.Service != nil {
@@ -171,6 +180,9 @@ func payload(m *Message, picture bool) payloadOut {
 		}
 		if m.Alert.Type == string(saba.MonitorQuery) {
 			out.Metric = &m.Alert.Series
+		}
+		if m.Kind == saba.EventHandling {
+			out.Message, out.Handling = new(m.Title()), &handlingOut{Action: m.Action, Who: m.Who, AckedBy: m.Alert.Handling.AckedBy, Assignee: m.Alert.Handling.Assignee}
 		}
 	case saba.EventAlertGroup:
 		out.Group = &groupOut{ID: m.Group.ID, URL: m.Link(), Status: string(m.Group.Status), CreatedAt: m.Group.OpenedAt, ClosedAt: ended(m.Group.ClosedAt),
@@ -253,7 +265,7 @@ func user(m *Message) json.RawMessage {
 	if m.User == "" {
 		return json.RawMessage("null")
 	}
-	b, err := json.Marshal(map[string]string{"id": m.User, "screenName": m.User})
+	b, err := json.Marshal(map[string]string{"id": m.User, "screenName": cmp.Or(m.Who, m.User)})
 	if err != nil {
 		panic(err) // it is two strings
 	}

@@ -15,12 +15,15 @@ import (
 // Title returns the one line that says it all: "CRITICAL: cpu on web1".
 func (m *Message) Title() string {
 	switch m.Kind {
-	case saba.EventAlert:
+	case saba.EventAlert, saba.EventHandling:
 		title := m.Word() + ": " + m.Rule()
 		if m.Host != nil {
 			title += " on " + m.Host.Label()
 		} else if m.Service != nil {
 			title += " of " + m.Service.Name
+		}
+		if m.Kind == saba.EventHandling {
+			title += " - " + m.handling()
 		}
 		return title
 	case saba.EventAlertGroup:
@@ -41,6 +44,23 @@ func (m *Message) Title() string {
 	}
 	return "a test from saba: this channel works"
 }
+
+// handling says what somebody does about the alert, or no longer does: "acknowledged by ann".
+func (m *Message) handling() string {
+	who := cmp.Or(m.Who, "somebody who is no member any more")
+	switch m.Action {
+	case saba.ActionAcknowledge:
+		return "acknowledged by " + who
+	case saba.ActionTakeBack:
+		return "no longer acknowledged by " + who
+	case saba.ActionAssign:
+		return "assigned to " + who
+	}
+	return "no longer assigned to " + who
+}
+
+// timeLayout is how messages and reasons write a time: always with its zone, as readers are in several.
+const timeLayout = "2006-01-02 15:04 MST"
 
 // Word returns what the state of the alert or group is called: OK, WARNING, CRITICAL, UNKNOWN; with "still " before it when nothing
 // has changed. It is "" for what has no state.
@@ -138,7 +158,7 @@ func (m *Message) Facts() (facts []Fact) {
 			}
 			add("Alerts", groupAlertTitle(a), m.page("/alerts/", a.ID))
 		}
-		add("Since", time.Unix(m.Group.OpenedAt, 0).In(m.Zone).Format("2006-01-02 15:04 MST"), "")
+		add("Since", time.Unix(m.Group.OpenedAt, 0).In(m.Zone).Format(timeLayout), "")
 		add("Memo", m.Setting.Memo, "")
 		return facts
 	}
@@ -154,7 +174,7 @@ func (m *Message) Facts() (facts []Fact) {
 	if a := m.Alert; a != nil {
 		add("Value", m.Value(), "")
 		add("On the host", m.busiest(), "")
-		add("Since", time.Unix(a.OpenedAt, 0).In(m.Zone).Format("2006-01-02 15:04 MST"), "")
+		add("Since", time.Unix(a.OpenedAt, 0).In(m.Zone).Format(timeLayout), "")
 		if a.ClosedAt != 0 {
 			add("Lasted", lasted(a.ClosedAt-a.OpenedAt), "")
 		} else if m.At-a.OpenedAt >= 60 {

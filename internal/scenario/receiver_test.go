@@ -56,6 +56,9 @@ var slackTitle = regexp.MustCompile(`\*(?:<[^|>]*\|)?([^<>|*]*)>?\*$`)
 
 // words writes a message as stories ask for it: "alert critical load web1", "hostStatus standby web1", "channel hook"; one to Slack by its title.
 func words(body map[string]any) string {
+	if action, ok := body["event_action"].(string); ok { // PagerDuty's
+		return action
+	}
 	if body["attachments"] != nil {
 		text, _ := body["text"].(string)
 		if title := slackTitle.FindStringSubmatch(text); title != nil {
@@ -80,6 +83,9 @@ func words(body map[string]any) string {
 			parts = append(parts, "still")
 		}
 		parts = append(parts, strings.ToLower(text(g, "status")), text(body["alertGroupSetting"], "name"))
+	}
+	if h := body["handling"]; h != nil {
+		parts = append(parts, text(h, "action"))
 	}
 	if h := body["host"]; h != nil {
 		if body["alert"] == nil {
@@ -152,6 +158,9 @@ func (s *story) channel(ctx context.Context, kind saba.ChannelType, name string,
 	s.Cleanup(server.Close)
 	s.receivers[name] = r
 	c := saba.Channel{ID: name, Name: name, Type: kind, URL: server.URL + "/" + name, Events: events}
+	if kind == saba.ChannelPagerDuty {
+		c.Token = "key"
+	}
 	if err := c.Check(); err != nil {
 		return err
 	}

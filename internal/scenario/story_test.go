@@ -48,6 +48,7 @@ import (
 //	channel NAME EVENT…                 of the default group; a real server receives what it is told
 //	lone NAME EVENT…                    as channel, of no group
 //	slack NAME EVENT…                   as channel, which tells Slack: of that, told wants the title
+//	pager NAME EVENT…                   as channel, which tells PagerDuty: of that, told wants the action
 //	group NAME JSON                     of notification
 //	collect NAME JSON                   a setting of alert groups
 //	receiver NAME DEED                  works, fails, hangs, refuses (400), or asks for 10 minutes (429)
@@ -57,7 +58,8 @@ import (
 //	release NAME                        one that is suspended
 //	silent [NAME]                       no message is left that was not asked for
 //	why MONITOR TARGET SILENCE          why nobody was told of the newest event
-//	ack MONITOR TARGET                  mute MONITOR TARGET MINUTES
+//	ack MONITOR TARGET                  unack MONITOR TARGET       mute MONITOR TARGET MINUTES
+//	assign MONITOR TARGET ACCOUNT
 //	report HOST CHECK STATUS [MESSAGE]  by its agent
 //
 // and those of site_test.go and drain_test.go. An asterisk in MESSAGE stands for anything.
@@ -348,6 +350,8 @@ func (s *story) do(w []string, line string) error {
 		return s.channel(ctx, saba.ChannelWebhook, w[1], w[2:], w[0] == "channel")
 	case "slack":
 		return s.channel(ctx, saba.ChannelSlack, w[1], w[2:], true)
+	case "pager":
+		return s.channel(ctx, saba.ChannelPagerDuty, w[1], w[2:], true)
 	case "collect":
 		a := saba.AlertGroupSetting{ID: w[1], Name: w[1]}
 		if err := json.Unmarshal([]byte(rest(line, 2)), &a); err != nil {
@@ -387,7 +391,7 @@ func (s *story) do(w []string, line string) error {
 		return nil
 	case "why":
 		return s.why(ctx, w[1], hostOf(w[2]), saba.Silence(w[3]))
-	case "ack", "mute":
+	case "ack", "unack", "assign", "mute":
 		a, err := s.openOne(ctx, w[1], hostOf(w[2]))
 		if err != nil {
 			return err
@@ -401,9 +405,14 @@ func (s *story) do(w []string, line string) error {
 			until = s.now.Unix() + int64(n)*60
 		}
 		_, err = s.records.HandleAlert(ctx, s.org, a.ID, func(h saba.Handling) saba.Handling {
-			if w[0] == "mute" {
+			switch w[0] {
+			case "mute":
 				h.MutedUntil = until
-			} else {
+			case "assign":
+				h.Assignee = w[3]
+			case "unack":
+				h.AckedBy, h.AckedAt = "", 0
+			default:
 				h.AckedBy, h.AckedAt = "me", s.now.Unix()
 			}
 			return h

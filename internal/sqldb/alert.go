@@ -194,16 +194,21 @@ func (db *DB) SetAlertMemo(ctx context.Context, org, id, memo string) error {
 	})
 }
 
-// HandleAlert lets people do something about an alert: change gets what was done so far, and returns what is done now.
+// HandleAlert lets people do something about an alert: change gets what was done so far, and returns what is done now. While the alert is open, that
+// it was acknowledged or given to somebody, or is no longer, is an event.
 func (db *DB) HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (a saba.Alert, err error) {
 	err = db.change(ctx, "handle an alert", func(tx *sql.Tx) error {
 		if a, err = readAlert(ctx, tx, org, id); err != nil {
 			return err
 		}
-		a.Handling = change(a.Handling)
+		before := a.Handling
+		a.Handling = change(before)
 		_, err := tx.ExecContext(ctx, `UPDATE alerts SET acked_by = ?, acked_at = ?, assignee = ?, muted_until = ? WHERE id = ?`,
 			a.Handling.AckedBy, a.Handling.AckedAt, a.Handling.Assignee, a.Handling.MutedUntil, id)
-		return err
+		if err != nil || !a.Open() {
+			return err
+		}
+		return addHandlingEvents(ctx, tx, org, a, before)
 	})
 	return a, err
 }

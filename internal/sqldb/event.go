@@ -43,6 +43,36 @@ func addAlertEvent(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, mo
 	return groupAlert(ctx, tx, org, e)
 }
 
+// addHandlingEvents keeps the events of what people have just done about an alert that is open.
+func addHandlingEvents(ctx context.Context, tx *sql.Tx, org string, a saba.Alert, before saba.Handling) error {
+	add := func(now, then string, done, undone saba.EventAction, at int64) error {
+		if now == then {
+			return nil
+		}
+		e := saba.Event{Kind: saba.EventHandling, Subject: a.ID, At: at, Alert: &a, Action: done}
+		who := now
+		if now == "" {
+			e.Action, who = undone, then
+		}
+		if done == saba.ActionAcknowledge && now != "" {
+			e.User = now
+		}
+		var err error
+		e.Who, err = one(tx.QueryRowContext(ctx, `SELECT CASE screen_name WHEN '' THEN email ELSE screen_name END FROM users WHERE org = ? AND id = ?`, org, who), scanString, "no account %q", who)
+		if err != nil && !errors.Is(err, saba.ErrNotFound) {
+			return err
+		}
+		if err := describeAlert(ctx, tx, org, &e); err != nil {
+			return fmt.Errorf("describe alert %q: %w", a.ID, err)
+		}
+		return addEvent(ctx, tx, org, e)
+	}
+	if err := add(a.Handling.AckedBy, before.AckedBy, saba.ActionAcknowledge, saba.ActionTakeBack, a.Handling.AckedAt); err != nil {
+		return err
+	}
+	return add(a.Handling.Assignee, before.Assignee, saba.ActionAssign, saba.ActionUnassign, 0)
+}
+
 // describeAlert fills in the rule, host and service of an event's alert, as far as they are there.
 func describeAlert(ctx context.Context, tx *sql.Tx, org string, e *saba.Event) error {
 	a := e.Alert
@@ -267,7 +297,7 @@ func (db *DB) SuspendChannel(ctx context.Context, org, id string, at int64, reas
 // heardStates are the states of a notification whose channel is told, or shall be.
 const heardStates = `('sent', 'waiting', 'failed')`
 
-// AlertNews returns the newest event of each open alert that was routed, by the alert's id.
+// AlertNews returns of each open alert the newest of its own steps that was routed, by the alert's id: what people do about it is none.
 func (db *DB) AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error) {
 	all := map[string]saba.AlertNews{}
 	err := db.view(ctx, "list what was told of alerts", func(tx *sql.Tx) error {
@@ -282,7 +312,7 @@ func (db *DB) AlertNews(ctx context.Context, org string) (map[string]saba.AlertN
 			return struct{}{}, err
 		}, `SELECT a.id, e.at, e.status, e.cause, e.silence,
 				(SELECT count(*) FROM events h JOIN notifications n ON n.event = h.seq WHERE h.subject = a.id AND n.state IN `+heardStates+`)
-			FROM alerts a JOIN events e ON e.seq = (SELECT max(seq) FROM events WHERE subject = a.id AND routed_at > 0) WHERE a.closed_at = 0 AND a.org = ?`, org)
+			FROM alerts a JOIN events e ON e.seq = (SELECT max(seq) FROM events WHERE subject = a.id AND kind = 'alert' AND routed_at > 0) WHERE a.closed_at = 0 AND a.org = ?`, org)
 		return err
 	})
 	return all, err

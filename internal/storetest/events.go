@@ -283,6 +283,31 @@ func testHandling(r events) {
 	r.same("what is kept", r.readAlert("a1").Handling, want)
 	_, err = r.db.HandleAlert(r.ctx, org1, "none", func(h saba.Handling) saba.Handling { return h })
 	r.is(err, saba.ErrNotFound, `"none"`)
+
+	// Each of it is an event, while the alert is open, and none is a step of the alert.
+	_, err = r.db.HandleAlert(r.ctx, org1, "a1", func(h saba.Handling) saba.Handling { h.MutedUntil = 0; return h })
+	r.ok(err)
+	_, err = r.db.HandleAlert(r.ctx, org1, "a1", func(saba.Handling) saba.Handling { return saba.Handling{} })
+	r.ok(err)
+	events, err := r.db.EventsOf(r.ctx, org1, "a1", 100)
+	r.ok(err)
+	var said []string
+	for _, e := range events {
+		if e.Kind == saba.EventHandling {
+			said = append(said, fmt.Sprint(e.Action, " ", e.Who, " ", e.User, " ", e.At-noon, " ", e.Alert.Handling.AckedBy))
+		}
+	}
+	r.same("events of who handles the alert, newest first", said, []string{fmt.Sprint("unassign   ", -noon, " "), fmt.Sprint("takeBack   ", -noon, " "), fmt.Sprint("assign   ", -noon, " u1"), "acknowledge  u1 5 u1"})
+	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+9, saba.Verdict{Silence: saba.SilenceNobody}))
+	news, err := r.db.AlertNews(r.ctx, org1)
+	r.ok(err)
+	r.same("news of the alert", news["a1"].Trigger, saba.AlertTrigger(""))
+	_, err = r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 60, Status: saba.CheckOK, Trigger: saba.TriggerManual})
+	r.ok(err)
+	before := r.newest()
+	_, err = r.db.HandleAlert(r.ctx, org1, "a1", func(saba.Handling) saba.Handling { return want })
+	r.ok(err)
+	r.same("the newest event after a closed alert was acknowledged", r.newest(), before)
 }
 
 func testForeignEvents(r events) {

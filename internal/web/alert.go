@@ -35,6 +35,10 @@ type alertPage struct {
 	Monitor  *monitorRow // whose alert it is; nil for a check, and for one that is gone
 	Downtime string      // address of a form for a downtime of an hour
 
+	MuteZone            string // of the times of the form that mutes the alert
+	MuteUntil           string // what stands in its field, as browsers write times
+	MuteLeast, MuteMost string // and the bounds of that
+
 	Told    []toldEvent // the newest first
 	Care    handling
 	Changes []saba.GraphAnnotation // of within 20 minutes before, the newest first
@@ -90,6 +94,9 @@ func (c *console) alertShow(w http.ResponseWriter, r *http.Request, v visitor) e
 	if a.Type == saba.AlertCheck {
 		p.Again = "report"
 	}
+	now := c.Now()
+	p.MuteZone, p.MuteUntil = now.Format("MST"), localOf(now.Unix()/3600*3600+3*3600, now.Location())
+	p.MuteLeast, p.MuteMost = localOf(now.Unix()/60*60+60, now.Location()), localOf((now.Unix()+saba.MaxAlertMute)/60*60, now.Location())
 	title := p.Row.Rule
 	if p.Row.Where != nil {
 		title += " · " + p.Row.Where.Label

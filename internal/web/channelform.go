@@ -14,6 +14,7 @@ type channelForm struct {
 // eventLabels are what a channel may be told of, in words.
 var eventLabels = map[string]string{
 	"alert": "alerts", "alertGroup": "groups of alerts", "hostStatus": "statuses of hosts that are changed", "hostRegister": "new hosts", "hostRetire": "hosts that are retired", "monitor": "changes of monitors",
+	"alertHandling": "who acknowledges alerts and takes care of them",
 }
 
 // mentionLevels are the parts of mentions.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -97,6 +98,8 @@ func (c *console) told(ctx context.Context, org, alert string) ([]toldEvent, err
 		}
 		t := toldEvent{At: e.At, Status: e.Alert.Status, What: triggers[e.Trigger]}
 		switch {
+		case e.Kind == saba.EventHandling:
+			t.What = handled[e.Action] + cmp.Or(e.Who, memberName(nil, "gone"))
 		case e.Trigger == saba.TriggerStill:
 			t.What = "still open"
 		case e.Alert.Open() && e.At == e.Alert.OpenedAt:
@@ -120,6 +123,11 @@ func (c *console) told(ctx context.Context, org, alert string) ([]toldEvent, err
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+// handled says what was done by who handles an alert, before the name.
+var handled = map[saba.EventAction]string{
+	saba.ActionAcknowledge: "acknowledged by ", saba.ActionTakeBack: "no longer acknowledged by ", saba.ActionAssign: "assigned to ", saba.ActionUnassign: "no longer assigned to ",
 }
 
 // notificationWords says what became of a notification.
@@ -228,12 +236,22 @@ func (c *console) alertMuteDo(w http.ResponseWriter, r *http.Request, v visitor)
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	how := r.PostForm.Get("for")
+	how, now := r.PostForm.Get("for"), c.Now()
 	until := int64(0)
-	if length, known := muteFor[how]; known {
-		until = c.Now().Unix() + length
-	} else if how != "none" {
-		return saba.Errorf(saba.ErrInvalid, "An alert is muted for an hour, eight hours or a day, not for %q: go back and press one of the buttons.", clip(how))
+	switch length, known := muteFor[how]; {
+	case known:
+		until = now.Unix() + length
+	case how == "until":
+		var reason string
+		until, reason = unixOf(strings.TrimSpace(r.PostForm.Get("until")), now.Location())
+		if reason == "" && (until <= now.Unix() || until > now.Unix()+saba.MaxAlertMute) {
+			reason = "must be within the next year"
+		}
+		if reason != "" {
+			return saba.Errorf(saba.ErrInvalid, "The time until which the alert is muted %s: go back and choose another one.", reason)
+		}
+	case how != "none":
+		return saba.Errorf(saba.ErrInvalid, "An alert is muted for an hour, eight hours, a day or until a time, not for %q: go back and press one of the buttons.", clip(how))
 	}
 	return c.handle(w, r, v, "muted or is told of again", func(h saba.Handling) saba.Handling {
 		h.MutedUntil = until

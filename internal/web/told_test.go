@@ -103,6 +103,7 @@ func TestAnAlertIsTakenCareOf(t *testing.T) {
 		t.Fatal(members, err)
 	}
 	who := nameOf(members[0])
+	in3Days := g.now().Unix()/60*60 + 3*day
 	for _, tt := range []struct {
 		path string
 		form url.Values
@@ -111,6 +112,7 @@ func TestAnAlertIsTakenCareOf(t *testing.T) {
 	}{
 		{"/acknowledge", url.Values{"ack": {"yes"}}, []string{"by " + who, "Take the acknowledgement back"}, ""},
 		{"/mute", url.Values{"for": {"1h"}}, []string{"Muted until", "Tell of this alert again"}, ""},
+		{"/mute", url.Values{"for": {"until"}, "until": {localOf(in3Days, g.now().Location())}}, []string{"Muted until", time.Unix(in3Days, 0).In(g.now().Location()).Format("2 Jan 2006, 15:04 MST")}, ""},
 		{"/assign", url.Values{"member": {members[0].ID}}, []string{"Assigned to</dt><dd>" + who}, ""},
 		{"/acknowledge", url.Values{"ack": {"no"}}, nil, "Acknowledged</dt>"},
 		{"/assign", url.Values{"member": {""}}, nil, "Assigned to</dt>"},
@@ -134,9 +136,16 @@ func TestAnAlertIsTakenCareOf(t *testing.T) {
 	if code, _, _ := g.post(c, at+"/mute", url.Values{"for": {"none"}}); code != 200 {
 		t.Errorf("taking the mute back answered %d", code)
 	}
-	for path, form := range map[string]url.Values{"/mute": {"for": {"ever"}}, "/assign": {"member": {"nobody-there"}}} {
-		if code, _, _ := g.post(c, at+path, form); code != 400 {
-			t.Errorf("POST %s of %v answered %d, want 400", path, form, code)
+	for _, tt := range []struct {
+		path string
+		form url.Values
+	}{
+		{"/mute", url.Values{"for": {"ever"}}}, {"/mute", url.Values{"for": {"until"}}}, {"/mute", url.Values{"for": {"until"}, "until": {"tomorrow"}}},
+		{"/mute", url.Values{"for": {"until"}, "until": {localOf(g.now().Unix()-60, g.now().Location())}}}, {"/mute", url.Values{"for": {"until"}, "until": {localOf(g.now().Unix()+400*day, g.now().Location())}}},
+		{"/assign", url.Values{"member": {"nobody-there"}}},
+	} {
+		if code, _, _ := g.post(c, at+tt.path, tt.form); code != 400 {
+			t.Errorf("POST %s of %v answered %d, want 400", tt.path, tt.form, code)
 		}
 	}
 	if code, _, _ := g.post(c, "/alerts/none/acknowledge", url.Values{"ack": {"yes"}}); code != 404 {
@@ -157,6 +166,17 @@ func TestAnAlertOnAPhone(t *testing.T) {
 		t.Errorf("the page is %d pixels wide", width)
 	}
 	b.shoot("360-alert-told")
+	// Until a time of one's own choice: it is filled in with one, and its zone is named.
+	b.Do(chromedp.Click(chromedp.CSS(`.care .until summary`)), chromedp.WaitVisible(chromedp.CSS(`.care .until input`)))
+	if width := js[int64](b, `document.documentElement.scrollWidth`); width > 360 {
+		t.Errorf("with the time to mute until the page is %d pixels wide", width)
+	}
+	b.shoot("360-alert-until")
+	b.Do(chromedp.Click(chromedp.CSS(`.care .until button`)))
+	b.Until(`!document.querySelector('.care .until[open]') && document.querySelector('dd time[data-until]') !== null`)
+	if a, err := g.records.Alert(t.Context(), g.org.ID, a.ID); err != nil || a.Handling.MutedUntil < time.Now().Unix()+3600+60 {
+		t.Errorf("it is muted until %d, %v; want what the form proposed, some hours ahead", a.Handling.MutedUntil, err)
+	}
 	got, err := g.records.Alert(t.Context(), g.org.ID, a.ID)
 	if err != nil || got.Handling.AckedBy == "" || got.Handling.MutedUntil == 0 {
 		t.Errorf("what is kept is %+v, %v", got.Handling, err)

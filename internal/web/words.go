@@ -13,6 +13,7 @@ type moment struct {
 	ISO   string // for machines: the scripts put it into the visitor's own time zone
 	Exact string
 	Brief string // exact, and short enough to be read beside others
+	Until string // of what lies ahead: to the minute, with its zone
 	Ago   string
 }
 
@@ -20,7 +21,7 @@ type moment struct {
 func (c *console) moment(unix int64) moment {
 	now := c.Now()
 	t := time.Unix(unix, 0).In(now.Location())
-	return moment{t.Format(time.RFC3339), t.Format("2 January 2006 15:04:05 MST"), t.Format("2 Jan 2006, 15:04:05 MST"), ago(now.Unix() - unix)}
+	return moment{t.Format(time.RFC3339), t.Format("2 January 2006 15:04:05 MST"), t.Format("2 Jan 2006, 15:04:05 MST"), t.Format("2 Jan 2006, 15:04 MST"), ago(now.Unix() - unix)}
 }
 
 // ago writes an age in seconds: "12 s ago". What lies ahead, by a clock that is a little

@@ -37,6 +37,11 @@ function times() {
     t.textContent = at.toLocaleString('en-GB', {dateStyle: 'medium', timeStyle: 'medium'});
     t.title = at.toLocaleString('en-GB', {dateStyle: 'long', timeStyle: 'long'});
   }
+  for (const t of document.querySelectorAll('time[data-until]')) {
+    const at = new Date(t.dateTime);
+    t.textContent = at.toLocaleString('en-GB', {day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short'});
+    t.title = at.toLocaleString('en-GB', {dateStyle: 'long', timeStyle: 'long'});
+  }
 }
 times();
 setInterval(() => document.hidden || times(), 5000);
