@@ -48,14 +48,15 @@ func main() {
 
 // A plan is where everything stands.
 type plan struct {
-	saba, agent string // binaries
-	work        string // folder of all that is written
-	base        string // address of the saba server
-	targetPort  string // what the bundled plugins ask
-	redisPort   string // "" without Redis
-	nginxPort   string // "" without nginx
-	mysqlPort   string // "" without MariaDB
-	pgPort      string // "" without PostgreSQL
+	saba, agent string   // binaries
+	work        string   // folder of all that is written
+	base        string   // address of the saba server
+	targetPort  string   // what the bundled plugins ask
+	redisPort   string   // "" without Redis
+	nginxPort   string   // "" without nginx
+	mysqlPort   string   // "" without MariaDB
+	pgPort      string   // "" without PostgreSQL
+	ends        []func() // of what else was started
 }
 
 func run(minutes int, bin, only string, keep bool) (err error) {
@@ -122,6 +123,11 @@ func run(minutes int, bin, only string, keep bool) (err error) {
 	}
 
 	subjects, err := p.subjects(only)
+	defer func() {
+		for _, end := range p.ends {
+			end()
+		}
+	}()
 	defer func() {
 		for _, s := range subjects {
 			if s.cmd.ProcessState == nil {
@@ -332,6 +338,10 @@ func (p *plan) subjects(only string) (all []*subject, err error) {
 	agent("agent, bundled plugins", bundled)
 	agent("agent, bundled plugins and a script", bundled+plugin("script", filepath.Join(p.work, "script.sh")))
 	agent("agent, 10000 metrics of a plugin", plugin("wide", wide))
+	for _, pods := range []int{30, 110} { // 110 is the most that a node has unless told otherwise
+		name := fmt.Sprintf("container agent, json, a node of %d Pods", pods)
+		add(name, func() (*subject, error) { return p.startContainer(name, pods) })
+	}
 	for _, b := range p.bundled() {
 		if b.prefix != "" {
 			agent(insideName(b), insideConfig(b))

@@ -289,6 +289,61 @@ func TestWithoutAFolderAReloadKeepsAll(t *testing.T) {
 	})
 }
 
+// A revivingServer drops what is of a retired host without a word, and can undo a retirement, as saba's own does.
+type revivingServer struct {
+	*fakeServer
+	revived []string
+}
+
+func (r *revivingServer) PostHostMetrics(ctx context.Context, points []saba.Point) error {
+	if h, _ := r.Host(ctx, "host1"); h.Retired() {
+		r.set(func() { r.posts = append(r.posts, post{time.Now(), len(points), nil}) })
+		return nil
+	}
+	return r.fakeServer.PostHostMetrics(ctx, points)
+}
+
+func (r *revivingServer) ReviveHost(_ context.Context, id string) error {
+	r.set(func() {
+		h := r.hosts[id]
+		h.RetiredAt = 0
+		r.put(h)
+		r.revived = append(r.revived, id)
+	})
+	return nil
+}
+
+// A container that was cut off for so long that its host was retired comes back as the same one, with what it has collected.
+func TestAContainerThatWasTakenForDeadComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := into(30 * time.Second)
+		server := &revivingServer{fakeServer: &fakeServer{}}
+		o, r, log := containerOptions(t, server.fakeServer, &fakeSource{name: "load"})
+		o.API = server
+		stop := start(t, o)
+		time.Sleep(5 * time.Minute)
+		server.set(func() { server.onPost = func([]saba.Point) error { return networkError() } })
+		time.Sleep(90 * time.Minute)
+		server.set(func() {
+			server.onPost = nil
+			h := server.hosts["host1"]
+			h.RetiredAt = time.Now().Unix() - 60
+			server.put(h)
+		})
+		time.Sleep(10 * time.Minute)
+		stop()
+		equal(t, "revived", server.revived, []string{"host1"})
+		equal(t, "retired at the end", r.retired, []string{"host1"})
+		// The minute by which it was found out that the server is back is lost: it went to a host that was retired.
+		if got, want := len(server.times("host1", "load")), len(minutes(first, 106))-1; got < want {
+			t.Errorf("%d minutes have arrived, want %d\n%s", got, want, log)
+		}
+		if len(server.created) != 1 {
+			t.Errorf("%d hosts were registered, want one", len(server.created))
+		}
+	})
+}
+
 // A container whose host the server does not have any more is a new one: nobody is there to tell it so.
 func TestAContainerWithoutAHostRegistersAnew(t *testing.T) {
 	for name, host := range map[string]saba.Host{

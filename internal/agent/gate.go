@@ -131,7 +131,7 @@ func (a *running) retire(ctx context.Context, o Options) {
 // own returns the id of the host that this agent has on the server, as well as it can be known: that of a
 // registration without an answer, and of an earlier life which no gate has let pass in this one, too. It is "" when there is none.
 func (a *running) own(ctx context.Context, o Options) (id string, err error) {
-	if id, ok := a.hosts.get(""); ok {
+	if id := a.hosts.known(); id != "" {
 		return id, nil
 	}
 	who, err := a.ids.identity(o.Machine)

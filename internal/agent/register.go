@@ -33,6 +33,7 @@ type hostIDs struct {
 	mu   sync.Mutex
 	ids  map[string]string
 	next chan struct{} // closed by set
+	last string        // the agent's own host, as long as it is not known to be another's
 }
 
 func newHostIDs() *hostIDs {
@@ -53,6 +54,9 @@ func (h *hostIDs) ready(identifier string) bool {
 
 func (h *hostIDs) set(identifier, id string) {
 	h.mu.Lock()
+	if identifier == "" {
+		h.last = id
+	}
 	if h.ids[identifier] != id {
 		h.ids[identifier] = id
 		close(h.next)
@@ -73,6 +77,27 @@ func (h *hostIDs) changes() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.next
+}
+
+// recheck takes the agent's own host for unknown until the server has said that it is still there.
+func (h *hostIDs) recheck() {
+	h.remove("")
+	h.doubt()
+}
+
+// known returns the agent's own host although it may be in doubt; "" when there is none.
+func (h *hostIDs) known() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// disown forgets the agent's own host.
+func (h *hostIDs) disown() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.ids, "")
+	h.last = ""
 }
 
 // doubt says that the server may not know the agent's own host any more.
@@ -114,9 +139,9 @@ type registrar struct {
 func (r *registrar) run(ctx context.Context) {
 	say := announcer{log: r.o.Log}
 	retry := backoff{least: registerLeast, most: registerMost}
-	if id, known := r.hosts.get(""); known && r.ids == "" {
+	if id := r.hosts.known(); id != "" && r.ids == "" {
 		r.id, r.kept = id, true // by the generation before
-	} else if !known && !r.pass(ctx) {
+	} else if id == "" && !r.pass(ctx) {
 		return
 	}
 	for {
@@ -386,6 +411,9 @@ func (r *registrar) look(ctx context.Context, p client.HostParam) error {
 	file := filepath.Join(string(r.ids), idFile)
 	e, ok := errors.AsType[*client.Error](err)
 	if gone := ok && e.JSON && e.Status == http.StatusNotFound || err == nil && (h.Retired() || otherIdentifier(h, p)); gone && r.o.Container {
+		if err == nil && !otherIdentifier(h, p) && r.revive(ctx) {
+			return nil
+		}
 		return r.beginAnew()
 	}
 	switch {
@@ -409,9 +437,29 @@ func otherIdentifier(h saba.Host, p client.HostParam) bool {
 	return h.CustomIdentifier != "" && p.CustomIdentifier != "" && h.CustomIdentifier != p.CustomIdentifier
 }
 
+// A reviver is a server that can undo a retirement, as saba's own can.
+type reviver interface {
+	ReviveHost(ctx context.Context, id string) error
+}
+
+// revive undoes the retirement of the host of a container that was taken for dead, as after an hour without a network, and
+// says whether it did: so the host keeps its history.
+func (r *registrar) revive(ctx context.Context) bool {
+	api, can := r.o.API.(reviver)
+	if !can {
+		return false
+	}
+	if err := api.ReviveHost(ctx, r.id); err != nil {
+		r.o.Log.Debug("the host was retired, and stays so", "host", r.id, "error", err)
+		return false
+	}
+	r.o.Log.Info("the host was retired although its container lives: it is back", "host", r.id)
+	return true
+}
+
 // beginAnew forgets the host. The error says so; the next turn registers anew.
 func (r *registrar) beginAnew() error {
-	r.hosts.remove("")
+	r.hosts.disown()
 	before := r.id
 	if r.ids != "" {
 		if err := Forget(string(r.ids)); err != nil {

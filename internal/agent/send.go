@@ -29,6 +29,10 @@ const (
 	mostRetryAfter = time.Hour
 )
 
+// containerForgotten is after how long without a server a container looks whether its host is still there before it sends all that waits:
+// servers retire those that are silent.
+const containerForgotten = 8 * time.Minute
+
 // catchUpPause is the wait between two requests while a backlog leaves, half of it or more: a fleet that
 // comes back from an outage at once must not be the next one. A day of a usual host takes half a minute.
 const catchUpPause = time.Second
@@ -155,6 +159,9 @@ func (s *sender) post(ctx context.Context, batches []batch) time.Duration {
 		}
 		s.queue.done(batches)
 		s.o.Record.posted(batches, a.guilty, s.hosts, time.Now())
+		if s.o.Container && !s.failing.IsZero() && time.Since(s.failing) > containerForgotten {
+			s.hosts.recheck() // what is sent to a host that is retired is lost
+		}
 		s.sent, s.away, s.failing = true, false, time.Time{}
 		s.retry.reset()
 		s.refused.reset()

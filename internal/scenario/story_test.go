@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/absent"
 	"github.com/saba-monitor/saba/internal/dial"
 	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/monitor"
@@ -62,7 +63,7 @@ import (
 //	assign MONITOR TARGET ACCOUNT
 //	report HOST CHECK STATUS [MESSAGE]  by its agent
 //
-// and those of site_test.go and drain_test.go. An asterisk in MESSAGE stands for anything.
+// and those of site_test.go, drain_test.go and container_test.go. An asterisk in MESSAGE stands for anything.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -95,6 +96,7 @@ type story struct {
 	receivers map[string]*receiver // by the name of their channel
 	reports   int                  // of checks, so far
 	site      storySite
+	sweeper   *absent.Sweeper // nil while nobody wants silent containers retired
 }
 
 func tell(t *testing.T, text string) {
@@ -144,6 +146,9 @@ func newStory(t *testing.T) *story {
 // minute lets a minute pass, which ends with a round.
 func (s *story) minute() error {
 	s.drains.Round(s.Context())
+	if err := s.sweep(); err != nil {
+		return err
+	}
 	if err := s.evaluator.Round(s.Context()); err != nil {
 		return err
 	}
@@ -309,6 +314,9 @@ func (s *story) do(w []string, line string) error {
 		s.evaluator = monitor.New(s.evaluator.Options)
 		s.notifier = notify.New(s.notifier.Options)
 		s.drains = drain.New(s.drains.Options)
+		if s.sweeper != nil {
+			s.sweeper = absent.New(s.sweeper.Options)
+		}
 		return nil
 	case "downtime":
 		in, err := strconv.Atoi(w[2])
@@ -437,6 +445,10 @@ func (s *story) do(w []string, line string) error {
 	}
 	if known, err := s.doDrain(w, line); known {
 		return err
+	}
+	switch w[0] {
+	case "container", "sweep", "alive", "retired", "revive":
+		return s.doContainer(w)
 	}
 	return s.doSite(w, line)
 }

@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/absent"
 	"github.com/saba-monitor/saba/internal/api"
 	"github.com/saba-monitor/saba/internal/auth"
 	"github.com/saba-monitor/saba/internal/body"
@@ -61,12 +62,14 @@ type Options struct {
 	// Allowed are addresses that external monitors and channels may reach besides public ones.
 	Allowed []netip.Prefix
 	// URL is the address of the console as people reach it, for links in messages; "" derives it from Listen.
-	URL    string
-	Mail   Mail   // how e-mail is sent
-	APIKey string // a read/write key that must exist; "" makes one at the first start
-	Log    *slog.Logger
-	Now    func() time.Time
-	Random io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+	URL string
+	// RetireSilent is after how much silence the host of a container is retired: absent.MinAfter or more; 0 is never.
+	RetireSilent time.Duration
+	Mail         Mail   // how e-mail is sent
+	APIKey       string // a read/write key that must exist; "" makes one at the first start
+	Log          *slog.Logger
+	Now          func() time.Time
+	Random       io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
 }
 
 // Mail says how e-mail is sent; see notify.Mail.
@@ -394,6 +397,12 @@ func (s *Server) Run(ctx context.Context) error {
 		s.drains.Run(gctx)
 		return nil
 	})
+	if s.opts.RetireSilent > 0 {
+		g.Go(func() error {
+			absent.New(absent.Options{Org: s.org.ID, Store: s.records, Samples: s.samples, After: s.opts.RetireSilent, Now: s.opts.Now, Log: s.opts.Log}).Run(gctx)
+			return nil
+		})
+	}
 	g.Go(func() error { return s.control.serve(gctx) })
 	return errors.Join(g.Wait(), s.Close())
 }

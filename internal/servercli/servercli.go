@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/absent"
 	"github.com/saba-monitor/saba/internal/cli"
 	"github.com/saba-monitor/saba/internal/server"
 )
@@ -32,6 +33,7 @@ type serverFlags struct {
 	most    byteSize
 	allowed allowedFlag
 	url     string
+	absent  time.Duration
 	mail    mailFlags
 	verbose bool
 }
@@ -45,6 +47,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs.Var(&f.most, "retention-size", "the most `bytes` that samples may take on disk, such as 20GB: the oldest go first (default: no limit)")
 	fs.Var(&f.allowed, "allow-private-addresses", "let external monitors and channels reach addresses that are not public: all, or with =10.1.0.0/16,192.168.7.9 those; SABA_ALLOW_PRIVATE_ADDRESSES in the environment does as well")
 	fs.StringVar(&f.url, "url", "", "the `address` of the console as people reach it, https://saba.example: links in messages begin with it; SABA_URL in the environment does as well")
+	fs.DurationVar(&f.absent, "retire-silent-containers", 0, "retire the host of a container of which nothing has come for this `time`, such as 1h, as its agent was killed (default: never)")
 	f.mail.addTo(fs)
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
@@ -61,6 +64,9 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	}
 	if _, err := net.DefaultResolver.LookupPort(ctx, "tcp", port); err != nil {
 		return nil, nil, saba.Errorf(saba.ErrInvalid, "--listen takes host:port with a port from 0 to 65535, not %q", f.listen)
+	}
+	if f.absent != 0 && f.absent < absent.MinAfter {
+		return nil, nil, saba.Errorf(saba.ErrInvalid, "--retire-silent-containers takes a time of %v or more, not %v: an agent that is restarted is not absent", absent.MinAfter, f.absent)
 	}
 	if f.data == "" {
 		return nil, nil, saba.Errorf(saba.ErrInvalid, "--data takes the name of a folder, not an empty one")
@@ -91,7 +97,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	}
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
-		Allowed: allowed, URL: public, Mail: mail, Log: log, Now: time.Now, Random: rand.Reader,
+		Allowed: allowed, URL: public, RetireSilent: f.absent, Mail: mail, Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
 }
