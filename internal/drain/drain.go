@@ -106,8 +106,8 @@ type work struct {
 	seq     int64 // of the last batch
 	batches int   // since the last fold
 	folded  time.Time
-	names   map[logline.Key]bool // metrics of up to a day, without their minute, and whether their graph is defined
-	named   time.Time            // when names was begun
+	names   map[logline.Key]named // metrics of up to a day
+	namedAt time.Time             // when names was begun
 	status  status
 
 	rules struct { // as they were last compiled; its own lock, since mu is held while the disk is written
@@ -131,7 +131,7 @@ func (d *Drains) workOf(org string, dr saba.Drain) *work {
 	w := d.works[dr.ID]
 	if w == nil {
 		now := d.Now()
-		w = &work{org: org, cells: map[logline.Key]*cell{}, names: map[logline.Key]bool{}, named: now, folded: now}
+		w = &work{org: org, cells: map[logline.Key]*cell{}, names: map[logline.Key]named{}, namedAt: now, folded: now}
 		d.works[dr.ID] = w
 	}
 	return w
@@ -274,7 +274,7 @@ func (w *work) merge(cells logline.Cells, now time.Time) {
 			mine = &cell{Cell: logline.Cell{Unit: c.Unit}}
 			w.cells[key] = mine
 			if _, known := w.names[nameOf(key)]; !known {
-				w.names[nameOf(key)] = false
+				w.names[nameOf(key)] = named{unit: c.Unit}
 			}
 		}
 		before := mine.Spread.Size()
@@ -289,6 +289,14 @@ func (w *work) merge(cells logline.Cells, now time.Time) {
 	}
 }
 
+// at returns the cell of a key, nil when there is none. w is locked.
+func (w *work) at(key logline.Key) *logline.Cell {
+	if c := w.cells[key]; c != nil {
+		return &c.Cell
+	}
+	return nil
+}
+
 // nameOf returns what the cells of a metric have in common.
 func nameOf(key logline.Key) logline.Key {
 	key.Minute = 0
@@ -297,12 +305,12 @@ func nameOf(key logline.Key) logline.Key {
 
 // makeRoom takes out of cells what there is no room for.
 func (w *work) makeRoom(cells logline.Cells, seen *seen, now time.Time) {
-	if now.Sub(w.named) >= namesStay {
-		names := make(map[logline.Key]bool, len(w.cells))
+	if now.Sub(w.namedAt) >= namesStay {
+		names := make(map[logline.Key]named, len(w.cells))
 		for key := range w.cells {
 			names[nameOf(key)] = w.names[nameOf(key)]
 		}
-		w.names, w.named = names, now
+		w.names, w.namedAt = names, now
 	}
 	room := mostCells - len(w.cells)
 	fresh := map[logline.Key]bool{}
@@ -454,20 +462,25 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 		}
 	}
 	var points []saba.Point
-	var units []unit
+	fresh := map[logline.Key]bool{} // whose graphs are not defined
 	for _, key := range due {
 		c := w.cells[key]
 		c.unsaved = false // a line that comes meanwhile sets it again
 		c.Points(key, func(name string, value float64) {
 			points = append(points, saba.Point{Series: saba.Series{Name: name}, Sample: saba.Sample{Time: key.Minute, Value: value}})
 		})
-		if !w.names[nameOf(key)] {
-			units = append(units, unit{nameOf(key), c.Unit})
+		logline.Derive(key, w.at, func(name string, value float64) {
+			points = append(points, saba.Point{Series: saba.Series{Name: name}, Sample: saba.Sample{Time: key.Minute, Value: value}})
+		})
+		if !w.names[nameOf(key)].defined {
+			fresh[nameOf(key)] = true
 		}
 	}
+	names := slices.Collect(maps.Keys(fresh))
+	defs := definitions(names, w.names)
 	w.mu.Unlock()
 
-	if err := d.store(ctx, w, points, units); err != nil {
+	if err := d.store(ctx, w, points, names, defs); err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, key := range due {
@@ -493,7 +506,7 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 }
 
 // store writes graph definitions, then points: a graph is right from its first point on.
-func (d *Drains) store(ctx context.Context, w *work, points []saba.Point, units []unit) error {
+func (d *Drains) store(ctx context.Context, w *work, points []saba.Point, names []logline.Key, defs []saba.GraphDef) error {
 	if len(points) == 0 {
 		return nil
 	}
@@ -501,13 +514,15 @@ func (d *Drains) store(ctx context.Context, w *work, points []saba.Point, units 
 	if err != nil {
 		return err
 	}
-	if len(units) > 0 {
-		if err := d.Store.PutServiceGraphDefs(ctx, w.org, dr.Service, definitions(units)); err != nil {
-			return err
+	if len(names) > 0 {
+		if len(defs) > 0 {
+			if err := d.Store.PutServiceGraphDefs(ctx, w.org, dr.Service, defs); err != nil {
+				return err
+			}
 		}
 		w.mu.Lock()
-		for _, u := range units {
-			w.names[u.key] = true
+		for _, key := range names {
+			w.names[key] = named{unit: w.names[key].unit, defined: true}
 		}
 		w.mu.Unlock()
 	}

@@ -308,3 +308,92 @@ func TestPrefixesInTheAddress(t *testing.T) {
 	r.want("jobs.a", begin, 1)
 	r.want("shop.jobs.e_u.a", begin, 2)
 }
+
+// routerLine returns a message of the router at a time.
+func routerLine(at time.Time, status, service int) string {
+	return strings.Replace(line(at, fmt.Sprintf("at=info dyno=web.1 connect=1ms service=%dms status=%d bytes=10", service, status)), " app web.1 ", " heroku router ", 1)
+}
+
+// What is derived of requests is right also when some of them come late, whether their minute is at hand or only stored.
+func TestRequestsUnderTheNamesOfElsewhere(t *testing.T) {
+	r := newRig(t)
+	var all []string
+	for i := range 90 {
+		all = append(all, routerLine(begin, 200, i+1))
+	}
+	for i := range 10 {
+		all = append(all, routerLine(begin, 500+i%2*-100, i+91))
+	}
+	r.wantStatus(r.post("1", all...), 204)
+	r.wait(2 * time.Minute)
+	r.want("access_num.2xx_count", begin, 90)
+	r.want("access_num.3xx_count", begin, 0)
+	r.want("error_access_rate.5xx_percentage", begin, 5)
+	r.want("error_access_rate.4xx_percentage", begin, 5)
+	r.want("access_latency.avg", begin, 50.5)
+	r.want("access_latency.percentile_90", begin, 90)
+	r.want("access_latency.percentile_99", begin, 99)
+	r.wait(20 * time.Minute)
+	r.restart()
+	late := make([]string, 25)
+	for i := range late {
+		late[i] = routerLine(begin, 500, 250)
+	}
+	r.wantStatus(r.post("2", late...), 204)
+	r.wait(time.Minute)
+	r.want("router.requests.web.1", begin, 125)
+	r.want("error_access_rate.5xx_percentage", begin, 24)
+	r.want("access_latency.avg", begin, 90.4)
+	r.want("access_latency.percentile_99", begin, 99) // which requests there were is not known any more
+}
+
+// Every metric stands on one graph, with the unit of its values.
+func TestGraphsOfADrain(t *testing.T) {
+	r := newRig(t)
+	r.wantStatus(r.post("1", routerLine(begin, 200, 5), line(begin, "sample#queue.memory=5MB sample#queue.size=3 sample#queue.wait=3s measure#job=1ms sample#cpu=3% source="),
+		line(begin, "sample#heap=1MB source=web.1"), strings.Replace(line(begin, "source=REDIS sample#memory-redis=5bytes sample#hit-rate=0.5"), " web.1 ", " heroku-redis ", 1)), 204)
+	r.wait(2 * time.Minute)
+	r.wantStatus(r.post("2", line(r.clock(), "sample#queue.buffers=1MB")), 204)
+	r.wait(2 * time.Minute)
+	defs, err := r.records.ServiceGraphDefs(t.Context(), "org1", "shop")
+	r.check(err)
+	names, _, err := r.samples.NamesOf(t.Context(), "org1", "", r.series())
+	r.check(err)
+	got := map[string]string{}
+	for _, g := range saba.ServiceGraphs(names, defs) {
+		for _, s := range g.Series {
+			got[s.Metric] = g.Title + " / " + s.Label + " / " + string(g.Unit)
+		}
+	}
+	for metric, want := range map[string]string{
+		"access_num.2xx_count":             "Requests by status / 2xx / integer",
+		"error_access_rate.5xx_percentage": "Share of errors / 5xx / percentage",
+		"access_latency.percentile_99":     "Response time / 99 % / milliseconds",
+		"router.requests":                  "Requests by dyno / all / integer",
+		"router.requests.web.1":            "Requests by dyno / web.1 / integer",
+		"router.service.p95":               "Service time / 95 % / milliseconds",
+		"router.service.count":             "router.service: how often / count / integer",
+		"router.bytes.sum":                 "router.bytes: sum / sum / bytes",
+		"router.errors.all":                "Errors of the router / all / integer",
+		"queue.memory":                     "queue / memory / bytes",
+		"queue.buffers":                    "queue / buffers / bytes",
+		"queue.wait":                       "queue / wait / milliseconds",
+		"cpu":                              "cpu / cpu / percentage",
+		"job.median":                       "job / median / milliseconds",
+		"heap.web.1":                       "heap / web 1 / bytes",
+		"memory-redis.REDIS":               "REDIS: memory / Redis / bytes",
+		"hit-rate.REDIS":                   "REDIS: cache hit rates / all / float",
+	} {
+		if got[metric] != want {
+			t.Errorf("%s is drawn as %q, want %q", metric, got[metric], want)
+		}
+	}
+}
+
+// series returns what stands for the service in the engine.
+func (r *rig) series() string {
+	r.Helper()
+	services, err := r.records.Services(r.Context(), "org1")
+	r.check(err)
+	return services[0].Series
+}

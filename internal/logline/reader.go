@@ -17,7 +17,7 @@ type Reader struct {
 
 // known are the parts of a platform that say something in words of their own. A line is read by the first that takes it, and then by the rules of people. Adding
 // one is one line here.
-var known = []source{router, dyno, postgres, redis, pgbouncer}
+var known = []source{router, dyno, logplex, postgres, redis, pgbouncer}
 
 // A source is a part of a platform whose lines are known.
 type source struct {
@@ -90,6 +90,9 @@ func (o *output) reading(kind Kind, name, value []byte) (Reading, bool) {
 	return Reading{Kind: kind, Name: cleaned, Value: v, Unit: unit}, true
 }
 
+// mostName is how long a name and a source may be, with their prefixes, so that there is room for a statistic.
+const mostName = saba.MaxMetricName - len("..median")
+
 // emit passes a reading on, under the line's time and the reader's prefixes.
 func (o *output) emit(rd Reading) {
 	if math.IsNaN(rd.Value) || math.IsInf(rd.Value, 0) {
@@ -104,6 +107,10 @@ func (o *output) emit(rd Reading) {
 	}
 	if p := o.reader.SourcePrefix; p != "" && rd.Source != "" {
 		rd.Source = p + "." + rd.Source
+	}
+	if len(rd.Name)+len(rd.Source) > mostName {
+		o.refuse(Refusal{BadName, Clip([]byte(rd.Name))})
+		return
 	}
 	rd.Rule = o.rule
 	o.found(rd)
