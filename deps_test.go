@@ -180,7 +180,7 @@ var testArrows = map[string][]string{
 	"internal/sqldb":     {"internal/storetest", "plugin/target/postgrestest"},
 	"internal/tsdb":      {"internal/storetest"},
 	"internal/tail":      {"internal/drain", "internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/web":       {"internal/browsertest", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/ingest"},
+	"internal/web":       {"internal/browsertest", "internal/promapi", "internal/replay", "internal/sqldb", "internal/tsdb", "internal/ingest"},
 
 	"plugin/target":          {"plugin/target/redistest", "plugin/target/targettest"},
 	"plugin/target/mysql":    {"plugin/target/mysqltest"},

@@ -62,6 +62,39 @@ func TestMonitorPreview(t *testing.T) {
 	}
 }
 
+// A monitor of anomalies is replayed with what was usual then: nothing fires while it learns.
+func TestMonitorPreviewOfAnomalies(t *testing.T) {
+	r := newRig(t)
+	host := r.register(`{"name":"web1","meta":{},"roleFullnames":["shop:web"]}`)
+	for day := range int64(12) {
+		var points []string
+		for minute := range int64(90) {
+			r.clock.Store(start + day*86400 + minute*60)
+			used := 40
+			if minute >= 50 && minute < 55 {
+				used += int(day) // one point of memory is a deviation: odd from the seventh day on
+			}
+			for name, v := range map[string]int{"memory.used": used, "memory.total": 100} {
+				points = append(points, fmt.Sprintf(`{"hostId":%q,"name":%q,"time":%d,"value":%d}`, host, name, r.clock.Load(), v))
+			}
+		}
+		r.post("/tsdb", "["+strings.Join(points, ",")+"]")
+	}
+	rule := `"type":"anomalyDetection","name":"odd","scopes":["shop:web"],"warningSensitivity":"normal"`
+	got := r.preview(`{"monitor":{` + rule + `},"days":14}`)
+	if got.Targets != 1 || got.Fired == 0 || !got.Complete {
+		t.Fatalf("the preview is %+v, want alerts of one host", got)
+	}
+	for _, a := range got.Alerts {
+		if a.OpenedAt < start+6*86400 || a.HostID != host || a.Status != "WARNING" || !strings.HasPrefix(a.Message, "memory% ") || !strings.Contains(a.Message, " deviations above 40 % (median of shop:web, ") {
+			t.Errorf("the alert is %+v", a)
+		}
+	}
+	if got := r.preview(fmt.Sprintf(`{"monitor":{%s,"trainingPeriodFrom":%d},"days":14}`, rule, start+10*86400)); got.Fired != 0 {
+		t.Errorf("while it learns it fires: %+v", got)
+	}
+}
+
 func TestMonitorPreviewRefuses(t *testing.T) {
 	r := newRig(t)
 	rule := `"type":"host","name":"busy","metric":"loadavg5","operator":">","duration":1,"warning":5`
@@ -72,8 +105,7 @@ func TestMonitorPreviewRefuses(t *testing.T) {
 		`{"monitor":{` + rule + `,"scopes":["shop"]}}`:                       `scopes[0] names the service "shop", which does not exist`,
 		`{"monitor":{` + rule + `,"excludeScopes":["shop:web"]}}`:            "excludeScopes[0]",
 		`{"days":7}`: "type",
-		`{"monitor":{"type":"external","name":"x","url":"https://a.example/"}}`:                        "only the response time can be replayed",
-		`{"monitor":{"type":"anomalyDetection","name":"x","scopes":[],"warningSensitivity":"normal"}}`: "anomalyDetection cannot be replayed",
+		`{"monitor":{"type":"external","name":"x","url":"https://a.example/"}}`: "only the response time can be replayed",
 	} {
 		r.wantError(r.send(http.MethodPost, "/monitors/preview", keyRead, body), http.StatusBadRequest, want, body)
 	}

@@ -32,6 +32,11 @@ const (
 
 // newCrowd returns a crowd with 20 monitors, of which monitor tells what is special. Their names are their numbers.
 func newCrowd(b *testing.B, monitor func(i int, m *saba.Monitor)) *crowd {
+	return newAgedCrowd(b, 0, monitor)
+}
+
+// newAgedCrowd returns a crowd whose CPU was posted at the same time of some weeks before as well.
+func newAgedCrowd(b *testing.B, weeks int, monitor func(i int, m *saba.Monitor)) *crowd {
 	ctx, dir := b.Context(), b.TempDir()
 	c := &crowd{B: b, now: time.Date(2026, 3, 10, 12, 0, 5, 0, time.UTC)}
 	begin := c.now
@@ -62,6 +67,15 @@ func newCrowd(b *testing.B, monitor func(i int, m *saba.Monitor)) *crowd {
 			b.Fatal(err)
 		}
 	}
+	at := c.now
+	for ; weeks > 0; weeks-- {
+		c.now = at.AddDate(0, 0, -7*weeks).Add(-10 * time.Minute)
+		for range 80 {
+			c.post(0)
+			c.now = c.now.Add(time.Minute)
+		}
+	}
+	c.now = at
 	for range 30 {
 		c.minute()
 		c.now = c.now.Add(time.Minute)
@@ -70,21 +84,24 @@ func newCrowd(b *testing.B, monitor func(i int, m *saba.Monitor)) *crowd {
 	return c
 }
 
-// minute lets every host post.
-func (c *crowd) minute() {
+// minute lets every host post all of its metrics.
+func (c *crowd) minute() { c.post(crowdMonitors) }
+
+// post lets every host post its CPU, and so many metrics more.
+func (c *crowd) post(metrics int) {
+	var points []saba.Point
 	for i := range crowdHosts {
-		var points []saba.Point
 		add := func(name string, v float64) {
 			points = append(points, saba.Point{Series: saba.Series{Org: crowdOrg, Host: fmt.Sprint("h", i), Name: name}, Sample: saba.Sample{Time: c.now.Unix(), Value: v}})
 		}
-		for k := range crowdMonitors {
+		for k := range metrics {
 			add(fmt.Sprintf("custom.group.metric%d", k), float64(k))
 		}
 		add("cpu.idle.percentage", 50)
 		add("cpu.user.percentage", 50)
-		if _, err := c.samples.Append(c.Context(), c.now, points); err != nil {
-			c.Fatal(err)
-		}
+	}
+	if _, err := c.samples.Append(c.Context(), c.now, points); err != nil {
+		c.Fatal(err)
 	}
 }
 
@@ -160,4 +177,38 @@ func BenchmarkReplay(b *testing.B) {
 			b.Fatal(len(got[0].values))
 		}
 	}
+}
+
+// BenchmarkAnomalies judges a monitor of anomalies over a role of 1,000 hosts, all of which have something new, beside 19 others; and reads what is
+// usual in an hour for the role, and for one host.
+func BenchmarkAnomalies(b *testing.B) {
+	c := newAgedCrowd(b, trainedWeeks, func(i int, m *saba.Monitor) {
+		m.Type, m.Metric, m.Duration = saba.MonitorHost, fmt.Sprintf("custom.group.metric%d", i), 3
+		if i == 0 {
+			m.Type, m.Metric, m.Duration, m.Operator, m.Warning, m.WarningSensitivity = saba.MonitorAnomaly, "", 0, "", nil, "normal"
+		}
+	})
+	c.round()
+	if l := c.evaluator.Learned("m0"); len(l) != 1 || !l[0].Known {
+		b.Fatal("it has not learned:", l)
+	}
+	b.Run("round", func(b *testing.B) {
+		for b.Loop() {
+			clear(c.evaluator.judged)
+			c.round()
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/crowdHosts, "µs/host")
+	})
+	learn := func(p peers) func(*testing.B) {
+		return func(b *testing.B) {
+			for b.Loop() {
+				clear(c.evaluator.learner.kept)
+				if _, err := c.evaluator.learner.at(b.Context(), p, hourOf(c.now.Unix()), c.now.Unix(), true); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("learn a role", learn(peers{role: saba.RoleName{Service: "shop", Role: "web"}}))
+	b.Run("learn a host", learn(peers{host: "h7"}))
 }

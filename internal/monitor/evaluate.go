@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -22,7 +23,11 @@ type Evaluator struct {
 	before    int64                       // Unix seconds: when the round before was, or this evaluator was made
 	series    map[string]map[target]int64 // by query monitor: of each series in its result, the minute that was judged last
 	externals *externals
+	learner   *learner
 	failed    bool // the last round did
+
+	learnedMu sync.Mutex
+	learned   map[string][]Learned // by monitor
 }
 
 // A target is what one alert of a monitor is about.
@@ -37,7 +42,8 @@ const noMinute = 1
 // New returns an evaluator that has judged nothing yet.
 func New(o Options) *Evaluator {
 	now := o.Now().Unix()
-	return &Evaluator{Options: o, started: now, before: now, judged: map[target]int64{}, series: map[string]map[target]int64{}, externals: newExternals(o.Dial)}
+	return &Evaluator{Options: o, started: now, before: now, judged: map[target]int64{}, series: map[string]map[target]int64{}, externals: newExternals(o.Dial),
+		learner: newLearner(trainer{o.Org, o.Store, o.Samples, o.Zone})}
 }
 
 // Run judges every 10 s until ctx ends. When it returns, nothing it started still runs.
@@ -72,6 +78,8 @@ type round struct {
 	monitors  []saba.Monitor
 	downtimes []saba.Downtime // that are under way
 	open      map[target]saba.Alert
+	learning  time.Duration             // for which what is usual was read
+	peers     map[string]map[peers]bool // by monitor of anomalies: whose past its hosts are judged by
 	errs      []error
 }
 
@@ -81,7 +89,7 @@ func (e *Evaluator) Round(ctx context.Context) error { return e.judge(ctx, true)
 
 // judge is Round; without patience it waits for no endpoint: what they answer is of a later round.
 func (e *Evaluator) judge(ctx context.Context, patience bool) error {
-	r := &round{Evaluator: e, now: e.Now().Unix(), open: map[target]saba.Alert{}}
+	r := &round{Evaluator: e, now: e.Now().Unix(), open: map[target]saba.Alert{}, peers: map[string]map[peers]bool{}}
 	monitors, err := e.Store.Monitors(ctx, e.Org)
 	if err != nil {
 		return fmt.Errorf("list monitors: %w", err)
@@ -133,6 +141,8 @@ func (e *Evaluator) judge(ctx context.Context, patience bool) error {
 	r.deferred(ctx)
 	r.external(ctx, monitors, services, patience)
 	r.scheduled(ctx, monitors)
+	r.ahead(ctx)
+	r.noteLearned()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -192,7 +202,7 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 	names := []string(nil)
 	for i := range monitors {
 		m := &monitors[i]
-		if m.Type != saba.MonitorConnectivity && m.Type != saba.MonitorHost || !m.Watches(h.Roles) {
+		if m.Type != saba.MonitorConnectivity && m.Type != saba.MonitorHost && m.Type != saba.MonitorAnomaly || !m.Watches(h.Roles) {
 			continue
 		}
 		t := target{monitor: m.ID, host: h.ID}
@@ -206,8 +216,17 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 			}
 			continue
 		}
+		if m.Type == saba.MonitorAnomaly {
+			r.notePeers(m, h)
+		}
 		if r.judged[t] >= seen {
 			continue // nothing is newer
+		}
+		if m.Type == saba.MonitorAnomaly {
+			if d, ok := r.anomalous(ctx, m, t, h); ok {
+				due = append(due, d)
+			}
+			continue
 		}
 		if names == nil && partsNeedNames(m.Metric) {
 			var err error
@@ -231,6 +250,15 @@ func (r *round) host(ctx context.Context, h *saba.Host, monitors []saba.Monitor)
 	}
 	for i := range due {
 		d := &due[i]
+		if d.peers != nil {
+			if j, says, done := r.anomaly(ctx, d); done {
+				r.judged[d.target] = d.newest
+				if says {
+					r.settle(ctx, d.monitor, d.target, h.Roles, "", j)
+				}
+			}
+			continue
+		}
 		// A sample that was old when this server, or the monitor, began may have been judged before; it is late only when it has arrived since.
 		first := r.judged[d.target] == 0 && h.CreatedAt < r.before
 		r.judged[d.target] = d.newest
@@ -292,10 +320,13 @@ func (r *round) dependents(ctx context.Context, host string) (int, error) {
 		return len(checks), nil
 	}
 	h, n := &r.hosts[i], len(checks)
-	sent := func(p part) bool { return slices.Contains(names, p.metrics[0]) }
+	sent := func(p part) bool { return len(p.metrics) > 0 && slices.Contains(names, p.metrics[0]) }
 	for k := range r.monitors {
 		m := &r.monitors[k]
-		if m.Type == saba.MonitorHost && m.Watches(h.Roles) && slices.ContainsFunc(partsOf(m.Metric, names), sent) || m.Type == saba.MonitorExternal && h.Serves(m.URL) {
+		switch {
+		case m.Type == saba.MonitorHost && m.Watches(h.Roles) && slices.ContainsFunc(partsOf(m.Metric, names), sent),
+			m.Type == saba.MonitorAnomaly && m.Watches(h.Roles) && slices.ContainsFunc(quantityParts(names), sent),
+			m.Type == saba.MonitorExternal && h.Serves(m.URL):
 			n++
 		}
 	}
@@ -309,6 +340,7 @@ type hostMetric struct {
 	newest  int64 // the newest minute
 	parts   []part
 	samples [][][]saba.Sample // of each part, of each of its metrics
+	peers   *peers            // whose past it is judged by; nil for a threshold
 }
 
 func partsNeedNames(metric string) bool {
@@ -370,6 +402,9 @@ func (r *round) fetch(ctx context.Context, host string, due []hostMetric) error 
 
 // enough says whether no more samples could change the judgement.
 func (d *hostMetric) enough() bool {
+	if d.peers != nil {
+		return true // what is odd is odd in the newest minutes, or not yet
+	}
 	for _, of := range d.samples {
 		if int64(len(of[0])) < d.monitor.Duration+d.monitor.MaxCheckAttempts-1 {
 			return false

@@ -1,12 +1,12 @@
 // Package monitor judges samples by the monitors that people have made, and opens, moves and closes alerts. What a
-// monitor makes of samples is a pure function (threshold.go, rate.go); the loop (evaluate.go) only fetches, asks and keeps.
+// monitor makes of samples is a pure function (threshold.go, rate.go, baseline.go); the loop (evaluate.go) only fetches, asks and keeps.
 // Checks are judged where their reports are kept (internal/sqldb), as an agent says what they are; a round only has those judged
 // again that were left for later.
 //
 // A round takes every monitor and every target that it has: a host in its scopes, or the monitor itself. A target is judged
 // when there is a newer sample than at the last time; the same samples are never judged twice, so that an alert which a
 // person closes stays closed until the next minute says otherwise. Expressions and queries are judged at times of
-// their own (scheduled.go).
+// their own (scheduled.go). What is usual is learned of earlier weeks, for an hour at a time (anomaly.go).
 package monitor
 
 import (

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ type part struct {
 	label   string   // for people: "loadavg5", "disk% of sda1"
 	metrics []string // whose samples it is made of
 	combine func(values []float64) (float64, bool)
+	add     bool // in each minute in which one of the metrics has a value, the sum of those that there are
 }
 
 // cpuStates are the metrics that add up to 100 for each core.
@@ -25,11 +27,11 @@ var cpuStates = []string{"cpu.idle.percentage", "cpu.user.percentage", "cpu.nice
 func partsOf(metric string, names []string) []part {
 	switch metric {
 	case "cpu%":
-		return []part{{metric, cpuStates, busy}}
+		return []part{{label: metric, metrics: cpuStates, combine: busy}}
 	case "memory%":
-		return []part{{metric, []string{"memory.used", "memory.total"}, share}}
+		return []part{{label: metric, metrics: []string{"memory.used", "memory.total"}, combine: share}}
 	case "swap%":
-		return []part{{metric, []string{"memory.swap_used", "memory.swap_total"}, share}}
+		return []part{{label: metric, metrics: []string{"memory.swap_used", "memory.swap_total"}, combine: share}}
 	case "disk%":
 		return pairs(metric, names, "filesystem.", ".used", ".size")
 	case "container-cpu%":
@@ -37,7 +39,7 @@ func partsOf(metric string, names []string) []part {
 	case "container-memory%":
 		return pairs(metric, names, "container.memory.", ".usage", ".limit")
 	}
-	return []part{{metric, []string{metric}, nil}}
+	return []part{{label: metric, metrics: []string{metric}}}
 }
 
 // pairs returns a part for each name between prefix and suffix of which both metrics are there.
@@ -49,7 +51,7 @@ func pairs(label string, names []string, prefix, used, size string) (parts []par
 		}
 		whole := prefix + middle + size
 		if slices.Contains(names, whole) {
-			parts = append(parts, part{label + " of " + middle, []string{n, whole}, share})
+			parts = append(parts, part{label: label + " of " + middle, metrics: []string{n, whole}, combine: share})
 		}
 	}
 	return parts
@@ -78,6 +80,9 @@ func busy(v []float64) (float64, bool) {
 // series combines the samples of the metrics of p, minute by minute. A minute without the first metric, or without the
 // second of a share, has none; of other metrics what is there counts.
 func (p part) series(samples [][]saba.Sample) []saba.Sample {
+	if p.add {
+		return added(samples)
+	}
 	if p.combine == nil {
 		return samples[0]
 	}
@@ -106,10 +111,29 @@ func (p part) series(samples [][]saba.Sample) []saba.Sample {
 	return combined
 }
 
+// added returns the sums of samples, minute by minute.
+func added(samples [][]saba.Sample) []saba.Sample {
+	if len(samples) == 1 {
+		return samples[0]
+	}
+	all := slices.Concat(samples...)
+	slices.SortStableFunc(all, func(a, b saba.Sample) int { return cmp.Compare(a.Time, b.Time) })
+	sums := all[:0]
+	for _, s := range all {
+		if n := len(sums); n > 0 && sums[n-1].Time == s.Time {
+			sums[n-1].Value += s.Value
+			continue
+		}
+		sums = append(sums, s)
+	}
+	return sums
+}
+
 // A Line is what a monitor judges of one thing, minute by minute.
 type Line struct {
 	Label   string // "loadavg5", "disk% of sda1"
 	Samples []saba.Sample
+	Stacked bool // drawn on top of others, as an expression says
 }
 
 // Reader is what Lines asks of the engine that keeps samples.
@@ -139,7 +163,7 @@ func Lines(ctx context.Context, r Reader, org, host, metric string, from, to int
 			return nil, fmt.Errorf("read %s of host %s: %w", p.label, host, err)
 		}
 		if of := p.series(samples); len(of) > 0 {
-			lines = append(lines, Line{p.label, of})
+			lines = append(lines, Line{Label: p.label, Samples: of})
 		}
 	}
 	return lines, nil

@@ -57,8 +57,10 @@ func (p Past) Replay(ctx context.Context, m saba.Monitor, from, to int64) (saba.
 		err = r.expression(ctx)
 	case saba.MonitorQuery:
 		err = r.query(ctx)
+	case saba.MonitorAnomaly:
+		err = r.anomalies(ctx)
 	default:
-		err = saba.Errorf(saba.ErrInvalid, "monitors of type %s cannot be replayed: they are not judged yet", m.Type)
+		err = saba.Errorf(saba.ErrInvalid, "there are no monitors of type %q: the types are %v", m.Type, saba.MonitorTypes)
 	}
 	if err != nil {
 		return saba.Replay{}, err
@@ -202,15 +204,18 @@ func (w *window) add(m *saba.Monitor, samples []saba.Sample) {
 	w.next -= keep
 }
 
-// measure judges the next sample.
-func (w *window) measure(m *saba.Monitor) (verdict, bool) {
+// advance takes the next sample, and returns it behind those before that may count.
+func (w *window) advance(m *saba.Monitor) []saba.Sample {
 	w.next++
 	first := max(0, w.next-int(max(m.Duration, 1)+max(m.MaxCheckAttempts, 1))+1)
 	for w.samples[first].Time < w.samples[w.next-1].Time-history {
 		first++
 	}
-	return measure(m, w.samples[first:w.next])
+	return w.samples[first:w.next]
 }
+
+// measure judges the next sample.
+func (w *window) measure(m *saba.Monitor) (verdict, bool) { return measure(m, w.advance(m)) }
 
 // at returns the time of the next sample; ok is false without one.
 func (w *window) at() (at int64, ok bool) {

@@ -158,9 +158,15 @@ func TestReplayIsWhatTheLoopDid(t *testing.T) {
 		p.now = p.now.Add(time.Minute)
 	}
 	p.now = p.now.Add(-time.Minute)
-	alerts, err := p.records.Alerts(t.Context(), "org", saba.AlertPage{Limit: 10_000, Closed: true})
+	p.compare(monitors)
+}
+
+// compare says where a replay differs from what the loop did.
+func (p *past) compare(monitors []saba.Monitor) {
+	p.Helper()
+	alerts, err := p.records.Alerts(p.Context(), "org", saba.AlertPage{Limit: 10_000, Closed: true})
 	if err != nil {
-		t.Fatal(err)
+		p.Fatal(err)
 	}
 	for _, m := range monitors {
 		var want, got []string
@@ -168,9 +174,9 @@ func TestReplayIsWhatTheLoopDid(t *testing.T) {
 			if a.Monitor != m.ID {
 				continue
 			}
-			logs, err := p.records.AlertLogs(t.Context(), "org", a.ID, "", 1000)
+			logs, err := p.records.AlertLogs(p.Context(), "org", a.ID, "", 1000)
 			if err != nil {
-				t.Fatal(err)
+				p.Fatal(err)
 			}
 			var moves []saba.AlertMove
 			for _, l := range slices.Backward(logs) { // newest first
@@ -181,18 +187,79 @@ func TestReplayIsWhatTheLoopDid(t *testing.T) {
 		for _, a := range p.replay(m).Alerts {
 			got = append(got, steps(a.Host+a.Series.String(), a.Steps, a.Steps[len(a.Steps)-1].Message))
 			if worst := a.Steps[0].Status; a.Worst.Severity() < worst.Severity() {
-				t.Errorf("monitor %s: an alert that began as %s was %s at worst", m.ID, worst, a.Worst)
+				p.Errorf("monitor %s: an alert that began as %s was %s at worst", m.ID, worst, a.Worst)
 			}
 		}
 		slices.Sort(want)
 		slices.Sort(got)
 		if len(want) < 3 {
-			t.Errorf("monitor %s opened %d alerts: too few to say anything", m.ID, len(want))
+			p.Errorf("monitor %s opened %d alerts: too few to say anything", m.ID, len(want))
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("monitor %s: the replay says\n%s\nthe loop did\n%s", m.ID, strings.Join(got, ""), strings.Join(want, ""))
+			p.Errorf("monitor %s: the replay says\n%s\nthe loop did\n%s", m.ID, strings.Join(got, ""), strings.Join(want, ""))
 		}
 	}
+}
+
+// The same of anomalies: half a day in which two hosts are odd at times, of which one has four weeks behind it, and the other one comes new.
+func TestReplayOfAnomaliesIsWhatTheLoopDid(t *testing.T) {
+	p := newPast(t)
+	p.begin = p.begin.AddDate(0, 0, 30)
+	random := mathrand.New(mathrand.NewPCG(6, 2))
+	points := func(host string, at time.Time, cpu, sent float64) (all []saba.Point) {
+		for name, v := range map[string]float64{"cpu.user.percentage": cpu, "cpu.idle.percentage": 100 - cpu, "interface.eth0.txBytes.delta": sent} {
+			all = append(all, saba.Point{Series: saba.Series{Org: "org", Host: host, Name: name}, Sample: saba.Sample{Time: at.Unix(), Value: v}})
+		}
+		return all
+	}
+	keep := func(at time.Time, all []saba.Point) {
+		if _, err := p.samples.Append(t.Context(), at, all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at := p.now; at.Before(p.begin); at = at.Add(time.Hour) {
+		if h := at.Hour(); h < 11 || h > 18 {
+			continue // nothing looks there
+		}
+		var hour []saba.Point
+		for minute := range 60 {
+			busy := float64(10 + 10*(at.Hour()%3) + random.IntN(6))
+			hour = append(hour, points("web1", at.Add(time.Duration(minute)*time.Minute), busy, 1e6*busy)...)
+		}
+		keep(at.Add(time.Hour), hour)
+	}
+	p.now = p.begin
+	monitors := []saba.Monitor{
+		p.monitor(saba.Monitor{ID: "odd", Type: saba.MonitorAnomaly, Scopes: []saba.Scope{{Service: "shop", Role: "web"}}, WarningSensitivity: "sensitive", CriticalSensitivity: "normal", MaxCheckAttempts: 2}),
+		p.monitor(saba.Monitor{ID: "any", Type: saba.MonitorAnomaly, WarningSensitivity: "normal", CriticalSensitivity: "insensitive", TrainingPeriodFrom: p.begin.AddDate(0, 0, -9).Unix()}),
+	}
+	loop := New(Options{Org: "org", Store: p.records, Samples: p.samples, Queries: promapi.NewQueries(p.records, p.samples), Zone: time.UTC, Now: func() time.Time { return p.now }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
+	wrong := map[string]int{} // minutes for which a host stays odd
+	for range 360 {
+		var all []saba.Point
+		for _, host := range []string{"web1", "web2"} {
+			if random.IntN(15) == 0 {
+				continue // a minute is missing
+			}
+			cpu := float64(10 + 10*(p.now.Hour()%3) + random.IntN(6))
+			sent := 1e6 * cpu
+			if wrong[host]--; wrong[host] < 0 && random.IntN(30) == 0 {
+				wrong[host] = random.IntN(12)
+			}
+			if wrong[host] > 0 {
+				cpu += float64(12 + random.IntN(30))
+				sent *= 1 + random.Float64()
+			}
+			all = append(all, points(host, p.now, cpu, sent)...)
+		}
+		keep(p.now, all)
+		if err := loop.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.now = p.now.Add(time.Minute)
+	}
+	p.now = p.now.Add(-time.Minute)
+	p.compare(monitors)
 }
 
 func TestReplayOfResponseTimes(t *testing.T) {

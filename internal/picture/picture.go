@@ -167,6 +167,12 @@ func (m *Maker) subject(e *saba.Event) (s subject, ok bool) {
 		}
 		s.Monitor, s.Host, s.Series = of.ID, e.Alert.Host, e.Alert.Series
 		s.Title, where = of.Name, e.Alert.Series.Name
+		if of.Type == saba.MonitorQuery {
+			s.Title = of.NameFor(e.Alert.Series)
+		}
+		if e.Host != nil {
+			where = label(e.Host)
+		}
 	default:
 		return subject{}, false
 	}
@@ -222,7 +228,9 @@ func (m *Maker) chart(ctx context.Context, s subject) (chart.Chart, error) {
 		Title: s.Title, Unit: unit, From: from, To: to, Location: m.Zone, Step: saba.Resolution, Theme: chart.Light,
 		Limits: s.Limits, Mark: &chart.Mark{At: s.At, Bad: s.Bad}, Width: width, Height: height, Density: density,
 	}
-	worstFirst(lines, s.Limits)
+	if len(s.Limits) > 0 { // else the first line is the one that matters
+		worstFirst(lines, s.Limits)
+	}
 	for _, l := range lines {
 		start, values, err := saba.Downsample(l.Samples, from, to, saba.Resolution)
 		if err != nil {

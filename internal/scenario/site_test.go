@@ -76,11 +76,17 @@ func (s *storySite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // alike says whether a message is what is wanted, in which an asterisk stands for anything.
 func alike(got, want string) bool {
-	before, after, some := strings.Cut(want, "*")
-	if !some {
+	parts := strings.Split(want, "*")
+	last := len(parts) - 1
+	if last == 0 {
 		return got == want
 	}
-	return len(got) >= len(before)+len(after) && strings.HasPrefix(got, before) && strings.HasSuffix(got, after)
+	got, begins := strings.CutPrefix(got, parts[0])
+	for _, part := range parts[1:last] {
+		_, rest, found := strings.Cut(got, part)
+		begins, got = begins && found, rest
+	}
+	return begins && strings.HasSuffix(got, parts[last])
 }
 
 func (s *story) doSite(w []string, line string) error {

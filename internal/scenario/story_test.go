@@ -63,7 +63,7 @@ import (
 //	assign MONITOR TARGET ACCOUNT
 //	report HOST CHECK STATUS [MESSAGE]  by its agent
 //
-// and those of site_test.go, drain_test.go and container_test.go. An asterisk in MESSAGE stands for anything.
+// and those of site_test.go, drain_test.go, container_test.go and usual_test.go. An asterisk in MESSAGE stands for anything.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -97,6 +97,7 @@ type story struct {
 	reports   int                  // of checks, so far
 	site      storySite
 	sweeper   *absent.Sweeper // nil while nobody wants silent containers retired
+	usual     storyUsual
 }
 
 func tell(t *testing.T, text string) {
@@ -450,7 +451,7 @@ func (s *story) do(w []string, line string) error {
 	case "container", "sweep", "alive", "retired", "revive":
 		return s.doContainer(w)
 	}
-	return s.doSite(w, line)
+	return s.doUsual(w, line)
 }
 
 // known says whether there is a check with an id.

@@ -94,6 +94,7 @@ type Server struct {
 	control  *control
 	notifier *notify.Notifier
 	drains   *drain.Drains
+	monitors *monitor.Evaluator
 	closers  []func() error // in order of opening
 }
 
@@ -163,6 +164,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	s.notifier = notify.New(notify.Options{
 		Org: s.org.ID, Store: s.records, Client: dial.Dialer{Allowed: o.Allowed}.Client(dial.Options{Timeout: notify.SendTimeout}),
 		Mail: o.Mail, Pictures: s.pictures, URL: s.url(), Zone: time.Local, Now: o.Now, Random: o.Random, Log: o.Log,
+	})
+	s.monitors = monitor.New(monitor.Options{
+		Org: s.org.ID, Store: s.records, Samples: s.samples, Queries: promapi.NewQueries(s.records, s.samples),
+		Dial: dial.Dialer{Allowed: o.Allowed, Now: o.Now}, Zone: time.Local,
+		Now: o.Now, Random: o.Random, Log: o.Log,
 	})
 	s.handler = s.routes(registry)
 	return s, nil
@@ -283,8 +289,18 @@ func (s *Server) openPictures() error {
 	if err != nil {
 		return err
 	}
-	s.pictures, err = picture.New(picture.Options{Org: s.org.ID, Address: s.url(), Store: s.records, Samples: s.samples, Key: key, Zone: time.Local, Now: o.Now, Log: o.Log})
+	s.pictures, err = picture.New(picture.Options{Org: s.org.ID, Address: s.url(), Store: s.records, Samples: s.samples, Computed: s.computed, Key: key, Zone: time.Local, Now: o.Now, Log: o.Log})
 	return err
+}
+
+// past returns what monitors judge by, for whoever looks back.
+func (s *Server) past(org string) monitor.Past {
+	return monitor.Past{Org: org, Records: s.records, History: s.samples, Queries: promapi.NewQueries(s.records, s.samples), Zone: time.Local}
+}
+
+// computed returns what a monitor judges that computes its values.
+func (s *Server) computed(ctx context.Context, org string, m saba.Monitor, host string, series saba.AlertSeries, from, to int64) ([]monitor.Line, saba.Unit, error) {
+	return s.past(org).Computed(ctx, m, host, series, from, to)
 }
 
 // routes hands the engines to the API and the console and puts both on one handler.
@@ -306,6 +322,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples, Notifier: s.notifier, Drains: s.drains, BaseURL: o.URL,
 		Now: o.Now, Random: o.Random, Log: o.Log, Version: saba.Version, Troubles: s.troubles, CheckQuery: promapi.CheckQuery, Replay: replayer.Replay,
+		Computed: s.computed, Learned: s.monitors.Learned,
 	})
 	// Not a ServeMux: it would answer a path like /api/v0//hosts with a redirect, on which some
 	// clients of the API lose their body.
@@ -382,11 +399,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		monitor.New(monitor.Options{
-			Org: s.org.ID, Store: s.records, Samples: s.samples, Queries: promapi.NewQueries(s.records, s.samples),
-			Dial: dial.Dialer{Allowed: s.opts.Allowed, Now: s.opts.Now}, Zone: time.Local,
-			Now: s.opts.Now, Random: s.opts.Random, Log: s.opts.Log,
-		}).Run(gctx)
+		s.monitors.Run(gctx)
 		return nil
 	})
 	g.Go(func() error {

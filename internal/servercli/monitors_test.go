@@ -3,6 +3,7 @@ package servercli
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -22,14 +23,20 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true})
 }
 
-// The example is what its comments say.
-func TestTheExampleOfMonitorsIsMet(t *testing.T) {
-	test, err := readMonitorTest("../../examples/monitors/shop.txt")
-	if err != nil {
-		t.Fatal(err)
+// The examples are what their comments say.
+func TestTheExamplesOfMonitorsAreMet(t *testing.T) {
+	files, err := filepath.Glob("../../examples/monitors/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no examples", err)
 	}
-	if err := test.run(t.Context(), t.Output()); err != nil {
-		t.Error(err)
+	for _, file := range files {
+		test, err := readMonitorTest(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := test.run(t.Context(), t.Output()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

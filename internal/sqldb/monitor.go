@@ -40,21 +40,31 @@ func (db *DB) CreateMonitor(ctx context.Context, org string, m saba.Monitor) err
 }
 
 // UpdateMonitor replaces a monitor by what change makes of it, at a time in Unix seconds, and returns that. Open alerts stay
-// as they are, but for an external monitor's whose service becomes another one: that closes them.
+// as they are, but for an external monitor's whose service becomes another one, and for a monitor of anomalies that learns from another time on:
+// that closes them.
 func (db *DB) UpdateMonitor(ctx context.Context, org, id string, at int64, change func(old saba.Monitor) (saba.Monitor, error)) (saba.Monitor, error) {
-	var service string
+	var was saba.Monitor
 	remember := func(old saba.Monitor) (saba.Monitor, error) {
-		service = old.Service
+		was = old
 		return change(old)
 	}
 	return updateOne(ctx, db, monitors, org, id, remember, "", func(tx *sql.Tx, m saba.Monitor) ([]any, error) {
 		if err := checkMonitor(ctx, tx, org, m); err != nil {
 			return nil, err
 		}
-		if err := addMonitorEvent(ctx, tx, org, m, saba.ActionUpdate, at); err != nil || m.Type != saba.MonitorExternal || m.Service == service {
+		if err := addMonitorEvent(ctx, tx, org, m, saba.ActionUpdate, at); err != nil {
 			return nil, err
 		}
-		return nil, closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: saba.TriggerServiceChange}, org, "monitor", id)
+		var why saba.AlertTrigger
+		switch {
+		case m.Type == saba.MonitorExternal && m.Service != was.Service:
+			why = saba.TriggerServiceChange
+		case m.Type == saba.MonitorAnomaly && m.TrainingPeriodFrom != was.TrainingPeriodFrom:
+			why = saba.TriggerRetraining
+		default:
+			return nil, nil
+		}
+		return nil, closeAlerts(ctx, tx, saba.AlertMove{At: at, Status: saba.CheckOK, Trigger: why}, org, "monitor", id)
 	})
 }
 

@@ -99,6 +99,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"monitors are listed by type, then by name", testMonitorOrder},
 		{"a monitor names services and roles that exist", testMonitorScopes},
 		{"a role is watched by one monitor of anomalies", testAnomalyOnce},
+		{"a monitor of anomalies that learns from another time on closes its alerts", testRetraining},
 		{"an update that is refused changes nothing", testRefusedUpdate},
 		{"another service of an external monitor closes its alerts, another name does not", testMonitorServiceChange},
 		{"deleting a monitor closes its alerts and takes it out of notification groups", testDeleteMonitor},
@@ -299,6 +300,31 @@ func testAnomalyOnce(r objects) {
 	m.ID = "m1"
 	_, err := r.db.UpdateMonitor(r.ctx, org1, "m1", 0, keep(m)) // its own role is not taken
 	r.ok(err)
+}
+
+func testRetraining(r objects) {
+	for _, tt := range []struct {
+		id    string
+		kind  saba.MonitorType
+		to    int64
+		trace saba.AlertTrigger
+	}{{"m1", saba.MonitorAnomaly, noon - 9, saba.TriggerRetraining}, {"m2", saba.MonitorAnomaly, noon - 99, ""}, {"m3", saba.MonitorHost, noon - 9, ""}} {
+		m := r.monitor(tt.id, ofType(tt.kind), func(m *saba.Monitor) { m.TrainingPeriodFrom = noon - 99 })
+		r.alert("a"+tt.id, tt.id)
+		m.Name, m.WarningSensitivity = "another name", "sensitive"
+		_, err := r.db.UpdateMonitor(r.ctx, org1, tt.id, noon+8, keep(m))
+		r.ok(err)
+		m.TrainingPeriodFrom = tt.to
+		_, err = r.db.UpdateMonitor(r.ctx, org1, tt.id, noon+9, keep(m))
+		r.ok(err)
+		if tt.trace != "" {
+			r.closed("a"+tt.id, tt.trace)
+			continue
+		}
+		if a := r.readAlert("a" + tt.id); !a.Open() {
+			r.Errorf("the alert of monitor %s is %+v, want it open", tt.id, a)
+		}
+	}
 }
 
 func testRefusedUpdate(r objects) {

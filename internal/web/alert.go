@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/chart"
 )
 
 const (
@@ -225,6 +226,13 @@ func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m sab
 	case saba.MonitorExternal:
 		metric = saba.ResponseTimeMetric + m.ID
 		sub, err = c.serviceSubject(ctx, v, m.Service) // which does not exist when there is none
+	case saba.MonitorExpression, saba.MonitorQuery, saba.MonitorAnomaly:
+		image := "/alerts/" + url.PathEscape(a.ID) + "/graph.svg"
+		return &alertChart{
+			Page: "/monitors/" + url.PathEscape(m.ID), Alt: "Chart of what the monitor computes, around the opening of the alert.",
+			Wide:   fmt.Sprintf("%s?width=%d&height=%d", image, alertWide, alertWideHigh),
+			Narrow: fmt.Sprintf("%s?width=%d&height=%d", image, alertNarrow, alertNarrowHigh),
+		}, nil
 	default:
 		return nil, nil
 	}
@@ -253,6 +261,36 @@ func (c *console) alertChart(ctx context.Context, v visitor, a saba.Alert, m sab
 		Wide:   fmt.Sprintf("%s&width=%d&height=%d", image, alertWide, alertWideHigh),
 		Narrow: fmt.Sprintf("%s&width=%d&height=%d", image, alertNarrow, alertNarrowHigh),
 	}, nil
+}
+
+// alertGraph draws what the monitor of an alert computes, around its opening.
+func (c *console) alertGraph(w http.ResponseWriter, r *http.Request, v visitor) error {
+	ctx, q, now := r.Context(), r.URL.Query(), c.Now()
+	a, err := c.Store.Alert(ctx, v.Org, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	m, err := c.Store.Monitor(ctx, v.Org, a.Monitor)
+	if err != nil {
+		return err
+	}
+	select {
+	case c.reads <- struct{}{}:
+		defer func() { <-c.reads }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	picture := chart.Chart{From: a.OpenedAt - aroundAlert, To: min(a.OpenedAt+aroundAlert, max(now.Unix(), a.OpenedAt)), Location: now.Location(), Step: saba.Resolution,
+		Limits: limitsOf(m.Operator, m.Warning, m.Critical), Mark: &chart.Mark{At: a.OpenedAt}, Width: number(q.Get("width")), Height: number(q.Get("height"))}
+	lines, unit, err := c.computedLines(ctx, v, m, a.Host, a.Series, &picture)
+	if err != nil {
+		return err
+	}
+	picture.Unit = unit
+	if err := addLines(&picture, lines[:min(len(lines), graphLines)]); err != nil {
+		return err
+	}
+	return c.sendSVG(w, r, picture)
 }
 
 // alertMarks returns what the picture of an alert's graph shows besides: the moment, and the thresholds where the graph has the values that

@@ -31,7 +31,6 @@ type alertsPage struct {
 	Rows    []alertRow
 	Full    bool   // there may be more open ones than are shown
 	Watched string // where nothing is wrong: what saba looks at
-	Idle    string // and what it does not look at yet; "" when there is nothing of the kind
 	Search  string // words that each alert shown has
 	Status  string // and its status, the worst that it had if it is closed; "" for any
 	Newest  string // addresses of the first and the next page of closed ones; "" when there is none
@@ -123,7 +122,7 @@ func (c *console) alertList(w http.ResponseWriter, r *http.Request, v visitor) e
 	p := alertsPage{layout: layoutFor(v, "alerts", "Alerts"), Full: len(v.open) == maxOpen, Search: clip(q.Get("q")), Status: clip(q.Get("status"))}
 	if len(v.open) == 0 {
 		var err error
-		if p.Watched, p.Idle, err = c.watched(ctx, v.Org); err != nil {
+		if p.Watched, err = c.watched(ctx, v.Org); err != nil {
 			return err
 		}
 		return c.render(w, r, http.StatusOK, "alerts", p)
@@ -176,30 +175,20 @@ func (c *console) closedAlerts(w http.ResponseWriter, r *http.Request, v visitor
 	return c.render(w, r, http.StatusOK, "alerts", p)
 }
 
-// watched says in words what is looked at, and what is not yet.
-func (c *console) watched(ctx context.Context, org string) (watched, idle string, err error) {
+// watched says in words what is looked at.
+func (c *console) watched(ctx context.Context, org string) (string, error) {
 	hosts, err := c.Store.Hosts(ctx, org, saba.HostFilter{Statuses: []saba.HostStatus{saba.Working, saba.Standby}})
 	if err != nil {
-		return "", "", fmt.Errorf("list hosts: %w", err)
+		return "", fmt.Errorf("list hosts: %w", err)
 	}
 	monitors, err := c.Store.Monitors(ctx, org)
 	if err != nil {
-		return "", "", fmt.Errorf("list monitors: %w", err)
+		return "", fmt.Errorf("list monitors: %w", err)
 	}
-	n := 0
-	for _, m := range monitors {
-		if judged(m.Type) {
-			n++
-		}
+	if len(monitors) == 0 {
+		return fmt.Sprintf("Watched: %s, by the checks of agents alone. There is no monitor yet.", count(len(hosts), "host")), nil
 	}
-	watched = fmt.Sprintf("Watched: %s, by %s and by the checks of agents.", count(len(hosts), "host"), count(n, "monitor"))
-	if n == 0 {
-		watched = fmt.Sprintf("Watched: %s, by the checks of agents alone. There is no monitor yet.", count(len(hosts), "host"))
-	}
-	if others := len(monitors) - n; others > 0 {
-		idle = fmt.Sprintf("Not judged yet: %s of other types.", count(others, "monitor"))
-	}
-	return watched, idle, nil
+	return fmt.Sprintf("Watched: %s, by %s and by the checks of agents.", count(len(hosts), "host"), count(len(monitors), "monitor")), nil
 }
 
 // alertNames knows what alerts are about, by id.

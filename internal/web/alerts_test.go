@@ -102,7 +102,7 @@ func TestAlertList(t *testing.T) {
 	orders := g.monitor(saba.Monitor{Type: saba.MonitorService, Name: "few orders", Service: "shop", Metric: "orders", Operator: "<", Critical: new(1.0), Duration: 1})
 	g.monitor(saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd", WarningSensitivity: "normal"})
 	_, _, body = g.get(c, "/alerts")
-	contains(t, body, "Nothing is wrong.", "Watched: 1 host, by 2 monitors and by the checks of agents.", "Not judged yet: 1 monitor of other types.")
+	contains(t, body, "Nothing is wrong.", "Watched: 1 host, by 3 monitors and by the checks of agents.")
 	if strings.Contains(body, `class="count"`) {
 		t.Error("no open alert is counted in the navigation")
 	}
@@ -423,7 +423,7 @@ func TestMonitorWords(t *testing.T) {
 			CertificationExpirationCritical: new(int64(1)), MaxCheckAttempts: 2, Service: "shop"},
 		"avg(role(shop:web, loadavg5)) < 1 warning": {Type: saba.MonitorExpression, Expression: "avg(role(shop:web, loadavg5))", Operator: "<", Warning: new(1.0)},
 		"up > 0 critical": {Type: saba.MonitorQuery, Query: "up", Operator: ">", Critical: new(0.0)},
-		"a host does not behave as usual: warning (normal), critical (insensitive); 3 times in a row; of hosts in shop:web": {
+		"a host is not as usual at this time of the week: warning (normal), critical (insensitive); 3 times in a row; of hosts in shop:web": {
 			Type: saba.MonitorAnomaly, WarningSensitivity: "normal", CriticalSensitivity: "insensitive", MaxCheckAttempts: 3, Scopes: []saba.Scope{{Service: "shop", Role: "web"}}},
 	} {
 		if got := monitorWords(m); got != want {

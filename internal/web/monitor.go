@@ -41,8 +41,11 @@ type formList struct {
 type monitorView struct {
 	Rule  []string // in words
 	Scope string
-	Graph *monitorGraph  // of what is judged, with the thresholds; nil when there is none
-	Past  *monitorReplay // what it would have done; nil when nobody has asked
+	// Learned is what a kept monitor of anomalies knows, in words; Learns says that it is one.
+	Learned []string
+	Learns  bool
+	Graph   *monitorGraph  // of what is judged, with the thresholds; nil when there is none
+	Past    *monitorReplay // what it would have done; nil when nobody has asked
 }
 
 // monitorForm returns the form of monitors with what there is to choose in it.
@@ -168,6 +171,9 @@ func (c *console) showMonitor(w http.ResponseWriter, r *http.Request, v visitor,
 		}
 	}
 	p.Beside = &monitorView{Rule: conditionWords(m), Scope: forWords(m), Graph: c.monitorGraphOf(m, hosts)}
+	if m.Type == saba.MonitorAnomaly && m.ID != "" && c.Learned != nil {
+		p.Beside.Learns, p.Beside.Learned = true, learnedWords(c.Learned(m.ID))
+	}
 	p.Days = dayChoices(typed.Get("days"))
 	if typed.Get("do") == "replay" && len(wrong) == 0 {
 		if err := c.addReplay(ctx, v, p.Beside, whole, typed); err != nil {

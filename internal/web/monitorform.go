@@ -20,7 +20,7 @@ var monitorKinds = []monitorKind{
 	{saba.MonitorService, "Service metric", "A metric of a service against thresholds, and whether it keeps arriving."},
 	{saba.MonitorExternal, "External HTTP", "A web address, asked by saba every minute: its status, time, certificate and text."},
 	{saba.MonitorExpression, "Expression", "A value computed of several metrics, such as the sum over a role or a ratio."},
-	{saba.MonitorAnomaly, "Anomaly detection", "Whether the hosts of a role behave as they usually do, without thresholds."},
+	{saba.MonitorAnomaly, "Anomaly detection", "Whether the hosts of a role are as they usually are at that time of the week, without thresholds."},
 	{saba.MonitorQuery, "Query", "PromQL over metrics with labels; every series that it yields is judged by itself."},
 }
 
@@ -47,7 +47,7 @@ const (
 	partTold    = "Being told"
 )
 
-var sensitivities = []choice{{Value: "", Label: "never"}, {Value: "insensitive", Label: "insensitive: what is very unusual"}, {Value: "normal", Label: "normal"}, {Value: "sensitive", Label: "sensitive: what is a little unusual"}}
+var sensitivities = []choice{{Value: "", Label: "never"}, {Value: "insensitive", Label: "insensitive: beyond 10 deviations"}, {Value: "normal", Label: "normal: beyond 6"}, {Value: "sensitive", Label: "sensitive: beyond 4"}}
 
 // monitorFields declares the fields of every type of monitor: what there is to say about a monitor stands here once.
 var monitorFields = []field[saba.Monitor]{
@@ -98,7 +98,7 @@ var monitorFields = []field[saba.Monitor]{
 	{name: "warningSensitivity", label: "Warning", part: partWhen, input: inputOneOf, choices: sensitivities, only: ofType(saba.MonitorAnomaly), of: func(m *saba.Monitor) any { return &m.WarningSensitivity }},
 	{name: "criticalSensitivity", label: "Critical", part: partWhen, input: inputOneOf, choices: sensitivities, only: ofType(saba.MonitorAnomaly), of: func(m *saba.Monitor) any { return &m.CriticalSensitivity }},
 	{name: "trainingPeriodFrom", label: "Learn from", part: partWhen, input: inputWhen, only: ofType(saba.MonitorAnomaly),
-		help: "What was before does not count as usual. Empty is as far back as there are samples.", of: func(m *saba.Monitor) any { return &m.TrainingPeriodFrom }},
+		help: "What was before does not count as usual. Empty is the last four weeks. Changing it closes open alerts, and what is usual is learned anew.", of: func(m *saba.Monitor) any { return &m.TrainingPeriodFrom }},
 	{name: "missingDurationWarning", label: "No point for, warning", part: partWhen, input: inputWhole, unit: "minutes", least: "10", most: "10080", only: ofType(saba.MonitorService), hint: "never",
 		of: func(m *saba.Monitor) any { return &m.MissingDurationWarning }},
 	{name: "missingDurationCritical", label: "No point for, critical", part: partWhen, input: inputWhole, unit: "minutes", least: "10", most: "10080", only: ofType(saba.MonitorService), hint: "never",
@@ -127,7 +127,7 @@ var monitorFields = []field[saba.Monitor]{
 		of: func(m *saba.Monitor) any { return &m.Scopes }},
 	{name: "excludeScopes", label: "But not hosts in", noun: "The choice", part: partWhere, input: inputPicks, from: "scopes", only: ofType(saba.MonitorHost, saba.MonitorConnectivity),
 		of: func(m *saba.Monitor) any { return &m.ExcludeScopes }},
-	{name: "scopes", label: "Roles", noun: "The choice", part: partWhere, input: inputPicks, from: "roles", only: ofType(saba.MonitorAnomaly), help: "The hosts of a role are compared with each other and with themselves.",
+	{name: "scopes", label: "Roles", noun: "The choice", part: partWhere, input: inputPicks, from: "roles", only: ofType(saba.MonitorAnomaly), help: "A host is compared with what has been usual in its role, and for itself. Nothing chosen means all hosts.",
 		of: func(m *saba.Monitor) any { return &m.Scopes }},
 
 	{name: "notificationInterval", label: "Tell again every", part: partTold, input: inputWhole, unit: "minutes", least: "10", most: "525600", hint: "never",

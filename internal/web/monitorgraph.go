@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/chart"
@@ -56,8 +57,24 @@ func (c *console) monitorGraphOf(m saba.Monitor, hosts []saba.Host) *monitorGrap
 	case m.Type == saba.MonitorExternal && m.ID != "" && m.Service != "":
 		g.Words = "The response time of the last 6 hours."
 		q.Set("id", m.ID)
+	case m.Type == saba.MonitorExpression && m.Expression != "":
+		if _, err := saba.ParseExpression(m.Expression); err != nil {
+			return nil
+		}
+		g.Words = "The last 6 hours."
+		q.Set("expression", m.Expression)
+	case m.Type == saba.MonitorQuery && m.Query != "":
+		if c.CheckQuery != nil && c.CheckQuery(m.Query) != nil {
+			return nil
+		}
+		g.Words = "The last 6 hours."
+		q.Set("query", m.Query)
+		q.Set("legend", m.Legend)
 	default:
 		return nil
+	}
+	if m.Type == saba.MonitorExpression || m.Type == saba.MonitorQuery {
+		q.Set("name", m.Name)
 	}
 	set := func(name, value string) {
 		if value != "" {
@@ -140,6 +157,9 @@ func (c *console) monitorGraphShow(w http.ResponseWriter, r *http.Request, v vis
 		if of, err = c.serviceSubject(ctx, v, m.Service); err == nil {
 			lines, err = c.serviceLine(ctx, of, saba.ResponseTimeMetric+m.ID, picture.From, picture.To)
 		}
+	case saba.MonitorExpression, saba.MonitorQuery:
+		lines, picture.Unit, err = c.computedLines(ctx, v, m, "", saba.AlertSeries{}, &picture)
+		worstFirst(lines, m.Operator)
 	default:
 		return saba.Errorf(saba.ErrNotFound, "There is no graph of such a monitor.")
 	}
@@ -149,15 +169,58 @@ func (c *console) monitorGraphShow(w http.ResponseWriter, r *http.Request, v vis
 	if m.Type == saba.MonitorService || sub.host != "" {
 		picture.Unit = unitOf(sub.graphs, m.Metric)
 	}
-	for _, l := range lines[:min(len(lines), graphLines)] {
+	if err := addLines(&picture, lines[:min(len(lines), graphLines)]); err != nil {
+		return err
+	}
+	return c.sendSVG(w, r, picture)
+}
+
+// addLines adds lines to a picture, a mean for each of its steps.
+func addLines(picture *chart.Chart, lines []monitor.Line) error {
+	for _, l := range lines {
 		start, means, err := saba.Downsample(l.Samples, picture.From, picture.To, picture.Step)
 		if err != nil {
 			return err
 		}
 		picture.Start = start
-		picture.Series = append(picture.Series, chart.Series{GraphSeries: saba.GraphSeries{Metric: l.Label, Label: l.Label}, Values: means})
+		picture.Series = append(picture.Series, chart.Series{GraphSeries: saba.GraphSeries{Metric: l.Label, Label: l.Label, Stacked: l.Stacked}, Values: means})
 	}
-	return c.sendSVG(w, r, picture)
+	return nil
+}
+
+// computeLimit is how long a picture of what a monitor computes may take.
+const computeLimit = 10 * time.Second
+
+// computedLines returns what a monitor computes in the time of a picture. What it cannot compute, or not in time, is no lines: the title says why then.
+func (c *console) computedLines(ctx context.Context, v visitor, m saba.Monitor, host string, series saba.AlertSeries, picture *chart.Chart) ([]monitor.Line, saba.Unit, error) {
+	picture.Title = cmp.Or(m.NameFor(series), string(m.Type))
+	limited, cancel := context.WithTimeout(ctx, computeLimit)
+	defer cancel()
+	lines, unit, err := c.Computed(limited, v.Org, m, host, series, picture.From, picture.To)
+	switch {
+	case errors.Is(err, saba.ErrInvalid), errors.Is(err, saba.ErrNotFound):
+		picture.Title = sentence(err)
+		return nil, saba.UnitFloat, nil
+	case err != nil && ctx.Err() == nil && limited.Err() != nil:
+		picture.Title = fmt.Sprintf("It takes longer than %v.", computeLimit)
+		return nil, saba.UnitFloat, nil
+	}
+	return lines, unit, err
+}
+
+// worstFirst sorts lines by how bad their newest value is, so that of too many the worst are drawn.
+func worstFirst(lines []monitor.Line, operator string) {
+	sign := 1.0
+	if operator == "<" {
+		sign = -1
+	}
+	newest := func(l monitor.Line) float64 {
+		if n := len(l.Samples); n > 0 {
+			return sign * l.Samples[n-1].Value
+		}
+		return math.Inf(-1)
+	}
+	slices.SortStableFunc(lines, func(a, b monitor.Line) int { return cmp.Compare(newest(b), newest(a)) })
 }
 
 // limitsOf returns the thresholds of a monitor as a chart has them.

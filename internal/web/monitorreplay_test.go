@@ -62,7 +62,11 @@ func TestAFormSaysWhatWouldHaveFired(t *testing.T) {
 		}
 	}
 	anomaly := url.Values{"name": {"odd"}, "warningSensitivity": {"normal"}, "maxCheckAttempts": {"3"}, "do": {"replay"}, "days": {"7"}}
-	if code, _, body := g.post(c, "/monitors/new?type=anomalyDetection", anomaly); code != http.StatusOK || !strings.Contains(body, "cannot be replayed") {
+	if code, _, body := g.post(c, "/monitors/new?type=anomalyDetection", anomaly); code != http.StatusOK || !strings.Contains(body, "It would not have fired in 7 days.") {
+		t.Errorf("a monitor of anomalies answers %d without its replay", code)
+	}
+	external := url.Values{"name": {"site"}, "url": {"https://shop.example.test/"}, "method": {"GET"}, "maxCheckAttempts": {"1"}, "do": {"replay"}, "days": {"7"}}
+	if code, _, body := g.post(c, "/monitors/new?type=external", external); code != http.StatusOK || !strings.Contains(body, "only the response time can be replayed") {
 		t.Errorf("what cannot be replayed answers %d without saying so", code)
 	}
 	if all, err := g.records.Monitors(t.Context(), g.org.ID); err != nil || len(all) != 1 { // that of connectivity

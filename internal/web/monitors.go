@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/monitor"
 )
 
 // monitorsPage is page/monitors.html.
@@ -43,7 +44,7 @@ type monitorRow struct {
 	Worst        saba.CheckStatus // of its open alerts; "" for none
 	Open         string           // how many
 	AlertsURL    string
-	Unjudged     bool // saba keeps it and does not judge it
+	Learning     bool // it is of anomalies, and knows too little to judge by
 	BeginsToTell int64
 }
 
@@ -126,7 +127,10 @@ func hasWords(text, search string) bool {
 
 func (c *console) monitorRow(m saba.Monitor, open []saba.Alert) monitorRow {
 	now := c.Now().Unix()
-	row := monitorRow{Monitor: m, URL: "/monitors/" + url.PathEscape(m.ID), Rule: strings.Join(conditionWords(m), "; "), Muted: m.Muted(now), Unjudged: !judged(m.Type)}
+	row := monitorRow{Monitor: m, URL: "/monitors/" + url.PathEscape(m.ID), Rule: strings.Join(conditionWords(m), "; "), Muted: m.Muted(now)}
+	if m.Type == saba.MonitorAnomaly && c.Learned != nil {
+		row.Learning = !slices.ContainsFunc(c.Learned(m.ID), func(l monitor.Learned) bool { return l.Known })
+	}
 	if !m.Mute && row.Muted {
 		row.BeginsToTell = m.MuteUntil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/monitor"
 )
 
 // fullMonitors has a monitor of each type, with every field that it may have.
@@ -427,6 +428,12 @@ func TestTheGraphBesideAMonitor(t *testing.T) {
 		monitor("custom.none", ">"): {[]string{`class="saba-chart"`}, []string{"web-"}},
 		"/monitors/" + site.ID:      {[]string{"Response time", "warning &gt; 500"}, nil},
 		"/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorService, Name: "orders", Service: "shop", Metric: "orders.web", Operator: "<", Critical: new(10.0), Duration: 1}).ID: {[]string{"orders.web", "critical &lt; 10"}, nil},
+		"/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorExpression, Name: "all load", Expression: "sum(role(shop:web, loadavg5))", Operator: ">", Warning: new(70.0), Critical: new(90.0)}).ID: {
+			[]string{"all load", "warning &gt; 70", "critical &gt; 90", `class="band`, ">78<"}, nil},
+		"/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorQuery, Name: "orders by query", Query: `{"orders.web"}`, Legend: "orders of {{service}}", Operator: "<", Critical: new(10.0)}).ID: {
+			[]string{"orders by query", "orders of shop", "critical &lt; 10"}, nil},
+		"/monitors/" + g.monitor(saba.Monitor{Type: saba.MonitorExpression, Name: "far", Expression: "sum(timeShift(role(shop:web, loadavg5), 6y))", Operator: ">", Warning: new(70.0)}).ID: {
+			[]string{"It reads samples of 2190 days before"}, nil},
 	} {
 		svg := picture(page)
 		contains(t, svg, want.has...)
@@ -436,9 +443,41 @@ func TestTheGraphBesideAMonitor(t *testing.T) {
 			}
 		}
 	}
-	for path, want := range map[string]int{"?type=host&metric=a": 200, "?type=service&metric=a&service=none": 404, "?type=query": 404, "": 404, "?type=host&warning=x": 400, "?type=host&scopes=a+b": 400, "?type=host&metric=" + strings.Repeat("%00", 50): 200} {
+	for path, want := range map[string]int{"?type=host&metric=a": 200, "?type=service&metric=a&service=none": 404, "?type=query": 200, "?type=query&query=%7B": 200, "?type=expression&expression=x": 200, "?type=anomalyDetection": 404, "?type=connectivity": 404, "": 404, "?type=host&warning=x": 400, "?type=host&scopes=a+b": 400, "?type=host&metric=" + strings.Repeat("%00", 50): 200} {
 		if code, _, body := g.get(c, "/monitors/graph.svg"+path); code != want {
 			t.Errorf("graph.svg%s answers %d, want %d: %.200s", path, code, want, body)
 		}
+	}
+}
+
+// What a monitor of anomalies has learned stands on its page, and in the list that it still learns.
+func TestWhatAMonitorHasLearned(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	odd := g.monitor(saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd", WarningSensitivity: "normal"})
+	for name, tt := range map[string]struct {
+		learned []monitor.Learned
+		page    []string
+		list    bool // it says "learning"
+	}{
+		"nothing":      {nil, []string{"What is usual", "Nothing is known yet", `<span class="quiet">learning</span>`}, true},
+		"too few days": {[]monitor.Learned{{Of: "shop:web", Days: 2, Least: 3}}, []string{"shop:web is learning: 2 of 3 days are known", `<span class="quiet">learning</span>`}, true},
+		"one of two roles": {[]monitor.Learned{{Of: "shop:db", Days: 0, Least: 3}, {Of: "shop:web", Known: true, Days: 4, Least: 3, When: "Saturdays 21:50–22:30 over 4 weeks"}},
+			[]string{"shop:db is learning: 0 of 3 days are known", "shop:web is judged by Saturdays 21:50–22:30 over 4 weeks"}, false},
+		"many": {make([]monitor.Learned, 25), []string{"and 5 more"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g.learned.Store(&tt.learned)
+			_, _, body := g.get(c, "/monitors/"+odd.ID)
+			contains(t, body, tt.page...)
+			_, _, body = g.get(c, "/monitors")
+			if strings.Contains(body, ">learning<") != tt.list {
+				t.Errorf("the list says that it is learning: %v, want %v", !tt.list, tt.list)
+			}
+		})
+	}
+	_, _, body := g.get(c, "/monitors/new?type=anomalyDetection")
+	if strings.Contains(body, "What is usual") {
+		t.Error("a new monitor has learned something")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/monitor"
 )
 
 // conditionWords says when a monitor opens an alert, each condition by itself, and not for whom: "mean of 3 points of cpu% > 80 warning, > 90 critical".
@@ -28,7 +29,7 @@ func conditionWords(m saba.Monitor) (words []string) {
 				levels = append(levels, l.level+" ("+l.sensitivity+")")
 			}
 		}
-		words = append(words, "a host does not behave as usual: "+strings.Join(levels, ", "))
+		words = append(words, "a host is not as usual at this time of the week: "+strings.Join(levels, ", "))
 		words = append(words, attemptWords(m.MaxCheckAttempts)...)
 	}
 	return words
@@ -129,5 +130,18 @@ func scopeWords(scopes []saba.Scope) string {
 	return strings.Join(names, ", ")
 }
 
-// judged says whether saba judges the monitors of a type.
-func judged(t saba.MonitorType) bool { return t != saba.MonitorAnomaly }
+// learnedWords says what a monitor of anomalies knows, each role by itself: "shop:web is judged by Saturdays 21:50–22:30 over 4 weeks".
+func learnedWords(all []monitor.Learned) (words []string) {
+	const most = 20
+	for _, l := range all[:min(len(all), most)] {
+		if l.Known {
+			words = append(words, l.Of+" is judged by "+l.When)
+		} else {
+			words = append(words, fmt.Sprintf("%s is learning: %d of %d days are known", l.Of, l.Days, l.Least))
+		}
+	}
+	if n := len(all) - most; n > 0 {
+		words = append(words, fmt.Sprintf("and %d more", n))
+	}
+	return words
+}

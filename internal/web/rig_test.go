@@ -23,6 +23,8 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/drain"
 	"github.com/saba-monitor/saba/internal/ingest"
+	"github.com/saba-monitor/saba/internal/monitor"
+	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
 	"github.com/saba-monitor/saba/internal/tsdb"
@@ -39,6 +41,7 @@ type rig struct {
 	trouble atomic.Pointer[string] // what is wrong with saba
 	tester  tester
 	drains  *drain.Drains
+	learned atomic.Pointer[[]monitor.Learned] // what monitors of anomalies know
 }
 
 const (
@@ -76,6 +79,16 @@ func newRig(t testing.TB, now func() time.Time) *rig {
 	g.drains = drain.New(drain.Options{Org: g.org.ID, Store: g.records, Points: points, Samples: g.samples, Now: now, Log: log})
 	g.server = httptest.NewServer(New(Options{
 		Store: g.records, Samples: g.samples, Drains: g.drains, Now: now, Random: rand.Reader, Log: log, Version: saba.Version, Troubles: troubles, Notifier: &g.tester,
+		Computed: func(ctx context.Context, org string, m saba.Monitor, host string, series saba.AlertSeries, from, to int64) ([]monitor.Line, saba.Unit, error) {
+			past := monitor.Past{Org: org, Records: g.records, History: g.samples, Queries: promapi.NewQueries(g.records, g.samples), Zone: time.UTC}
+			return past.Computed(ctx, m, host, series, from, to)
+		},
+		Learned: func(string) []monitor.Learned {
+			if l := g.learned.Load(); l != nil {
+				return *l
+			}
+			return nil
+		},
 		Replay: replay.New(replay.Options{Store: g.records, History: g.samples, Zone: time.UTC, Now: now}).Replay,
 		CheckQuery: func(query string) error {
 			if query == "no query" {

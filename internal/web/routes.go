@@ -70,6 +70,7 @@ var routes = []route{
 
 	{"GET", "/alerts", saba.Read, page, (*console).alertList},
 	{"GET", "/alerts/{id}", saba.Read, page, (*console).alertShow},
+	{"GET", "/alerts/{id}/graph.svg", saba.Read, data, (*console).alertGraph},
 	{"POST", "/alerts/{id}/memo", saba.ReadWrite, page, (*console).alertMemoDo},
 	{"POST", "/alerts/{id}/acknowledge", saba.ReadWrite, page, (*console).alertAckDo},
 	{"POST", "/alerts/{id}/mute", saba.ReadWrite, page, (*console).alertMuteDo},

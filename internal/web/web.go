@@ -20,6 +20,7 @@ import (
 
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/drain"
+	"github.com/saba-monitor/saba/internal/monitor"
 )
 
 // Store is what the console asks of the database, and no more.
@@ -151,6 +152,10 @@ type Options struct {
 	CheckQuery func(query string) error
 	// Replay says what a monitor would have done in the last days. An error that matches saba.ErrInvalid or saba.ErrConflict says why not.
 	Replay func(ctx context.Context, org string, m saba.Monitor, days int) (saba.Replay, error)
+	// Computed returns what a monitor judges that computes its values: see monitor.Past.
+	Computed func(ctx context.Context, org string, m saba.Monitor, host string, series saba.AlertSeries, from, to int64) ([]monitor.Line, saba.Unit, error)
+	// Learned returns what a monitor of anomalies knows: see monitor.Evaluator.
+	Learned func(monitor string) []monitor.Learned
 }
 
 // A console is the handler behind New.
