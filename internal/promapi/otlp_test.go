@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/saba-monitor/saba/internal/protowire"
 )
 
 // attribute is a KeyValue with a text.
@@ -134,17 +136,17 @@ func TestOTLPSaysWhatItDidNotTake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, limits{}, manySeries)
 			a := r.export("application/x-protobuf", "", otlpBodyOf(tt.resource, tt.metric, good))
-			m := message{rest: []byte(a.body)}
-			if a.status != http.StatusOK || !m.next() || !m.is(1, lengthy) {
+			m := protowire.Read([]byte(a.body))
+			if a.status != http.StatusOK || !m.Next() || !m.Is(1, protowire.Lengthy) {
 				t.Fatalf("%d %q", a.status, a.body)
 			}
 			var rejected int64
 			var why string
-			for in := m.sub(); in.next(); {
-				if in.is(1, varint) {
-					rejected = in.integer()
-				} else if in.is(2, lengthy) {
-					why = string(in.bytes)
+			for in := m.Sub(); in.Next(); {
+				if in.Is(1, protowire.Varint) {
+					rejected = in.Integer()
+				} else if in.Is(2, protowire.Lengthy) {
+					why = string(in.Bytes)
 				}
 			}
 			if rejected != int64(tt.rejected) || !strings.Contains(why, tt.saying) {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 
 	"github.com/saba-monitor/saba"
+	"github.com/saba-monitor/saba/internal/protowire"
 )
 
 // Limits of a written body in bytes, as sent and inflated. A Prometheus sends some hundred KiB at once.
@@ -189,35 +190,35 @@ func (in *intake) add(t *wireSeries) error {
 // help = 4, unit = 5).
 func (in *intake) write1(body []byte) error {
 	var t wireSeries
-	request := message{rest: body}
-	for n := 0; request.next(); {
+	request := protowire.Read(body)
+	for n := 0; request.Next(); {
 		switch {
-		case request.is(1, lengthy):
+		case request.Is(1, protowire.Lengthy):
 			t.reset()
-			series := request.sub()
-			for series.next() {
+			series := request.Sub()
+			for series.Next() {
 				if err := t.full(); err != nil {
 					return err
 				}
 				switch {
-				case series.is(1, lengthy):
-					l, err := wireLabel(series.sub())
+				case series.Is(1, protowire.Lengthy):
+					l, err := wireLabel(series.Sub())
 					if err != nil {
 						return badBody(err)
 					}
 					t.labels = append(t.labels, l)
-				case series.is(2, lengthy):
-					p, err := wireSample(series.sub())
+				case series.Is(2, protowire.Lengthy):
+					p, err := wireSample(series.Sub())
 					if err != nil {
 						return badBody(err)
 					}
 					t.samples = append(t.samples, p)
-				case series.is(4, lengthy):
+				case series.Is(4, protowire.Lengthy):
 					t.histograms++
 				}
 			}
-			if series.err != nil {
-				return badBody(series.err)
+			if series.Err != nil {
+				return badBody(series.Err)
 			}
 			if n++; n > maxSeriesIn {
 				return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d series: send it in parts", maxSeriesIn)
@@ -225,30 +226,30 @@ func (in *intake) write1(body []byte) error {
 			if err := in.add(&t); err != nil {
 				return err
 			}
-		case request.is(3, lengthy):
+		case request.Is(3, protowire.Lengthy):
 			var name string
 			var d description
-			m := request.sub()
-			for m.next() {
+			m := request.Sub()
+			for m.Next() {
 				switch {
-				case m.is(1, varint):
-					d.Type = metricType(m.scalar)
-				case m.is(2, lengthy):
-					name = string(m.bytes)
-				case m.is(4, lengthy):
-					d.Help = string(m.bytes)
-				case m.is(5, lengthy):
-					d.Unit = string(m.bytes)
+				case m.Is(1, protowire.Varint):
+					d.Type = metricType(m.Scalar)
+				case m.Is(2, protowire.Lengthy):
+					name = string(m.Bytes)
+				case m.Is(4, protowire.Lengthy):
+					d.Help = string(m.Bytes)
+				case m.Is(5, protowire.Lengthy):
+					d.Unit = string(m.Bytes)
 				}
 			}
-			if m.err != nil {
-				return badBody(m.err)
+			if m.Err != nil {
+				return badBody(m.Err)
 			}
 			in.meta.learn(in.org, name, d)
 		}
 	}
-	if request.err != nil {
-		return badBody(request.err)
+	if request.Err != nil {
+		return badBody(request.Err)
 	}
 	return nil
 }
@@ -262,29 +263,29 @@ func metricType(n uint64) string {
 	return names[0]
 }
 
-func wireLabel(m message) (l labels.Label, err error) {
-	for m.next() {
+func wireLabel(m protowire.Message) (l labels.Label, err error) {
+	for m.Next() {
 		switch {
-		case m.is(1, lengthy):
-			l.Name = string(m.bytes)
-		case m.is(2, lengthy):
-			l.Value = string(m.bytes)
+		case m.Is(1, protowire.Lengthy):
+			l.Name = string(m.Bytes)
+		case m.Is(2, protowire.Lengthy):
+			l.Value = string(m.Bytes)
 		}
 	}
-	return l, m.err
+	return l, m.Err
 }
 
 // wireSample reads value = 1 and timestamp = 2, in milliseconds, which both versions have.
-func wireSample(m message) (p saba.Sample, err error) {
-	for m.next() {
+func wireSample(m protowire.Message) (p saba.Sample, err error) {
+	for m.Next() {
 		switch {
-		case m.is(1, fixed64):
-			p.Value = m.float()
-		case m.is(2, varint):
-			p.Time = floorSeconds(m.integer())
+		case m.Is(1, protowire.Fixed64):
+			p.Value = m.Float()
+		case m.Is(2, protowire.Varint):
+			p.Time = floorSeconds(m.Integer())
 		}
 	}
-	return p, m.err
+	return p, m.Err
 }
 
 // floorSeconds turns milliseconds into seconds.
@@ -300,18 +301,18 @@ func floorSeconds(ms int64) int64 {
 // samples = 2, histograms = 3, exemplars = 4, metadata = 5 (type = 1, help_ref = 3, unit_ref = 4)).
 func (in *intake) write2(body []byte) error {
 	var symbols []string
-	for request := (message{rest: body}); ; { // all symbols first: nothing says that they stand before the series
-		if !request.next() {
-			if request.err != nil {
-				return badBody(request.err)
+	for request := protowire.Read(body); ; { // all symbols first: nothing says that they stand before the series
+		if !request.Next() {
+			if request.Err != nil {
+				return badBody(request.Err)
 			}
 			break
 		}
-		if request.is(4, lengthy) {
+		if request.Is(4, protowire.Lengthy) {
 			if len(symbols) == maxSymbols {
 				return saba.Errorf(saba.ErrTooLarge, "the request holds more than %d symbols: send it in parts", maxSymbols)
 			}
-			symbols = append(symbols, string(request.bytes))
+			symbols = append(symbols, string(request.Bytes))
 		}
 	}
 	symbol := func(ref uint64) (string, bool) {
@@ -321,53 +322,53 @@ func (in *intake) write2(body []byte) error {
 		return symbols[ref], true
 	}
 	var t wireSeries
-	request := message{rest: body}
-	for n := 0; request.next(); {
-		if !request.is(5, lengthy) {
+	request := protowire.Read(body)
+	for n := 0; request.Next(); {
+		if !request.Is(5, protowire.Lengthy) {
 			continue
 		}
 		t.reset()
 		var broken error
-		series := request.sub()
-		for series.next() {
+		series := request.Sub()
+		for series.Next() {
 			if err := t.full(); err != nil {
 				return err
 			}
 			switch {
-			case series.number == 1:
-				series.scalars(1, varint, func(ref uint64) {
+			case series.Number == 1:
+				series.Scalars(1, protowire.Varint, func(ref uint64) {
 					if len(t.refs) <= 2*maxWireLabels {
 						t.refs = append(t.refs, ref)
 					}
 				})
-			case series.is(2, lengthy):
-				p, err := wireSample(series.sub())
+			case series.Is(2, protowire.Lengthy):
+				p, err := wireSample(series.Sub())
 				if err != nil {
 					return badBody(err)
 				}
 				t.samples = append(t.samples, p)
-			case series.is(3, lengthy):
+			case series.Is(3, protowire.Lengthy):
 				t.histograms++
-			case series.is(5, lengthy):
-				m := series.sub()
-				for m.next() {
+			case series.Is(5, protowire.Lengthy):
+				m := series.Sub()
+				for m.Next() {
 					var ok = true
 					switch {
-					case m.is(1, varint):
-						t.meta.Type = metricType(m.scalar)
-					case m.is(3, varint):
-						t.meta.Help, ok = symbol(m.scalar)
-					case m.is(4, varint):
-						t.meta.Unit, ok = symbol(m.scalar)
+					case m.Is(1, protowire.Varint):
+						t.meta.Type = metricType(m.Scalar)
+					case m.Is(3, protowire.Varint):
+						t.meta.Help, ok = symbol(m.Scalar)
+					case m.Is(4, protowire.Varint):
+						t.meta.Unit, ok = symbol(m.Scalar)
 					}
 					if !ok {
-						broken = errWire
+						broken = protowire.ErrBroken
 					}
 				}
-				broken = firstError(broken, m.err)
+				broken = firstError(broken, m.Err)
 			}
 		}
-		if err := firstError(series.err, broken); err != nil {
+		if err := firstError(series.Err, broken); err != nil {
 			return badBody(err)
 		}
 		if err := t.full(); err != nil {
@@ -391,8 +392,8 @@ func (in *intake) write2(body []byte) error {
 			return err
 		}
 	}
-	if request.err != nil {
-		return badBody(request.err)
+	if request.Err != nil {
+		return badBody(request.Err)
 	}
 	return nil
 }

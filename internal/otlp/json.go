@@ -1,14 +1,13 @@
-package promapi
+package otlp
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/saba-monitor/saba"
 )
@@ -16,15 +15,30 @@ import (
 // The JSON encoding of OTLP: protobuf's JSON mapping with lowerCamelCase names, enums as numbers,
 // and 64-bit numbers as strings or numbers. Unknown fields are ignored.
 type (
-	jsonRequest struct {
+	jsonMetrics struct {
 		ResourceMetrics []struct {
-			Resource struct {
-				Attributes []jsonKeyValue `json:"attributes"`
-			} `json:"resource"`
+			Resource     jsonResource `json:"resource"`
 			ScopeMetrics []struct {
 				Metrics []jsonMetric `json:"metrics"`
 			} `json:"scopeMetrics"`
 		} `json:"resourceMetrics"`
+	}
+	jsonLogs struct {
+		ResourceLogs []struct {
+			Resource  jsonResource `json:"resource"`
+			ScopeLogs []struct {
+				LogRecords []jsonRecord `json:"logRecords"`
+			} `json:"scopeLogs"`
+		} `json:"resourceLogs"`
+	}
+	jsonResource struct {
+		Attributes []jsonKeyValue `json:"attributes"`
+	}
+	jsonRecord struct {
+		Time       jsonNumber     `json:"timeUnixNano"`
+		Observed   jsonNumber     `json:"observedTimeUnixNano"`
+		Body       *jsonValue     `json:"body"`
+		Attributes []jsonKeyValue `json:"attributes"`
 	}
 	jsonMetric struct {
 		Name        string    `json:"name"`
@@ -44,6 +58,7 @@ type (
 	jsonPoint struct {
 		Attributes []jsonKeyValue `json:"attributes"`
 		Time       jsonNumber     `json:"timeUnixNano"`
+		Start      jsonNumber     `json:"startTimeUnixNano"`
 		Flags      uint32         `json:"flags"`
 		AsDouble   jsonDouble     `json:"asDouble"`
 		AsInt      *jsonNumber    `json:"asInt"`
@@ -119,49 +134,59 @@ func (d *jsonDouble) UnmarshalJSON(b []byte) error {
 }
 
 // A jsonTemporality is an enum: its number, or its name, which some senders write.
-type jsonTemporality int
+type jsonTemporality Temporality
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *jsonTemporality) UnmarshalJSON(b []byte) error {
 	switch strings.Trim(string(b), `"`) {
 	case "1", "AGGREGATION_TEMPORALITY_DELTA":
-		*t = temporalityDelta
+		*t = jsonTemporality(Delta)
 	case "2", "AGGREGATION_TEMPORALITY_CUMULATIVE":
-		*t = temporalityCumulative
+		*t = jsonTemporality(Cumulative)
 	}
 	return nil
 }
 
-// readJSON reads an ExportMetricsServiceRequest.
-func (o *otlpIntake) readJSON(body []byte) error {
+// decode decodes a body, which is one of OTLP's what: "metrics", "logs".
+func decode(body []byte, what string, v any) error {
 	// A body of tiny values becomes many times its size; what is decoded whole is bounded.
-	const most = 200_000
 	commas := 0
 	for _, c := range body {
 		if c == ',' || c == '{' {
 			commas++
 		}
 	}
-	if commas > most {
-		return saba.Errorf(saba.ErrTooLarge, "the request body holds more than %d values: send it in parts, or as protobuf", most)
+	if commas > maxJSON {
+		return saba.Errorf(saba.ErrTooLarge, "the request body holds more than %d values: send it in parts, or as protobuf", maxJSON)
 	}
-	var request jsonRequest
-	if err := json.Unmarshal(body, &request); err != nil {
-		if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) { // its text names our types
-			return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP metrics: %s must not be a JSON %s (at byte %d)", cmp.Or(kind.Field, "the body"), kind.Value, kind.Offset)
-		}
-		return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP metrics: %v", err)
+	err := json.Unmarshal(body, v)
+	if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) { // its text names our types
+		return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP %s: %s must not be a JSON %s (at byte %d)", what, cmp.Or(kind.Field, "the body"), kind.Value, kind.Offset)
+	}
+	if err != nil {
+		return saba.Errorf(saba.ErrInvalid, "the request body is not the JSON of OTLP %s: %v", what, err)
+	}
+	return nil
+}
+
+// attributes returns what r says.
+func (r *jsonResource) attributes() (all []Attribute) {
+	for _, a := range r.Attributes {
+		all = append(all, a.attribute())
+	}
+	return all
+}
+
+func readMetricsJSON(body []byte, resource func([]Attribute) func(*Metric) error) error {
+	var request jsonMetrics
+	if err := decode(body, "metrics", &request); err != nil {
+		return err
 	}
 	for _, rm := range request.ResourceMetrics {
-		var attributes []labels.Label
-		for _, a := range rm.Resource.Attributes {
-			l, _ := a.label()
-			attributes = append(attributes, l)
-		}
-		r := resource(attributes)
+		found := resource(rm.Resource.attributes())
 		for _, scope := range rm.ScopeMetrics {
 			for i := range scope.Metrics {
-				if err := o.metric(&r, scope.Metrics[i].metric()); err != nil {
+				if err := found(scope.Metrics[i].metric()); err != nil {
 					return err
 				}
 			}
@@ -170,70 +195,94 @@ func (o *otlpIntake) readJSON(body []byte) error {
 	return nil
 }
 
+func readLogsJSON(body []byte, resource func([]Attribute) func(*Record) error) error {
+	var request jsonLogs
+	if err := decode(body, "logs", &request); err != nil {
+		return err
+	}
+	for _, rl := range request.ResourceLogs {
+		found := resource(rl.Resource.attributes())
+		for _, scope := range rl.ScopeLogs {
+			for i := range scope.LogRecords {
+				if err := found(scope.LogRecords[i].record()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// record returns what r says.
+func (r *jsonRecord) record() *Record {
+	out := &Record{Time: r.Time.nanos(), Observed: r.Observed.nanos()}
+	for _, a := range r.Attributes[:min(len(r.Attributes), MaxAttributes)] {
+		out.Attributes = append(out.Attributes, a.attribute())
+	}
+	if r.Body != nil {
+		out.setBody(r.Body.body(maxNesting))
+	}
+	return out
+}
+
 // metric returns what m says.
-func (m *jsonMetric) metric() *otlpMetric {
-	out := &otlpMetric{name: m.Name, help: m.Description, unit: m.Unit}
+func (m *jsonMetric) metric() *Metric {
+	out := &Metric{Name: m.Name, Help: m.Description, Unit: m.Unit}
 	var data *jsonData
 	for _, of := range [...]struct {
-		kind otlpKindOf
+		kind Kind
 		data *jsonData
-	}{{otlpGauge, m.Gauge}, {otlpSum, m.Sum}, {otlpHistogram, m.Histogram}, {otlpExponential, m.Exponential}, {otlpSummary, m.Summary}} {
+	}{{Gauge, m.Gauge}, {Sum, m.Sum}, {Histogram, m.Histogram}, {Exponential, m.Exponential}, {Summary, m.Summary}} {
 		if of.data != nil {
-			out.kind, data = of.kind, of.data
+			out.Kind, data = of.kind, of.data
 		}
 	}
 	if data == nil {
 		return out
 	}
-	out.monotonic = data.Monotonic
-	out.delta = out.isDelta(data.Temporality == temporalityCumulative)
+	out.Monotonic, out.Temporality = data.Monotonic, Temporality(data.Temporality)
 	for i := range data.DataPoints {
-		out.points = append(out.points, data.DataPoints[i].point(out.kind))
+		out.Points = append(out.Points, data.DataPoints[i].point(out.Kind))
 	}
 	return out
 }
 
 // point returns what p says.
-func (p *jsonPoint) point(kind otlpKindOf) (out otlpPoint) {
-	out.nanos, out.silent, out.count = p.Time.nanos(), p.Flags&noRecordedValue != 0, p.Count.float()
+func (p *jsonPoint) point(kind Kind) (out Point) {
+	out.Time, out.Start, out.Silent, out.Count = p.Time.nanos(), p.Start.nanos(), p.Flags&noRecordedValue != 0, p.Count.float()
 	for _, a := range p.Attributes {
-		l, ok := a.label()
-		if !ok {
-			out.bad = "the attribute " + clip(l.Name) + " is neither text, a number, true or false, nor a list of these"
-		}
-		out.attributes = append(out.attributes, l)
+		out.add(a.attribute())
 	}
-	hasValue := kind != otlpGauge && kind != otlpSum
+	hasValue := kind != Gauge && kind != Sum
 	switch {
 	case p.AsDouble != "":
-		out.value, hasValue = jsonNumber(p.AsDouble).float(), true
+		out.Value, hasValue = jsonNumber(p.AsDouble).float(), true
 	case p.AsInt != nil:
-		out.value, hasValue = p.AsInt.float(), true
+		out.Value, hasValue = p.AsInt.float(), true
 	}
 	if p.Sum != nil {
-		out.sum, out.hasSum = p.Sum.float(), true
+		out.Sum, out.HasSum = p.Sum.float(), true
 	}
 	for _, n := range p.Buckets {
-		out.buckets = append(out.buckets, n.float())
+		out.Buckets = append(out.Buckets, n.float())
 	}
 	for _, n := range p.Bounds {
-		out.bounds = append(out.bounds, n.float())
+		out.Bounds = append(out.Bounds, n.float())
 	}
 	for _, q := range p.Quantiles {
-		out.quantiles = append(out.quantiles, [2]float64{q.Quantile.float(), q.Value.float()})
+		out.Quantiles = append(out.Quantiles, [2]float64{q.Quantile.float(), q.Value.float()})
 	}
 	out.check(kind, hasValue)
 	return out
 }
 
-// label returns an attribute as a label; ok is false when its value has no text.
-func (a *jsonKeyValue) label() (l labels.Label, ok bool) {
-	l.Name = a.Key
-	l.Value, ok = a.Value.text()
-	return l, ok
+// attribute returns what a says.
+func (a *jsonKeyValue) attribute() Attribute {
+	text, ok := a.Value.text()
+	return Attribute{Key: a.Key, Text: text, Bad: !ok}
 }
 
-// text returns a value as text, as anyValue and otlpText have it.
+// text returns a value as text, as anyValue and textOf have it.
 func (v *jsonValue) text() (string, bool) {
 	switch {
 	case v.String != nil:
@@ -243,12 +292,12 @@ func (v *jsonValue) text() (string, bool) {
 	case v.Int != nil:
 		return string(*v.Int), true
 	case v.Double != nil:
-		return otlpText(v.Double.float())
+		return textOf(v.Double.float())
 	case v.Array != nil:
 		list := []string{}
 		for _, raw := range v.Array.Values {
 			var one jsonValue
-			if json.Unmarshal(raw, &one) != nil || one.Array != nil || len(list) >= maxWireLabels {
+			if json.Unmarshal(raw, &one) != nil || one.Array != nil || len(list) >= MaxAttributes {
 				return "", false
 			}
 			text, ok := one.text()
@@ -257,9 +306,41 @@ func (v *jsonValue) text() (string, bool) {
 			}
 			list = append(list, text)
 		}
-		return otlpText(list)
+		return textOf(list)
 	case v.Pairs != nil || v.Bytes != nil:
 		return "", false
 	}
 	return "", true
+}
+
+// body returns the value of a log record's body, as bodyValue has it.
+func (v *jsonValue) body(depth int) any {
+	switch {
+	case v.Pairs != nil:
+		var list struct {
+			Values []jsonKeyValue `json:"values"`
+		}
+		if json.Unmarshal(v.Pairs, &list) != nil {
+			return nil
+		}
+		pairs := pairs{}
+		for _, kv := range list.Values {
+			var value any
+			if depth > 0 {
+				value = kv.Value.body(depth - 1)
+			}
+			pairs = append(pairs, pair{kv.Key, value})
+		}
+		return pairs
+	case v.Bytes != nil:
+		b, err := base64.StdEncoding.DecodeString(*v.Bytes)
+		if err != nil {
+			return nil
+		}
+		return string(b)
+	}
+	if text, ok := v.text(); ok {
+		return text
+	}
+	return nil
 }
