@@ -26,6 +26,9 @@ have prometheus prometheus
 have sidekiq ruby-sidekiq
 [ -x /lib/systemd/systemd-journal-remote ] || missing="$missing systemd-journal-remote"
 [ -x /usr/sbin/logrotate ] || missing="$missing logrotate"
+have logger bsdutils
+[ -x /usr/sbin/rsyslogd ] || missing="$missing rsyslog"
+[ -n "$(find /usr/lib -path '*/rsyslog/lmnsd_gtls.so' 2>/dev/null | head -n 1)" ] || missing="$missing rsyslog-gnutls"
 have dovecot "dovecot-imapd dovecot-pop3d dovecot-submissiond"
 [ -x /usr/sbin/slapd ] || missing="$missing slapd"
 have mariadb-install-db mariadb-server

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/saba-monitor/saba"
@@ -80,6 +81,34 @@ func (s *server) drainToken(w http.ResponseWriter, c *call) error {
 	}
 	d, err := s.store.Drain(c.Context(), c.org, c.PathValue("drain"))
 	return shown(s, w, c, newDrainOut{d, token, "/drains/" + token}, err, same[newDrainOut])
+}
+
+// drainTokenIn is a token that somebody else made.
+type drainTokenIn struct {
+	Token string `json:"token"`
+}
+
+// drainAdopt gives a drain the token that Heroku made for it: its messages by syslog bear that one, and no other.
+func (s *server) drainAdopt(w http.ResponseWriter, c *call) error {
+	var in drainTokenIn
+	if err := c.decode(&in); err != nil {
+		return err
+	}
+	if !saba.ValidLogplexToken(in.Token) { // whoever chose one would choose a weak one
+		return saba.Invalidf("token", "must be what heroku drains shows for a drain by syslog, d.00000000-0000-0000-0000-000000000000; for any other sender leave the choice to saba: POST")
+	}
+	id, hash := c.PathValue("drain"), saba.HashSecret(in.Token)
+	switch _, other, err := s.store.DrainByHash(c.Context(), hash); {
+	case err == nil && other.ID != id:
+		return saba.Invalidf("token", "opens another drain already")
+	case err != nil && !errors.Is(err, saba.ErrNotFound):
+		return err
+	}
+	if err := s.store.SetDrainToken(c.Context(), c.org, id, hash); err != nil {
+		return err
+	}
+	d, err := s.store.Drain(c.Context(), c.org, id)
+	return shown(s, w, c, d, err, same[saba.Drain])
 }
 
 func (s *server) drainDelete(w http.ResponseWriter, c *call) error {

@@ -78,6 +78,7 @@ type Objects interface {
 	Drain(ctx context.Context, org, id string) (saba.Drain, error)
 	CreateDrain(ctx context.Context, org string, d saba.Drain, hash string) error
 	UpdateDrain(ctx context.Context, org, id string, change func(old saba.Drain) (saba.Drain, error)) (saba.Drain, error)
+	DrainByHash(ctx context.Context, hash string) (org string, d saba.Drain, err error)
 	SetDrainToken(ctx context.Context, org, id, hash string) error
 	DeleteDrain(ctx context.Context, org, id string) (saba.Drain, error)
 

@@ -41,6 +41,8 @@ func sampleBody(r route, host string) string {
 		return `{"name":"other","memo":""}`
 	case path == "/monitors/preview":
 		return `{"monitor":` + objectBodies(host)["/monitors"] + `,"days":1}`
+	case path == "/drains/{drain}/token":
+		return `{"token":"d.8f0e2c4a-1b2c-4d3e-8f9a-0b1c2d3e4f5a"}`
 	case path == "/invitations/revoke":
 		return `{"email":"guest@example.com"}`
 	}

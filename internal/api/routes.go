@@ -184,6 +184,7 @@ func routes() []route {
 		{put, "/drains/{drain}", rw, smallBody, (*server).drainUpdate, drainIn{}, saba.Drain{}},
 		{get, "/drains/{drain}/status", r, 0, (*server).drainStatus, nil, drainStatusOut{}},
 		{post, "/drains/{drain}/token", rw, 0, (*server).drainToken, nil, newDrainOut{}},
+		{put, "/drains/{drain}/token", rw, smallBody, (*server).drainAdopt, drainTokenIn{}, saba.Drain{}},
 		{del, "/drains/{drain}", rw, 0, (*server).drainDelete, nil, saba.Drain{}},
 
 		{post, "/traces", r, 0, absent(noTraces), nil, nil},

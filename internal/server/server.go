@@ -41,6 +41,7 @@ import (
 	"github.com/saba-monitor/saba/internal/promapi"
 	"github.com/saba-monitor/saba/internal/replay"
 	"github.com/saba-monitor/saba/internal/sqldb"
+	"github.com/saba-monitor/saba/internal/syslog"
 	"github.com/saba-monitor/saba/internal/tsdb"
 	"github.com/saba-monitor/saba/internal/web"
 )
@@ -66,6 +67,7 @@ type Options struct {
 	// RetireSilent is after how much silence the host of a container is retired: absent.MinAfter or more; 0 is never.
 	RetireSilent time.Duration
 	Mail         Mail   // how e-mail is sent
+	Syslog       Syslog // where log lines come in by syslog
 	APIKey       string // a read/write key that must exist; "" makes one at the first start
 	Log          *slog.Logger
 	Now          func() time.Time
@@ -74,6 +76,9 @@ type Options struct {
 
 // Mail says how e-mail is sent; see notify.Mail.
 type Mail = notify.Mail
+
+// Syslog says where log lines come in by syslog; see syslog.Settings.
+type Syslog = syslog.Settings
 
 // A Server is open: it holds the data folder and the address. Run serves; Close gives both back.
 type Server struct {
@@ -95,7 +100,9 @@ type Server struct {
 	notifier *notify.Notifier
 	drains   *drain.Drains
 	monitors *monitor.Evaluator
-	closers  []func() error // in order of opening
+	lines    *syslog.Listeners // nil when nothing comes in by syslog
+	syslog   *syslog.Server    // of lines
+	closers  []func() error    // in order of opening
 }
 
 // Open takes the address and the data folder, opens the engines and prepares what a first
@@ -112,6 +119,12 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, func() error { return ignoreClosed(s.listener.Close()) })
+	if o.Syslog != (Syslog{}) {
+		if s.lines, err = syslog.Listen(ctx, o.Syslog); err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, s.lines.Close)
+	}
 	unlock, err := lockFolder(o.Data)
 	if err != nil {
 		return nil, err
@@ -171,6 +184,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 		Now: o.Now, Random: o.Random, Log: o.Log,
 	})
 	s.handler = s.routes(registry)
+	if s.lines != nil {
+		s.syslog = syslog.New(syslog.Options{
+			Listeners: s.lines, Org: s.org.ID, Drains: s.drains, Store: s.records, Zone: time.Local, Now: o.Now, Log: o.Log, Registerer: registry,
+		})
+	}
 	return s, nil
 }
 
@@ -360,6 +378,14 @@ func (s *Server) url() string {
 // Addr returns the address that the server listens on, with the port that it got.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// SyslogAddrs returns the addresses that syslog is taken in on, with the ports that they got, by way: "tcp", "tls", "udp".
+func (s *Server) SyslogAddrs() map[string]net.Addr {
+	if s.lines == nil {
+		return nil
+	}
+	return s.lines.Addrs()
+}
+
 // Run serves until ctx ends or a part fails, lets requests under way finish, and closes the
 // server. When it returns, nothing it started still runs.
 func (s *Server) Run(ctx context.Context) error {
@@ -415,6 +441,9 @@ func (s *Server) Run(ctx context.Context) error {
 			absent.New(absent.Options{Org: s.org.ID, Store: s.records, Samples: s.samples, After: s.opts.RetireSilent, Now: s.opts.Now, Log: s.opts.Log}).Run(gctx)
 			return nil
 		})
+	}
+	if s.syslog != nil {
+		g.Go(func() error { return s.syslog.Run(gctx) })
 	}
 	g.Go(func() error { return s.control.serve(gctx) })
 	return errors.Join(g.Wait(), s.Close())

@@ -35,6 +35,7 @@ type serverFlags struct {
 	url     string
 	absent  time.Duration
 	mail    mailFlags
+	syslog  syslogFlags
 	verbose bool
 }
 
@@ -49,6 +50,7 @@ func (f *serverFlags) parse(env *cli.Env, args []string) error {
 	fs.StringVar(&f.url, "url", "", "the `address` of the console as people reach it, https://saba.example: links in messages begin with it; SABA_URL in the environment does as well")
 	fs.DurationVar(&f.absent, "retire-silent-containers", 0, "retire the host of a container of which nothing has come for this `time`, such as 1h, as its agent was killed (default: never)")
 	f.mail.addTo(fs)
+	f.syslog.addTo(fs)
 	fs.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := env.Parse(fs, args); err != nil {
 		return err
@@ -87,6 +89,10 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	if err != nil {
 		return nil, nil, err
 	}
+	lines, err := f.syslog.settings(env)
+	if err != nil {
+		return nil, nil, err
+	}
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -97,7 +103,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	}
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
-		Allowed: allowed, URL: public, RetireSilent: f.absent, Mail: mail, Log: log, Now: time.Now, Random: rand.Reader,
+		Allowed: allowed, URL: public, RetireSilent: f.absent, Mail: mail, Syslog: lines, Log: log, Now: time.Now, Random: rand.Reader,
 	})
 	return s, log, err
 }
@@ -115,6 +121,11 @@ func announce(w io.Writer, s *server.Server, data string) error {
 	}
 	if s.Database != "" {
 		fmt.Fprintf(&b, "  Database  %s\n", s.Database)
+	}
+	for _, way := range []string{"tcp", "tls", "udp"} {
+		if addr := s.SyslogAddrs()[way]; addr != nil {
+			fmt.Fprintf(&b, "  Syslog    %s over %s\n", addr, strings.ToUpper(way))
+		}
 	}
 	fmt.Fprintf(&b, "  Data      %s\n\nCtrl-C stops it; everything collected is kept.\n\n", data)
 	_, err := io.WriteString(w, b.String())

@@ -123,3 +123,37 @@ func TestMailSettingsAreOfTheFlagsOrTheEnvironment(t *testing.T) {
 		})
 	}
 }
+
+// Where syslog comes in is said by the flags, or by the environment where they say nothing.
+func TestSyslogSettingsAreOfTheFlagsOrTheEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args []string
+		env  map[string]string
+		want server.Syslog
+		err  string
+	}{
+		"nothing":   {nil, nil, server.Syslog{}, ""},
+		"all flags": {[]string{"--syslog-tcp", ":1", "--syslog-tls", ":2", "--syslog-udp", ":3", "--syslog-tls-cert", "c", "--syslog-tls-key", "k", "--syslog-drain", "d"}, nil, server.Syslog{TCP: ":1", TLS: ":2", UDP: ":3", Cert: "c", Key: "k", Drain: "d"}, ""},
+		"the environment": {nil, map[string]string{"SABA_SYSLOG_TCP": ":1", "SABA_SYSLOG_TLS": ":2", "SABA_SYSLOG_UDP": ":3", "SABA_SYSLOG_TLS_CERT": "c", "SABA_SYSLOG_TLS_KEY": "k", "SABA_SYSLOG_DRAIN": "d"},
+			server.Syslog{TCP: ":1", TLS: ":2", UDP: ":3", Cert: "c", Key: "k", Drain: "d"}, ""},
+		"the flags count":      {[]string{"--syslog-tcp", ":1"}, map[string]string{"SABA_SYSLOG_TCP": ":2"}, server.Syslog{TCP: ":1"}, ""},
+		"TLS without its cert": {[]string{"--syslog-tls", ":1"}, nil, server.Syslog{}, "--syslog-tls-cert"},
+		"no port":              {[]string{"--syslog-udp", "localhost"}, nil, server.Syslog{}, "--syslog-udp takes host:port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := &cli.Env{Program: "saba", Command: "server", System: cli.System{Stdout: io.Discard, Stderr: io.Discard, Getenv: func(name string) string { return tt.env[name] }}}
+			var f serverFlags
+			if err := f.parse(env, tt.args); err != nil {
+				t.Fatal(err)
+			}
+			got, err := f.syslog.settings(env)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || !errors.Is(err, saba.ErrInvalid) {
+					t.Errorf("settings = %v, want an error with %q", err, tt.err)
+				}
+			} else if err != nil || got != tt.want {
+				t.Errorf("settings = %+v, %v, want %+v", got, err, tt.want)
+			}
+		})
+	}
+}
