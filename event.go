@@ -176,6 +176,12 @@ type Verdict struct {
 	Notifications []Notification
 }
 
+// A Routing is what was decided about one event.
+type Routing struct {
+	Event int64 // its Seq
+	Verdict
+}
+
 // AlertNews is what an alert's newest event is, and what became of it.
 type AlertNews struct {
 	At      int64 // Unix seconds

@@ -50,7 +50,7 @@ func TestWhoWasToldOfAnAlert(t *testing.T) {
 		events, err := r.store.UnroutedEvents(ctx, "org1", 100)
 		r.check(err)
 		for _, e := range events {
-			r.check(r.store.RouteEvent(ctx, "org1", e.Seq, start+1, v))
+			r.check(r.store.RouteEvents(ctx, "org1", start+1, saba.Routing{Event: e.Seq, Verdict: v}))
 			seq = e.Seq
 		}
 		return seq

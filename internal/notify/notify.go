@@ -36,7 +36,7 @@ type Store interface {
 	Changes() int64
 	AddEvent(ctx context.Context, org string, e saba.Event) error
 	UnroutedEvents(ctx context.Context, org string, limit int) ([]saba.Event, error)
-	RouteEvent(ctx context.Context, org string, seq, at int64, v saba.Verdict) error
+	RouteEvents(ctx context.Context, org string, at int64, decided ...saba.Routing) error
 	AlertNews(ctx context.Context, org string) (map[string]saba.AlertNews, error)
 	Heard(ctx context.Context, org, subject string) (bool, error)
 	Grouped(ctx context.Context, org, alert string) (bool, error)

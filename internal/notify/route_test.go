@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -136,5 +137,41 @@ func TestDecide(t *testing.T) {
 				t.Errorf("told: %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// What begins and ends between two looks is told as it is when they are apart: the end is told to whoever hears of the beginning.
+func TestEventsAreDecidedOneAfterTheOther(t *testing.T) {
+	of := func(seq int64, alert string, status saba.CheckStatus) saba.Event {
+		return saba.Event{Seq: seq, Kind: saba.EventAlert, Subject: alert, At: opened, Trigger: saba.TriggerMonitoring, Alert: &saba.Alert{ID: alert, Status: status, Worst: saba.CheckWarning, Monitor: alert, Type: "host"}}
+	}
+	broken := errors.New("the disk is gone")
+	f := &Facts{
+		Now: opened, Zone: time.UTC, Channels: []saba.Channel{{ID: "c", Events: saba.ChannelEvents}}, Groups: []saba.NotificationGroup{{ID: "default", Default: true, Level: saba.NotifyAll, Channels: []string{"c"}}},
+		Monitors: map[string]saba.Monitor{"loud": {ID: "loud"}, "quiet": {ID: "quiet", Mute: true}},
+		Heard: func(subject string) (bool, error) {
+			if subject == "unknown" {
+				return false, broken
+			}
+			return false, nil
+		},
+	}
+	decided, err := decideAll([]saba.Event{
+		of(1, "loud", saba.CheckWarning), of(2, "other", saba.CheckOK), of(3, "quiet", saba.CheckWarning), of(4, "loud", saba.CheckOK), of(5, "quiet", saba.CheckOK), of(6, "unknown", saba.CheckOK), of(7, "loud", saba.CheckWarning),
+	}, f)
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "event 6") {
+		t.Errorf("the error is %v, want that of event 6", err)
+	}
+	want := []saba.Silence{saba.SilenceNone, saba.SilenceUnheard, saba.SilenceMuted, saba.SilenceNone, saba.SilenceMuted}
+	for i, d := range decided {
+		if i < len(want) && (d.Event != int64(i+1) || d.Silence != want[i] || (len(d.Notifications) > 0) != (want[i] == saba.SilenceNone)) {
+			t.Errorf("of event %d it was decided %+v, want %q", i+1, d, want[i])
+		}
+	}
+	if len(decided) != len(want) {
+		t.Errorf("%d events were decided before the error, want %d", len(decided), len(want))
+	}
+	if heard, err := f.Heard("loud"); heard || err != nil {
+		t.Errorf("afterwards the facts are others: %v, %v", heard, err)
 	}
 }

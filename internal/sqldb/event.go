@@ -197,25 +197,34 @@ func (db *DB) UnroutedEvents(ctx context.Context, org string, limit int) (all []
 	return all, err
 }
 
-// RouteEvent keeps who is told of an event, at a time in Unix seconds, above 0. What was decided before stays.
-func (db *DB) RouteEvent(ctx context.Context, org string, seq, at int64, v saba.Verdict) error {
-	return db.change(ctx, "route an event", func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `UPDATE events SET routed_at = ?, at = CASE at WHEN 0 THEN ? ELSE at END, silence = ?, detail = ?
-			WHERE org = ? AND seq = ? AND routed_at = 0`, at, at, string(v.Silence), v.Detail, org, seq)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		for _, n := range v.Notifications {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO notifications (event, channel, org, state, silence, detail) VALUES (`+marks(6)+`)`,
-				seq, n.Channel, org, string(n.State), string(n.Silence), n.Detail); err != nil {
-				return err
+// RouteEvents keeps who is told of events, at a time in Unix seconds, above 0: of all of them, or of none. What was decided before stays.
+func (db *DB) RouteEvents(ctx context.Context, org string, at int64, decided ...saba.Routing) error {
+	return db.change(ctx, "route events", func(tx *sql.Tx) error {
+		for _, r := range decided {
+			if err := routeEvent(ctx, tx, org, at, r); err != nil {
+				return fmt.Errorf("event %d: %w", r.Event, err)
 			}
 		}
 		return nil
 	})
+}
+
+func routeEvent(ctx context.Context, tx *sql.Tx, org string, at int64, r saba.Routing) error {
+	result, err := tx.ExecContext(ctx, `UPDATE events SET routed_at = ?, at = CASE at WHEN 0 THEN ? ELSE at END, silence = ?, detail = ?
+			WHERE org = ? AND seq = ? AND routed_at = 0`, at, at, string(r.Silence), r.Detail, org, r.Event)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	for _, n := range r.Notifications {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO notifications (event, channel, org, state, silence, detail) VALUES (`+marks(6)+`)`,
+			r.Event, n.Channel, org, string(n.State), string(n.Silence), n.Detail); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const notificationColumns = `event, channel, state, silence, detail, attempts, first_try, next_try, done_at`

@@ -14,7 +14,7 @@ type EventRecords interface {
 
 	AddEvent(ctx context.Context, org string, e saba.Event) error
 	UnroutedEvents(ctx context.Context, org string, limit int) ([]saba.Event, error)
-	RouteEvent(ctx context.Context, org string, seq, at int64, v saba.Verdict) error
+	RouteEvents(ctx context.Context, org string, at int64, decided ...saba.Routing) error
 	NextNotifications(ctx context.Context, org string) ([]saba.Notification, error)
 	NextNotification(ctx context.Context, org, channel string) (saba.Notification, saba.Event, error)
 	SetNotification(ctx context.Context, org string, n saba.Notification) error
@@ -38,6 +38,7 @@ func TestEvents(t *testing.T, open func(t *testing.T) EventRecords) {
 		{"each step of an alert is an event that says what it was about", testAlertEvents},
 		{"what is done to hosts and monitors is an event", testOtherEvents},
 		{"an event is routed once", testRouteOnce},
+		{"of events that are routed together all are, or none", testRouteTogether},
 		{"each channel's notifications leave in order", testNotificationOrder},
 		{"the news of an alert is its newest event, and whether it was heard", testAlertNews},
 		{"alerts that a setting collects are a group, which follows them", testAlertGroups},
@@ -142,8 +143,8 @@ func testOtherEvents(r events) {
 func testRouteOnce(r events) {
 	r.alert("a1", "m1", onHost("h1"))
 	seq := r.newest()
-	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+1, saba.Verdict{Silence: saba.SilenceDowntime, Detail: `downtime "night"`}))
-	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+2, to("c1")))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: seq, Verdict: saba.Verdict{Silence: saba.SilenceDowntime, Detail: `downtime "night"`}}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+2, saba.Routing{Event: seq, Verdict: to("c1")}))
 	r.same("unrouted events", len(r.unrouted(seq-1)), 0)
 	told, err := r.db.EventsOf(r.ctx, org1, "a1", 9)
 	r.ok(err)
@@ -155,12 +156,36 @@ func testRouteOnce(r events) {
 	r.is(err, saba.ErrNotFound)
 	r.ok(r.db.SetHostStatus(r.ctx, org1, []string{"h9"}, saba.Standby))
 	seq = r.newest()
-	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon+5, saba.Verdict{}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+5, saba.Routing{Event: seq, Verdict: saba.Verdict{}}))
 	told, err = r.db.EventsOf(r.ctx, org1, "h9", 1)
 	r.ok(err)
 	if len(told) != 1 || told[0].At != noon+5 {
 		r.Errorf("an event without a time has got %+v, want that of its decision", told)
 	}
+}
+
+func testRouteTogether(r events) {
+	before := r.newest()
+	r.alert("a1", "m1", onHost("h1"))
+	r.alert("a2", "m2", onHost("h1"))
+	waiting := r.unrouted(before)
+	var decided []saba.Routing
+	for _, e := range waiting {
+		decided = append(decided, saba.Routing{Event: e.Seq, Verdict: to("c1")})
+	}
+	broken := append([]saba.Routing{}, decided...)
+	broken[len(broken)-1].Verdict = to("c1", "c1") // one channel twice
+	if err := r.db.RouteEvents(r.ctx, org1, noon+1, broken...); err == nil {
+		r.Errorf("two notifications of one event for one channel were kept")
+	}
+	r.same("unrouted events after a failure", len(r.unrouted(before)), len(waiting))
+	_, _, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.is(err, saba.ErrNotFound)
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+2, decided...))
+	r.same("unrouted events", len(r.unrouted(before)), 0)
+	n, _, err := r.db.NextNotification(r.ctx, org1, "c1")
+	r.ok(err)
+	r.same("the first that waits", n.Event, decided[0].Event)
 }
 
 func testNotificationOrder(r events) {
@@ -173,7 +198,7 @@ func testNotificationOrder(r events) {
 		seqs = append(seqs, seq)
 		v := to("c1", "c2")
 		v.Notifications = append(v.Notifications, saba.Notification{Channel: "c3", State: saba.NotificationLeft, Silence: saba.SilenceLevel, Detail: "WARNING"})
-		r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon, v))
+		r.ok(r.db.RouteEvents(r.ctx, org1, noon, saba.Routing{Event: seq, Verdict: v}))
 	}
 	n, e, err := r.db.NextNotification(r.ctx, org1, "c1")
 	r.ok(err)
@@ -208,10 +233,10 @@ func testAlertNews(r events) {
 		return all["a1"]
 	}
 	r.same("news before the decision", news(), saba.AlertNews{})
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, saba.Verdict{Silence: saba.SilenceDowntime}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: r.newest(), Verdict: saba.Verdict{Silence: saba.SilenceDowntime}}))
 	r.same("news of one that was left", news(), saba.AlertNews{At: noon, Status: saba.CheckWarning, Trigger: saba.TriggerMonitoring, Silence: saba.SilenceDowntime})
 	r.ok(r.db.AddEvent(r.ctx, org1, saba.Event{Kind: saba.EventAlert, Subject: "a1", At: noon + 60, Trigger: saba.TriggerStill}))
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+61, to("c1")))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+61, saba.Routing{Event: r.newest(), Verdict: to("c1")}))
 	r.same("news of one that is told", news(), saba.AlertNews{At: noon + 60, Status: saba.CheckWarning, Trigger: saba.TriggerStill, Heard: true})
 	_, err := r.db.MoveAlert(r.ctx, org1, "a1", saba.AlertMove{At: noon + 90, Status: saba.CheckOK, Trigger: saba.TriggerManual})
 	r.ok(err)
@@ -227,7 +252,7 @@ func testAlertNews(r events) {
 func testSuspend(r events) {
 	r.ok(r.db.CreateChannel(r.ctx, org1, saba.Channel{ID: "c1", Type: saba.ChannelWebhook, Name: "hook", URL: "https://example.com/"}, false))
 	r.alert("a1", "m1", onHost("h1"))
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, to("c1", "c2")))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: r.newest(), Verdict: to("c1", "c2")}))
 	r.ok(r.db.SuspendChannel(r.ctx, org1, "c1", noon+9, "it failed for a day"))
 	_, _, err := r.db.NextNotification(r.ctx, org1, "c1")
 	r.is(err, saba.ErrNotFound)
@@ -250,14 +275,14 @@ func testSuspend(r events) {
 
 func testDeleteEvents(r events) {
 	r.alert("a1", "m1", onHost("h1"))
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, saba.Verdict{Silence: saba.SilenceNobody}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: r.newest(), Verdict: saba.Verdict{Silence: saba.SilenceNobody}}))
 	r.alert("a2", "m2", onHost("h1"))
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+1, to("c1")))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: r.newest(), Verdict: to("c1")}))
 	r.alert("a3", "m3", onHost("h1"))
 	undecided := r.newest()
 	r.alert("a4", "m4", onHost("h1"))
 	newest := r.newest()
-	r.ok(r.db.RouteEvent(r.ctx, org1, newest, noon+1, saba.Verdict{Silence: saba.SilenceNobody}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+1, saba.Routing{Event: newest, Verdict: saba.Verdict{Silence: saba.SilenceNobody}}))
 	n, err := r.db.DeleteEvents(r.ctx, org1, noon+100, 1000)
 	r.ok(err)
 	r.same("events that were forgotten", n, int64(1))
@@ -298,7 +323,7 @@ func testHandling(r events) {
 		}
 	}
 	r.same("events of who handles the alert, newest first", said, []string{fmt.Sprint("unassign   ", -noon, " "), fmt.Sprint("takeBack   ", -noon, " "), fmt.Sprint("assign   ", -noon, " u1"), "acknowledge  u1 5 u1"})
-	r.ok(r.db.RouteEvent(r.ctx, org1, r.newest(), noon+9, saba.Verdict{Silence: saba.SilenceNobody}))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon+9, saba.Routing{Event: r.newest(), Verdict: saba.Verdict{Silence: saba.SilenceNobody}}))
 	news, err := r.db.AlertNews(r.ctx, org1)
 	r.ok(err)
 	r.same("news of the alert", news["a1"].Trigger, saba.AlertTrigger(""))
@@ -320,9 +345,9 @@ func testForeignEvents(r events) {
 			r.Errorf("another organization sees %+v", e)
 		}
 	}
-	r.ok(r.db.RouteEvent(r.ctx, org2, seq, noon, to("c1")))
+	r.ok(r.db.RouteEvents(r.ctx, org2, noon, saba.Routing{Event: seq, Verdict: to("c1")}))
 	r.same("what waits for a decision after another organization decided", r.newest(), seq)
-	r.ok(r.db.RouteEvent(r.ctx, org1, seq, noon, to("c1")))
+	r.ok(r.db.RouteEvents(r.ctx, org1, noon, saba.Routing{Event: seq, Verdict: to("c1")}))
 	_, _, err = r.db.NextNotification(r.ctx, org2, "c1")
 	r.is(err, saba.ErrNotFound)
 	told, err := r.db.EventsOf(r.ctx, org2, "a1", 9)

@@ -24,7 +24,7 @@ func (g *rig) tellOf(v saba.Verdict) (seqs []int64) {
 		g.t.Fatal(err)
 	}
 	for _, e := range events {
-		if err := g.records.RouteEvent(ctx, g.org.ID, e.Seq, g.now().Unix(), v); err != nil {
+		if err := g.records.RouteEvents(ctx, g.org.ID, g.now().Unix(), saba.Routing{Event: e.Seq, Verdict: v}); err != nil {
 			g.t.Fatal(err)
 		}
 		seqs = append(seqs, e.Seq)
