@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
@@ -57,25 +59,55 @@ func (s *server) alertList(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	closed, err := c.flag("withClosed")
+	filter, err := c.alertFilter()
 	if err != nil {
 		return err
 	}
-	page := saba.AlertPage{Closed: closed, From: from, Limit: limit + 1}
-	alerts, err := s.store.Alerts(c.Context(), c.org, page)
+	alerts, next, err := s.store.FindAlerts(c.Context(), c.org, filter, from, limit)
 	if err != nil {
 		return err
 	}
-	out := alertListOut{Alerts: []alertOut{}}
+	out := alertListOut{Alerts: make([]alertOut, len(alerts)), NextID: next}
 	for i, a := range alerts {
-		if i == limit {
-			out.NextID = a.ID
-			break
-		}
-		out.Alerts = append(out.Alerts, newAlertOut(a))
+		out.Alerts[i] = newAlertOut(a)
 	}
 	return s.json(w, c, out)
 }
+
+// alertFilter reads which alerts are wanted. All parameters but withClosed are saba's own.
+func (c *call) alertFilter() (f saba.AlertFilter, err error) {
+	closed, err := c.flag("withClosed")
+	if err != nil {
+		return f, err
+	}
+	q := c.URL.Query()
+	f = saba.AlertFilter{OnlyOpen: !closed, Monitor: q.Get("monitorId"), Host: q.Get("hostId"), Service: q.Get("service"), Status: saba.CheckStatus(q.Get("status")), Text: strings.TrimSpace(q.Get("q"))}
+	for _, p := range []struct {
+		name string
+		to   *int64
+	}{{"from", &f.Since}, {"to", &f.Until}} {
+		v := q.Get(p.name)
+		if v == "" {
+			continue
+		}
+		if *p.to, err = strconv.ParseInt(v, 10, 64); err != nil || *p.to < 1 {
+			return f, saba.Invalidf(p.name, "must be a time in Unix seconds, not %q", clip(v))
+		}
+	}
+	if f.Since != 0 && f.Until != 0 && f.Since > f.Until {
+		return f, saba.Invalidf("from", "must not be after to (%d), not %d", f.Until, f.Since)
+	}
+	if f.Status != "" && (!f.Status.Valid() || f.Status == saba.CheckOK) {
+		return f, saba.Invalidf("status", "must be WARNING, CRITICAL or UNKNOWN, not %q", clip(string(f.Status)))
+	}
+	if n := utf8.RuneCountInString(f.Text); n > maxSearch {
+		return f, saba.Invalidf("q", "must be %d characters or fewer, not %d", maxSearch, n)
+	}
+	return f, nil
+}
+
+// maxSearch is how many characters a search for words may have.
+const maxSearch = 200
 
 func (s *server) alertShow(w http.ResponseWriter, c *call) error {
 	a, err := s.store.Alert(c.Context(), c.org, c.PathValue("alert"))

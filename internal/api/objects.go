@@ -51,7 +51,7 @@ type Objects interface {
 	UpdateGraphAnnotation(ctx context.Context, org, id string, change func(old saba.GraphAnnotation) (saba.GraphAnnotation, error)) (saba.GraphAnnotation, error)
 	DeleteGraphAnnotation(ctx context.Context, org, id string) (saba.GraphAnnotation, error)
 
-	Alerts(ctx context.Context, org string, p saba.AlertPage) ([]saba.Alert, error)
+	FindAlerts(ctx context.Context, org string, f saba.AlertFilter, from string, limit int) (found []saba.Alert, next string, err error)
 	Alert(ctx context.Context, org, id string) (saba.Alert, error)
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)

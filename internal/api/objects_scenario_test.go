@@ -430,6 +430,11 @@ func TestAlerts(t *testing.T) { // trap 12: bare
 		fmt.Sprintf(`{"id":"a2","status":"OK","monitorId":"org1","type":"external","message":"503","openedAt":%d,"closedAt":%d}`, start+1, start+120))
 	r.wantJSON("open ones", r.get("/alerts"), `{"alerts":[`+a3+`]}`)
 	r.refuse(400, "GET", "/alerts?withClosed=maybe", "")
+	for query, saying := range map[string]string{"from=x": "from must be a time", "to=0": "to must be a time", "from=9&to=8": "from must not be after to", "status=OK": "status must be WARNING", "q=" + strings.Repeat("x", 201): "q must be 200"} {
+		r.refuseSaying(400, saying, "GET", "/alerts?"+query, "")
+	}
+	r.wantJSON("found by words and time", r.get(fmt.Sprintf("/alerts?withClosed=true&q=WHY&from=%d&to=%d&status=CRITICAL&monitorId=org1&hostId=a1", start, start+60)), `{"alerts":[`+closed+`]}`)
+	r.wantJSON("not found", r.get(fmt.Sprintf("/alerts?withClosed=true&from=%d&service=none", start+500)), `{"alerts":[]}`)
 	r.wantJSON("with closed ones", r.get("/alerts?withClosed=true&limit=1&nextId=a1"), `{"alerts":[`+closed+`]}`)
 
 	first := fmt.Sprintf(`{"id":"a1000001","createdAt":%d,"status":"CRITICAL","trigger":"monitoring","monitorId":"org1","targetValue":0,"statusDetail":{"type":"check","detail":{"message":"m","memo":"n"}}}`, start)

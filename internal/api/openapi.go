@@ -29,7 +29,7 @@ func queries() map[string][]string {
 		"GET /services/{service}/metrics":              {"name*", "from*", "to*", "aggregate"},
 		"GET /tsdb/latest":                             {"hostId*+", "name*+"},
 		"GET /monitoring/checks":                       {"nextId", "limit"},
-		"GET /alerts":                                  {"withClosed", "nextId", "limit"},
+		"GET /alerts":                                  {"withClosed", "nextId", "limit", "from", "to", "monitorId", "hostId", "service", "status", "q"},
 		"GET /alerts/{alert}/logs":                     {"nextId", "limit"},
 		"GET /graph-annotations":                       {"service*", "from*", "to*"},
 	}

@@ -52,6 +52,7 @@ type ObjectRecords interface {
 	UpdateGraphAnnotation(ctx context.Context, org, id string, change func(old saba.GraphAnnotation) (saba.GraphAnnotation, error)) (saba.GraphAnnotation, error)
 	DeleteGraphAnnotation(ctx context.Context, org, id string) (saba.GraphAnnotation, error)
 
+	FindAlerts(ctx context.Context, org string, f saba.AlertFilter, from string, limit int) ([]saba.Alert, string, error)
 	OpenAlert(ctx context.Context, org string, a saba.Alert, detail *saba.AlertDetail) error
 	Checks(ctx context.Context, org, host string) ([]saba.Check, error)
 	DeferredChecks(ctx context.Context, org string) ([]saba.Check, error)
@@ -119,6 +120,7 @@ func TestObjects(t *testing.T, open func(t *testing.T) ObjectRecords) {
 		{"one alert of a rule and a target is open at a time", testAlertOnce},
 		{"an alert keeps its steps, and a closed one stays closed", testAlertMoves},
 		{"alerts are listed newest first in pages that begin where the one before ended", testAlertPages},
+		{"alerts are found by what they are about, by words and by time, in pages", testFindAlerts},
 		{"retiring a host closes its alerts and no others", testRetireClosesAlerts},
 		{"a check with an open alert outlives its declaration", testCheckWithAlert},
 		{"the owner stays, other members can be deleted", testMembers},
@@ -729,6 +731,82 @@ func testQuietChecks(r objects) {
 	if a := r.alerts(); len(a) != 1 {
 		r.Errorf("%d alerts are there, want one", len(a))
 	}
+}
+
+func testFindAlerts(r objects) {
+	web := role("shop", "web")
+	r.roles(web, role("blog", "db"))
+	r.host("h1")
+	r.ok(r.db.SetHostRoles(r.ctx, org1, "h1", []saba.RoleName{web}))
+	r.host("h2")
+	r.monitor("m1", func(m *saba.Monitor) { m.Name = "Load of ÄRGER" })
+	r.monitor("m2", ofType(saba.MonitorService), watching("shop"))
+	r.monitor("m3")
+	at := func(minute int64) func(a *saba.Alert) { return func(a *saba.Alert) { a.OpenedAt = noon + 60*minute } }
+	on := func(host string) func(a *saba.Alert) { return func(a *saba.Alert) { a.Host = host } }
+	ends := func(id string, minute int64, reason string) {
+		_, err := r.db.MoveAlert(r.ctx, org1, id, saba.AlertMove{At: noon + 60*minute, Status: saba.CheckOK, Trigger: saba.TriggerManual, Reason: reason})
+		r.ok(err)
+	}
+	r.alert("a1", "m1", on("h1"), at(0), func(a *saba.Alert) { a.Message = "loadavg5 3 > 2" })
+	ends("a1", 10, "a 100% deploy_")
+	r.alert("a2", "m2", at(20), func(a *saba.Alert) { a.Type, a.Status = "service", saba.CheckCritical })
+	ends("a2", 30, "")
+	r.alert("a3", "m1", on("h2"), at(40))
+	r.alert("a4", "m1", on("h1"), at(40), func(a *saba.Alert) { a.Status = saba.CheckCritical })
+	r.alert("a5", "m3", on("h2"), at(50))
+	r.ok(r.db.RetireHosts(r.ctx, org1, []string{"h2"}, noon+60*60))
+	r.verdict(60, saba.CheckUnknown, "", 1)
+	for what, tt := range map[string]struct {
+		f    saba.AlertFilter
+		want string
+	}{
+		"all":                        {saba.AlertFilter{}, "check a5 a4 a3 a2 a1"},
+		"open":                       {saba.AlertFilter{OnlyOpen: true}, "check a4"},
+		"closed":                     {saba.AlertFilter{OnlyClosed: true}, "a5 a3 a2 a1"},
+		"open after":                 {saba.AlertFilter{Since: noon + 31*60}, "check a5 a4 a3"},
+		"open at the moment it ends": {saba.AlertFilter{Since: noon + 30*60, Until: noon + 30*60}, "a2"},
+		"open before":                {saba.AlertFilter{Until: noon + 39*60}, "a2 a1"},
+		"of a monitor":               {saba.AlertFilter{Monitor: "m1"}, "a4 a3 a1"},
+		"of a host":                  {saba.AlertFilter{Host: "h1"}, "check a4 a1"},
+		"of a host by its name":      {saba.AlertFilter{Host: "H2.Example"}, "a5 a3"},
+		"of a host that is not":      {saba.AlertFilter{Host: "h"}, ""},
+		"of a service":               {saba.AlertFilter{Service: "shop"}, "check a4 a2 a1"},
+		"of a service that is not":   {saba.AlertFilter{Service: "s"}, ""},
+		"of a status":                {saba.AlertFilter{Status: saba.CheckWarning}, "a5 a3 a1"},
+		"as bad as that":             {saba.AlertFilter{Status: saba.CheckCritical, OnlyClosed: true}, "a2"},
+		"with words of the rule":     {saba.AlertFilter{Text: "ärger LOAD"}, "a4 a3 a1"},
+		"with a name of the host":    {saba.AlertFilter{Text: "h2"}, "a5 a3"},
+		"with a role":                {saba.AlertFilter{Text: "shop:web load"}, "a4 a1"},
+		"with the service":           {saba.AlertFilter{Text: "shop", Monitor: "m2"}, "a2"},
+		"with the reason":            {saba.AlertFilter{Text: "100% deploy_"}, "a1"},
+		"with no pattern":            {saba.AlertFilter{Text: "%"}, "a1"},
+		"with all words":             {saba.AlertFilter{Text: "deploy load h2"}, ""},
+		"with the check's name":      {saba.AlertFilter{Text: "c", Status: saba.CheckUnknown}, "check"},
+	} {
+		var ids []string
+		pages := 0
+		for from, more := "", true; more; more = from != "" {
+			found, next, err := r.db.FindAlerts(r.ctx, org1, tt.f, from, 2)
+			r.ok(err)
+			if pages++; len(found) > 2 || pages > 5 || next != "" && len(found) < 2 {
+				r.Fatalf("%s: page %d has %d alerts and is followed by %q", what, pages, len(found), next)
+			}
+			for _, a := range found {
+				if a.Type == saba.AlertCheck {
+					a.ID = "check"
+				}
+				ids = append(ids, a.ID)
+			}
+			from = next
+		}
+		r.same(what, strings.Join(ids, " "), tt.want)
+	}
+	_, _, err := r.db.FindAlerts(r.ctx, org1, saba.AlertFilter{}, "none", 2)
+	r.is(err, saba.ErrInvalid, "nextId")
+	found, _, err := r.db.FindAlerts(r.ctx, org2, saba.AlertFilter{}, "", 10)
+	r.ok(err)
+	r.same("alerts of another organization", len(found), 0)
 }
 
 // testDeferredChecks: agents report a check when its status changes, so that what came at a bad time must be judged without another report.

@@ -45,6 +45,7 @@ type alertPage struct {
 	Changes []saba.GraphAnnotation // of within 20 minutes before, the newest first
 	Earlier []alertRow             // of the same rule and target within a while before, the newest first
 	Often   bool                   // there were more of them than are shown
+	Alike   string                 // address of all that closed
 
 	Culprits *culprits // what went on on the host; nil when that is not known
 }

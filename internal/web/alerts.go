@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/saba-monitor/saba"
 )
@@ -18,8 +19,8 @@ const (
 	// maxOpen bounds the open alerts that a page knows of. Every page reads them, for their number in the navigation.
 	maxOpen       = 1000
 	closedPerPage = 50
-	// closedPerSearch is how many closed alerts a search looks through for one page.
-	closedPerSearch = 2000
+	// maxOffered bounds the monitors that a search offers: an organization may have thousands.
+	maxOffered = 500
 	// checksPerRead is how many checks are read at once to find the names of some.
 	checksPerRead = 1000
 )
@@ -31,10 +32,11 @@ type alertsPage struct {
 	Rows    []alertRow
 	Full    bool   // there may be more open ones than are shown
 	Watched string // where nothing is wrong: what saba looks at
-	Search  string // words that each alert shown has
-	Status  string // and its status, the worst that it had if it is closed; "" for any
-	Newest  string // addresses of the first and the next page of closed ones; "" when there is none
-	Next    string
+	alertSearch
+	Monitors, Services []choice // to search by
+	Zone               string   // of days
+	Newest             string   // addresses of the first and the next page of closed ones; "" when there is none
+	Next               string
 }
 
 // An alertRow is an alert with the names of what it is about.
@@ -68,12 +70,77 @@ func openCount(open []saba.Alert) string {
 	return strconv.Itoa(len(open))
 }
 
+// alertSearch is what the page of alerts is asked for, as its form and its address have it; "" for any.
+type alertSearch struct {
+	Text, Status, Host, Service, Since, Until string
+	Monitor                                   string // id
+}
+
+// searchOf reads what the page of alerts is asked for.
+func searchOf(q url.Values) (s alertSearch) {
+	for name, to := range s.fields() {
+		*to = clip(strings.TrimSpace(q.Get(name)))
+	}
+	return s
+}
+
+// fields are the parameters of an address and what they say.
+func (s *alertSearch) fields() map[string]*string {
+	return map[string]*string{"q": &s.Text, "status": &s.Status, "host": &s.Host, "service": &s.Service, "since": &s.Since, "until": &s.Until, "monitor": &s.Monitor}
+}
+
+// filter returns the alerts that are asked for; days are those of a zone. The error is a sentence.
+func (s *alertSearch) filter(zone *time.Location) (f saba.AlertFilter, err error) {
+	f = saba.AlertFilter{Monitor: s.Monitor, Host: s.Host, Service: s.Service, Status: saba.CheckStatus(s.Status), Text: s.Text}
+	for _, p := range []struct {
+		day  string
+		last int // days after it
+		to   *int64
+	}{{s.Since, 0, &f.Since}, {s.Until, 1, &f.Until}} {
+		if p.day == "" {
+			continue
+		}
+		t, err := time.ParseInLocation(time.DateOnly, p.day, zone)
+		if err != nil {
+			return f, saba.Errorf(saba.ErrInvalid, "%q is no day: write it as 2026-11-21.", p.day)
+		}
+		*p.to = t.AddDate(0, 0, p.last).Unix() - int64(p.last)
+	}
+	if f.Since != 0 && f.Until != 0 && f.Since > f.Until {
+		return f, saba.Errorf(saba.ErrInvalid, "The first day (%s) is after the last (%s): exchange them.", s.Since, s.Until)
+	}
+	return f, nil
+}
+
 // Filtered says whether less than all is asked for.
-func (p alertsPage) Filtered() bool { return p.Search != "" || p.Status != "" }
+func (s alertSearch) Filtered() bool { return s != alertSearch{} }
+
+// Narrow says whether more than words and a status is asked for.
+func (s alertSearch) Narrow() bool { return s != alertSearch{Text: s.Text, Status: s.Status} }
 
 // Statuses are those to choose from.
-func (p alertsPage) Statuses() []saba.CheckStatus {
+func (s alertSearch) Statuses() []saba.CheckStatus {
 	return []saba.CheckStatus{saba.CheckCritical, saba.CheckWarning, saba.CheckUnknown}
+}
+
+// address returns the address of alerts that are asked for, of closed ones from one on; "" for the newest.
+func (p *alertsPage) address(from string) string {
+	q := url.Values{}
+	for name, value := range p.alertSearch.fields() {
+		if *value != "" {
+			q.Set(name, *value)
+		}
+	}
+	if p.Closed {
+		q.Set("closed", "1")
+	}
+	if from != "" {
+		q.Set("from", from)
+	}
+	if len(q) == 0 {
+		return "/alerts"
+	}
+	return "/alerts?" + q.Encode()
 }
 
 // All is the address of the page without a search.
@@ -84,95 +151,88 @@ func (p alertsPage) All() string {
 	return "/alerts"
 }
 
-// closedFrom returns the address of closed alerts that are asked for, from one on; "" for the newest.
-func (p alertsPage) closedFrom(id string) string {
-	q := url.Values{"closed": {"1"}}
-	for name, value := range map[string]string{"q": p.Search, "status": p.Status, "from": id} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	return "/alerts?" + q.Encode()
-}
-
-// lacks says whether an alert is none of those that the page was asked for.
-func (p alertsPage) lacks(row alertRow) bool {
-	status := row.Status
-	if p.Closed {
-		status = row.Worst
-	}
-	if p.Status != "" && p.Status != string(status) {
-		return true
-	}
-	text := strings.Join([]string{row.Rule, row.Message, row.Reason, row.Memo}, " ")
-	for _, l := range row.Roles {
-		text += " " + l.Label
-	}
-	if row.Where != nil {
-		text += " " + row.Where.Label
-	}
-	return !hasWords(text, p.Search)
-}
-
 func (c *console) alertList(w http.ResponseWriter, r *http.Request, v visitor) error {
 	ctx, q := r.Context(), r.URL.Query()
-	if q.Get("closed") != "" {
-		return c.closedAlerts(w, r, v, q.Get("from"))
+	p := alertsPage{layout: layoutFor(v, "alerts", "Alerts"), alertSearch: searchOf(q), Closed: q.Get("closed") != "", Zone: c.Now().Format("MST")}
+	if p.Closed {
+		p.layout.Title = "Closed alerts"
 	}
-	p := alertsPage{layout: layoutFor(v, "alerts", "Alerts"), Full: len(v.open) == maxOpen, Search: clip(q.Get("q")), Status: clip(q.Get("status"))}
-	if len(v.open) == 0 {
+	if len(v.open) == 0 && !p.Closed {
 		var err error
 		if p.Watched, err = c.watched(ctx, v.Org); err != nil {
 			return err
 		}
 		return c.render(w, r, http.StatusOK, "alerts", p)
 	}
-	names, err := c.alertNames(ctx, v.Org, v.open)
+	f, err := p.filter(c.Now().Location())
 	if err != nil {
 		return err
 	}
-	p.Rows = slices.DeleteFunc(c.alertRows(v.open, names), p.lacks)
-	return c.render(w, r, http.StatusOK, "alerts", p)
-}
-
-func (c *console) closedAlerts(w http.ResponseWriter, r *http.Request, v visitor, from string) error {
-	ctx, q := r.Context(), r.URL.Query()
-	p := alertsPage{layout: layoutFor(v, "alerts", "Closed alerts"), Closed: true, Search: clip(q.Get("q")), Status: clip(q.Get("status"))}
-	limit := closedPerPage + len(v.open)
-	if p.Filtered() {
-		limit = closedPerSearch
+	f.OnlyOpen, f.OnlyClosed = !p.Closed, p.Closed
+	from, limit := "", maxOpen
+	if p.Closed {
+		from, limit = q.Get("from"), closedPerPage
 	}
-	// Open ones are among them, so that as many more are read as there are.
-	alerts, err := c.Store.Alerts(ctx, v.Org, saba.AlertPage{Closed: true, From: from, Limit: limit + 1})
+	alerts, next := v.open, ""
+	if p.Closed || p.Filtered() {
+		alerts, next, err = c.Store.FindAlerts(ctx, v.Org, f, from, limit)
+	}
+	if from != "" && err != nil && status(err) == http.StatusBadRequest {
+		return saba.Errorf(saba.ErrNotFound, "There is no alert %q for this page to begin at: go back to the newest ones.", clip(from))
+	}
 	if err != nil {
-		if from != "" && status(err) == http.StatusBadRequest {
-			return saba.Errorf(saba.ErrNotFound, "There is no alert %q for this page to begin at: go back to the newest ones.", clip(from))
-		}
-		return fmt.Errorf("list closed alerts: %w", err)
-	}
-	if len(alerts) > limit {
-		p.Next, alerts = p.closedFrom(alerts[limit].ID), alerts[:limit]
-	}
-	alerts = slices.DeleteFunc(alerts, func(a saba.Alert) bool { return a.Open() })
-	if from != "" {
-		p.Newest = p.closedFrom("")
+		return fmt.Errorf("list alerts: %w", err)
 	}
 	names, err := c.alertNames(ctx, v.Org, alerts)
 	if err != nil {
 		return err
 	}
-	for _, a := range alerts {
-		row := c.alertRow(a, names)
-		if p.lacks(row) {
-			continue
+	if p.Closed {
+		for _, a := range alerts {
+			p.Rows = append(p.Rows, c.alertRow(a, names))
 		}
-		if len(p.Rows) == closedPerPage {
-			p.Next = p.closedFrom(row.ID)
-			break
+		if next != "" {
+			p.Next = p.address(next)
 		}
-		p.Rows = append(p.Rows, row)
+		if from != "" {
+			p.Newest = p.address("")
+		}
+	} else {
+		p.Rows, p.Full = c.alertRows(alerts, names), len(v.open) == maxOpen
+	}
+	if err := c.offerSearch(ctx, v.Org, &p); err != nil {
+		return err
 	}
 	return c.render(w, r, http.StatusOK, "alerts", p)
+}
+
+// offerSearch fills in what there is to choose from in the form of the page of alerts. What is chosen and is not there any more stays to be seen.
+func (c *console) offerSearch(ctx context.Context, org string, p *alertsPage) error {
+	monitors, err := c.Store.Monitors(ctx, org)
+	if err != nil {
+		return fmt.Errorf("list monitors: %w", err)
+	}
+	services, err := c.Store.Services(ctx, org)
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	for i, m := range monitors {
+		if i < maxOffered || m.ID == p.Monitor {
+			p.Monitors = append(p.Monitors, choice{Value: m.ID, Label: m.Name, On: m.ID == p.Monitor})
+		}
+	}
+	for _, s := range services {
+		p.Services = append(p.Services, choice{Value: s.Name, Label: s.Name, On: s.Name == p.Service})
+	}
+	for _, of := range []struct {
+		chosen, gone string
+		among        *[]choice
+	}{{p.Monitor, "a check, or a deleted monitor", &p.Monitors}, {p.Service, p.Service + ", which is gone", &p.Services}} {
+		if of.chosen != "" && !slices.ContainsFunc(*of.among, func(c choice) bool { return c.On }) {
+			*of.among = append(*of.among, choice{Value: of.chosen, Label: of.gone, On: true})
+		}
+	}
+	return nil
 }
 
 // watched says in words what is looked at.

@@ -106,6 +106,7 @@ func TestLook(t *testing.T) {
 		{"graph", host + "/graphs/cpu?range=6h"},
 		{"alerts", "/alerts"},
 		{"alerts-closed", "/alerts?closed=1"},
+		{"alerts-search", "/alerts?closed=1&service=shop&since=2026-01-01"},
 		{"alert", "/alerts/" + alert.ID},
 		{"services", "/services"},
 		{"service", "/services/shop?range=12h"},

@@ -111,18 +111,7 @@ func (p monitorsPage) asksFor(row monitorRow) bool {
 	for _, l := range append(slices.Clone(row.For), row.Not...) {
 		text += " " + l.Label
 	}
-	return hasWords(text, p.Search)
-}
-
-// hasWords says whether a text has every word of a search, in any case.
-func hasWords(text, search string) bool {
-	text = strings.ToLower(text)
-	for word := range strings.FieldsSeq(strings.ToLower(search)) {
-		if !strings.Contains(text, word) {
-			return false
-		}
-	}
-	return true
+	return saba.HasWords(text, p.Search)
 }
 
 func (c *console) monitorRow(m saba.Monitor, open []saba.Alert) monitorRow {
@@ -184,7 +173,7 @@ func (c *console) checkGroups(ctx context.Context, org, search string) ([]checkG
 			return nil, fmt.Errorf("list checks: %w", err)
 		}
 		for _, ch := range checks[:min(len(checks), checksPerRead)] {
-			if _, live := labels[ch.Host]; live && hasWords(ch.Name, search) {
+			if _, live := labels[ch.Host]; live && saba.HasWords(ch.Name, search) {
 				byName[ch.Name] = append(byName[ch.Name], ch)
 			}
 		}

@@ -197,6 +197,7 @@ func (c *console) earlier(ctx context.Context, org string, a saba.Alert, n alert
 	if p.Often = len(all) > maxEarlier; p.Often {
 		all = all[:maxEarlier]
 	}
+	p.Alike = (&alertsPage{Closed: true, alertSearch: alertSearch{Monitor: a.Monitor, Host: a.Host}}).address("")
 	for _, e := range all {
 		p.Earlier = append(p.Earlier, c.alertRow(e, n))
 	}

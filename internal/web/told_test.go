@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -278,7 +279,10 @@ func TestWhatAHostThatIsDownSilences(t *testing.T) {
 	h := g.host(saba.Host{Name: "web-1", Roles: shopWeb})
 	g.monitor(saba.Monitor{Type: saba.MonitorHost, Name: "load", Metric: "loadavg5", Operator: ">", Warning: new(2.0), Duration: 1})
 	down := g.monitor(saba.Monitor{Type: saba.MonitorConnectivity, Name: "gone", AlertStatusOnGone: saba.CheckCritical})
-	a := g.alert(down, h.ID, saba.CheckCritical, "", time.Hour)
+	a := saba.Alert{ID: g.id(), Status: saba.CheckCritical, Monitor: down.ID, Type: string(down.Type), Host: h.ID, OpenedAt: g.now().Unix() - 3600, Depends: 1}
+	if err := g.records.OpenAlert(t.Context(), g.org.ID, a, nil); err != nil {
+		t.Fatal(err)
+	}
 	_, _, body := g.get(g.signedIn(), "/alerts/"+a.ID)
 	contains(t, body, "Monitors and checks that depend on this host, and are silent meanwhile: 1.")
 }
@@ -296,6 +300,7 @@ func TestAlertsAreFound(t *testing.T) {
 	shut := g.alert(m, other.ID, saba.CheckWarning, "", 100*time.Hour)
 	g.move(shut, saba.AlertMove{At: shut.OpenedAt + 60, Status: saba.CheckOK, Trigger: saba.TriggerMonitoring})
 	one, two := g.alert(m, h.ID, saba.CheckCritical, "loadavg5 7 > 5", time.Hour), g.alert(m, other.ID, saba.CheckWarning, "", time.Hour)
+	dayOf := func(at int64) string { return time.Unix(at, 0).In(g.now().Location()).Format(time.DateOnly) }
 	for _, tt := range []struct {
 		query  string
 		yes    []string
@@ -312,6 +317,13 @@ func TestAlertsAreFound(t *testing.T) {
 		{"?closed=1&q=db-1", []string{shut.ID}, []string{two.ID}, 1},
 		{"?closed=1&q=deploy", []string{`rel="next"`, "q=deploy"}, []string{shut.ID}, closedPerPage},
 		{"?closed=1&q=nothing", []string{"No alert matches"}, []string{shut.ID}, 0},
+		{"?host=db-1", []string{two.ID, `name="host" value="db-1"`}, []string{one.ID}, 1},
+		{"?closed=1&service=shop&status=WARNING", []string{"No alert matches", `<option value="shop" selected>`}, []string{shut.ID}, 0},
+		{"?closed=1&monitor=" + m.ID + "&host=" + other.ID, []string{shut.ID, `selected>load</option>`}, nil, 1},
+		{"?closed=1&monitor=gone-monitor", []string{"a check, or a deleted monitor"}, nil, 0},
+		{"?closed=1&host=db-1&since=" + dayOf(shut.OpenedAt) + "&until=" + dayOf(shut.OpenedAt), []string{shut.ID}, nil, 1},
+		{"?closed=1&host=db-1&since=" + dayOf(shut.OpenedAt+2*day), nil, []string{shut.ID}, 0},
+		{"?closed=1&host=db-1&until=" + dayOf(shut.OpenedAt-2*day), nil, []string{shut.ID}, 0},
 	} {
 		_, _, body := g.get(c, "/alerts"+tt.query)
 		contains(t, body, tt.yes...)
@@ -322,6 +334,11 @@ func TestAlertsAreFound(t *testing.T) {
 		}
 		if n := strings.Count(body, `<td class="what">`); n != tt.number {
 			t.Errorf("%s has %d rows, want %d", tt.query, n, tt.number)
+		}
+	}
+	for query, says := range map[string]string{"since=yesterday": "is no day", "until=2026-02-30": "is no day", "since=2026-03-02&until=2026-03-01": "exchange them"} {
+		if code, _, body := g.get(c, "/alerts?closed=1&"+query); code != http.StatusBadRequest || !strings.Contains(body, says) {
+			t.Errorf("%s answered %d, and not that it %s", query, code, says)
 		}
 	}
 	_, _, body := g.get(c, "/alerts?closed=1&q=deploy")

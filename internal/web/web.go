@@ -45,6 +45,7 @@ type Store interface {
 	MoveAlert(ctx context.Context, org, id string, move saba.AlertMove) (saba.Alert, error)
 	EventsOf(ctx context.Context, org, subject string, limit int) ([]saba.Told, error)
 	AlertCulprits(ctx context.Context, org, id string) (saba.Culprits, error)
+	FindAlerts(ctx context.Context, org string, f saba.AlertFilter, from string, limit int) (found []saba.Alert, next string, err error)
 	HandleAlert(ctx context.Context, org, id string, change func(saba.Handling) saba.Handling) (saba.Alert, error)
 	Channels(ctx context.Context, org string) ([]saba.Channel, error)
 	CreateChannel(ctx context.Context, org string, c saba.Channel, toDefault bool) error
