@@ -14,9 +14,9 @@ help: ## Say what there is.
 up: bin/saba ## Build saba and run server and agent of this machine; ARGS="--listen … --data …".
 	@exec bin/saba up $(ARGS)
 
-build: bin/saba bin/saba-agent ## Build both binaries into bin/.
+build: bin/saba bin/saba-agent bin/saba-agent-s3 ## Build the binaries into bin/.
 
-bin/saba bin/saba-agent: FORCE
+bin/saba bin/saba-agent bin/saba-agent-s3: FORCE
 	@scripts/need.sh build
 	@$(BUILD) -o $@ ./cmd/$(@F)
 

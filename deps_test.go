@@ -50,8 +50,9 @@ var arrows = map[string][]string{
 
 	"client": {},
 
-	"cmd/saba":       {"internal/cli", "internal/servercli", "internal/argv"},
-	"cmd/saba-agent": {"internal/cli", "internal/argv"},
+	"cmd/saba":          {"internal/cli", "internal/servercli", "internal/argv"},
+	"cmd/saba-agent":    {"internal/cli", "internal/argv"},
+	"cmd/saba-agent-s3": {"internal/s3"},
 
 	"e2e": {},
 
@@ -84,6 +85,7 @@ var arrows = map[string][]string{
 	"internal/replay":    {"internal/monitor", "internal/notify"},
 	"internal/protowire": {},
 	"internal/proxy":     {},
+	"internal/s3":        {},
 	"internal/scenario":  {},
 	"internal/server":    {"internal/absent", "internal/api", "internal/auth", "internal/body", "internal/dial", "internal/drain", "internal/ingest", "internal/monitor", "internal/notify", "internal/picture", "internal/promapi", "internal/replay", "internal/sqldb", "internal/syslog", "internal/tsdb", "internal/web"},
 	"internal/servercli": {"client", "internal/absent", "internal/agent", "internal/cli", "internal/collect", "internal/dial", "internal/monitor", "internal/server"},
@@ -211,24 +213,28 @@ var modules = map[string]struct {
 	importers []string
 	reason    string
 }{
-	"github.com/prometheus/prometheus":    {[]string{"internal/promapi", "internal/tsdb"}, "keeps samples and evaluates PromQL: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
-	"github.com/prometheus/client_golang": {[]string{"internal/api", "internal/ingest", "internal/server", "internal/syslog", "internal/tsdb"}, "saba's own /metrics in the format that everything reads"},
-	"modernc.org/sqlite":                  {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
-	"github.com/pelletier/go-toml/v2":     {[]string{"internal/agent"}, "TOML with the line of every mistake"},
-	"go.yaml.in/yaml/v3":                  {[]string{"internal/agent"}, "YAML with the line of every node, for the files of container agents"},
-	"golang.org/x/crypto":                 {[]string{"internal/web"}, "argon2id for passwords"},
-	"golang.org/x/image":                  {[]string{"internal/chart"}, "fonts with their outlines, and filled polygons, for pictures of graphs"},
-	"golang.org/x/sync":                   {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
-	"golang.org/x/sys":                    {[]string{"internal/follow", "internal/agent", "internal/collect", "plugin/target/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, timer slack, and fdatasync, which the standard library lacks"},
-	"golang.org/x/text":                   {[]string{"checks/log"}, "reads logs in EUC-JP, Shift_JIS and the like"},
-	"golang.org/x/time":                   {[]string{"internal/web"}, "a token bucket for failed logins"},
-	"github.com/go-sql-driver/mysql":      {[]string{"plugin/target/mysql"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
-	"github.com/jackc/pgx/v5":             {[]string{"internal/sqldb", "plugin/target/postgrestest", "plugin/target/postgres"}, "speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts; outside of internal/sqldb its pgconn alone"},
-	"github.com/spf13/pflag":              {[]string{"check"}, "flags as other checks have them: --long and -s"},
-	"github.com/wneessen/go-mail":         {[]string{"internal/notify"}, "writes MIME messages and speaks SMTP: encodings of headers, line lengths, STARTTLS, ways to log in"},
-	"github.com/rogpeppe/go-internal":     {nil, "tests: testscript runs the command line as its user does"},
-	"github.com/chromedp/chromedp":        {[]string{"internal/browsertest"}, "tests: drives a real Chromium"},
-	"github.com/chromedp/cdproto":         {[]string{"internal/browsertest"}, "tests: the browser's protocol, of which chromedp is the driver"},
+	"github.com/prometheus/prometheus":                {[]string{"internal/promapi", "internal/tsdb"}, "keeps samples and evaluates PromQL: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
+	"github.com/prometheus/client_golang":             {[]string{"internal/api", "internal/ingest", "internal/server", "internal/syslog", "internal/tsdb"}, "saba's own /metrics in the format that everything reads"},
+	"modernc.org/sqlite":                              {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
+	"github.com/pelletier/go-toml/v2":                 {[]string{"internal/agent"}, "TOML with the line of every mistake"},
+	"go.yaml.in/yaml/v3":                              {[]string{"internal/agent"}, "YAML with the line of every node, for the files of container agents"},
+	"github.com/aws/aws-sdk-go-v2":                    {[]string{"internal/s3"}, "AWS's own client: where credentials come from, how requests are signed; in a program of its own, as it costs each process 3 MiB"},
+	"github.com/aws/aws-sdk-go-v2/config":             {[]string{"internal/s3"}, "the same"},
+	"github.com/aws/aws-sdk-go-v2/feature/s3/manager": {[]string{"internal/s3"}, "the same: in which region a bucket is"},
+	"github.com/aws/aws-sdk-go-v2/service/s3":         {[]string{"internal/s3"}, "the same: S3"},
+	"golang.org/x/crypto":                             {[]string{"internal/web"}, "argon2id for passwords"},
+	"golang.org/x/image":                              {[]string{"internal/chart"}, "fonts with their outlines, and filled polygons, for pictures of graphs"},
+	"golang.org/x/sync":                               {[]string{"internal/server", "internal/servercli", "internal/tsdb"}, "errgroup: goroutines that are waited for"},
+	"golang.org/x/sys":                                {[]string{"internal/follow", "internal/agent", "internal/collect", "plugin/target/mount", "internal/tsdb", "plugin/target/process"}, "statfs, uname, boot time, timer slack, and fdatasync, which the standard library lacks"},
+	"golang.org/x/text":                               {[]string{"checks/log"}, "reads logs in EUC-JP, Shift_JIS and the like"},
+	"golang.org/x/time":                               {[]string{"internal/web"}, "a token bucket for failed logins"},
+	"github.com/go-sql-driver/mysql":                  {[]string{"plugin/target/mysql"}, "speaks to MySQL and MariaDB, with each of their ways to log in"},
+	"github.com/jackc/pgx/v5":                         {[]string{"internal/sqldb", "plugin/target/postgrestest", "plugin/target/postgres"}, "speaks to PostgreSQL: SCRAM, TLS, .pgpass, several hosts; outside of internal/sqldb its pgconn alone"},
+	"github.com/spf13/pflag":                          {[]string{"check"}, "flags as other checks have them: --long and -s"},
+	"github.com/wneessen/go-mail":                     {[]string{"internal/notify"}, "writes MIME messages and speaks SMTP: encodings of headers, line lengths, STARTTLS, ways to log in"},
+	"github.com/rogpeppe/go-internal":                 {nil, "tests: testscript runs the command line as its user does"},
+	"github.com/chromedp/chromedp":                    {[]string{"internal/browsertest"}, "tests: drives a real Chromium"},
+	"github.com/chromedp/cdproto":                     {[]string{"internal/browsertest"}, "tests: the browser's protocol, of which chromedp is the driver"},
 }
 
 type listed struct {

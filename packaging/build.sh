@@ -21,6 +21,7 @@ mkdir "$stage/bin"
 packaging/links.sh "$stage/bin"
 nfpm=$($go tool -modfile=packaging/go.mod -n nfpm)
 for arch in "$@"; do
+	CGO_ENABLED=0 GOOS=linux GOARCH=$arch $go build -trimpath -ldflags "-s -w" -o "$stage/saba-agent-s3" ./cmd/saba-agent-s3
 	for name in saba-agent saba; do
 		CGO_ENABLED=0 GOOS=linux GOARCH=$arch $go build -trimpath -ldflags "-s -w -X main.revision=${REV:-unknown}" -o "$stage/$name" "./cmd/$name"
 		sed -e "s#@STAGE@#$stage#; s#@ARCH@#$arch#; s#@VERSION@#$version#" "packaging/$name.yaml" >"$stage/$name.yaml"

@@ -227,6 +227,7 @@ type loader struct {
 	includeLine int
 
 	container ContainerConfig // of a container's file: what stands beside Config
+	environ   []string        // of the command of its readiness probe
 
 	// Of the file being read.
 	yaml     bool // it is one of a container's agent

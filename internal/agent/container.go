@@ -139,6 +139,8 @@ type ContainerSource struct {
 	Setting func(name string) string
 	// Getenv reads a variable of the environment by its whole name.
 	Getenv func(name string) string
+	// Environ is what the command of a readiness probe gets.
+	Environ []string
 	LoadOptions
 }
 
@@ -146,7 +148,7 @@ type ContainerSource struct {
 // joins every mistake found, not the first one only. Without a key the configuration is complete otherwise.
 func LoadContainer(src ContainerSource) (ContainerConfig, error) {
 	l := newLoader(src.LoadOptions)
-	l.yaml, l.file = true, src.Name
+	l.yaml, l.file, l.environ = true, src.Name, src.Environ
 	if len(src.Text) > maxConfig {
 		return ContainerConfig{}, saba.Errorf(saba.ErrInvalid, "%s is larger than %d bytes: is it a configuration file?", src.Name, maxConfig)
 	}

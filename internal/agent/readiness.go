@@ -11,6 +11,7 @@ import (
 const (
 	probePeriod  = 10 * time.Second
 	probeTimeout = time.Second
+	maxProbe     = 24 * time.Hour // what the probe's own time-out may be
 )
 
 // A probeKind is one way to ask whether what runs in the containers is ready: a key of readinessProbe, and the table below it.
@@ -22,7 +23,11 @@ type probeKind struct {
 }
 
 // probeKinds is every kind of readinessProbe, one file (readiness_http.go) and one line each.
-var probeKinds = []probeKind{}
+var probeKinds = []probeKind{
+	{"exec", probeExec},
+	{"http", probeHTTP},
+	{"tcp", probeTCP},
+}
 
 // probe reads the table readinessProbe: when it is asked, and one kind that says how. It is asked until it is ready for
 // the first time, before the host is registered, and never again.

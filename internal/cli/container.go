@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -112,14 +115,76 @@ func runContainer(ctx context.Context, env *Env, args []string) error {
 			return o, nil
 		},
 	}
+	if file == "" {
+		return run.run(ctx, env, c, file)
+	}
+	setting := platform.Setting(env.Getenv)
+	every, err := pollingOf(setting)
+	if err != nil {
+		return err
+	}
+	if every > 0 {
+		changes := make(chan struct{})
+		run.changes = changes
+		pctx, cancel := context.WithCancel(ctx)
+		var polling sync.WaitGroup
+		polling.Go(func() { poll(pctx, setting("AGENT_CONFIG"), every, changes, containerLogger(env, c)) })
+		defer polling.Wait()
+		defer cancel()
+	}
 	return run.run(ctx, env, c, file)
+}
+
+// pollingOf returns how often the configuration is looked at; 0 is never.
+func pollingOf(setting func(string) string) (time.Duration, error) {
+	const name, most = "AGENT_CONFIG_POLLING_DURATION_MINUTES", 7 * 24 * 60
+	text := setting(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n > most {
+		return 0, saba.Errorf(saba.ErrInvalid, "MACKEREL_%s (or SABA_%[1]s) must be whole minutes up to %d, or 0 for never, not %q", name, most, text)
+	}
+	return max(time.Duration(n)*time.Minute, 0), nil
+}
+
+// poll looks at the configuration every so often until ctx ends, and tells changes when it has another content than at the last look. One that cannot
+// be read is told and changes nothing.
+func poll(ctx context.Context, place string, every time.Duration, changes chan<- struct{}, log *slog.Logger) {
+	var last []byte // nil before the first look
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		doc, err := location.Fetch(ctx, place)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			log.Warn("the configuration could not be looked at: the agent goes on with the one that it has", "error", err)
+		case last != nil && !bytes.Equal(last, doc.Text):
+			select {
+			case changes <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err == nil {
+			last = append([]byte{}, doc.Text...)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // containerConfig returns what the file that the environment names and the environment itself say, and the place of the
 // file, "" when there is none.
 func containerConfig(ctx context.Context, env *Env) (c agent.ContainerConfig, file string, err error) {
 	setting := platform.Setting(env.Getenv)
-	src := agent.ContainerSource{Setting: setting, Getenv: env.Getenv, LoadOptions: agent.LoadOptions{Bundled: hasBundled}}
+	src := agent.ContainerSource{Setting: setting, Getenv: env.Getenv, Environ: env.Environ(), LoadOptions: agent.LoadOptions{Bundled: hasBundled}}
 	if src.Name = setting("AGENT_CONFIG"); src.Name != "" {
 		doc, err := location.Fetch(ctx, src.Name)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -32,6 +32,9 @@ type way struct {
 // all is every way but that of a path, one line each.
 var all = []way{
 	{"file", fetchFile},
+	{"http", fetchHTTP},
+	{"https", fetchHTTP},
+	{"s3", fetchS3},
 }
 
 // Fetch returns the document at a location. The error matches saba.ErrInvalid when it is no location,

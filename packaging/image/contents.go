@@ -187,6 +187,11 @@ func (b build) programs(ctx context.Context, i image, arch string) ([]entry, err
 	}
 	entries := []entry{{name: "usr/bin/" + i.name, mode: 0o755, content: program}}
 	if i.extension {
+		s3, err := b.compile(ctx, root, "./cmd/saba-agent-s3", "", arch)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry{name: "usr/bin/saba-agent-s3", mode: 0o755, content: s3}) // reads configurations from S3
 		shell, err := b.compile(ctx, filepath.Join(root, "packaging"), "./image/sh", "", arch)
 		if err != nil {
 			return nil, err
