@@ -11,12 +11,17 @@ type Drain struct {
 	CreatedAt    int64  `json:"createdAt"`             // Unix seconds
 
 	Rules []LineRule `json:"rules,omitempty"` // for lines that say something in words of their own; every one reads every line
+
+	// Dismissed are the keys of the suggested monitors that nobody wants.
+	Dismissed []string `json:"dismissedSuggestions,omitzero"`
 }
 
 // Limits on drains.
 const (
 	MaxDrains      = 1000
 	maxDrainPrefix = 63
+
+	MaxDismissed = 500 // suggestions of a drain
 )
 
 // Check checks a drain field by field. Whether its service exists is not its matter. The error is a FieldError.

@@ -291,13 +291,11 @@ func triedLineOf(l logline.Line, r logline.Result) triedLine {
 	out := triedLine{Text: shown.Text, From: shown.From, Refused: r.Refusals}
 	for _, rd := range r.Readings {
 		m := triedMetric{Name: rd.Name, Value: chart.Format(rd.Value, cmp.Or(rd.Unit, saba.UnitFloat)), How: kindWords[rd.Kind]}
+		if rd.Kind == logline.Measure {
+			m.Name += ".*"
+		}
 		if rd.Source != "" {
 			m.Name += "." + rd.Source
-			if rd.Kind == logline.Measure {
-				m.Name = rd.Name + ".…." + rd.Source
-			}
-		} else if rd.Kind == logline.Measure {
-			m.Name += ".…"
 		}
 		if rd.Rule != "" {
 			m.How += ", by the rule " + strconv.Quote(clip(rd.Rule))

@@ -105,9 +105,11 @@ type drainPage struct {
 	Recent   []recentLine // for those who may change something; others are told that it is so
 	Refusals []refusalRow
 	Room     chartRoom
-	Metrics  int    // how many there are in the charts
-	Saved    bool   // it was just now
-	Token    string // that was just made; "" otherwise
+	Metrics  int     // how many there are in the charts
+	Offers   *offers // what goes with them; nil where there is nothing to offer
+	Saved    bool    // it was just now
+	Made     int     // how many suggested monitors were
+	Token    string  // that was just made; "" otherwise
 	Senders  []sender
 	Local    bool   // the address in the commands only works on this machine
 	Base     string // of this server
@@ -230,6 +232,12 @@ func (c *console) showDrain(w http.ResponseWriter, r *http.Request, v visitor, d
 		Before: !st.Last.IsZero() && st.Lines == 0,
 		Chart:  newMinuteChart(st), Room: c.newChartRoom(sub, rng), Metrics: len(st.Metrics), Saved: r.URL.Query().Get("saved") != "", Token: token,
 		Base: c.baseURL(r),
+	}
+	if v.Write {
+		if p.Offers, err = c.offersOf(r.Context(), v.Org, []saba.Drain{d}, sub.service); err != nil {
+			return err
+		}
+		p.Made, _ = strconv.Atoi(r.URL.Query().Get("made"))
 	}
 	p.Scripts = p.Room.Total > 0
 	for _, refusal := range st.Refusals {

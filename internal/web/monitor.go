@@ -111,7 +111,7 @@ func (c *console) metricNames(ctx context.Context, org string, t saba.MonitorTyp
 	return names[:min(len(names), maxProposals)], nil
 }
 
-// monitorNew shows the types of monitors, or the empty form of one, or with "from" one that is like another monitor.
+// monitorNew shows the types of monitors, or the empty form of one, or with "from" one that is like another monitor, or with "drain" one that is suggested.
 func (c *console) monitorNew(w http.ResponseWriter, r *http.Request, v visitor) error {
 	q := r.URL.Query()
 	t := saba.MonitorType(q.Get("type"))
@@ -123,6 +123,12 @@ func (c *console) monitorNew(w http.ResponseWriter, r *http.Request, v visitor) 
 		}
 		m = withoutSecrets(other)
 		m.ID, m.Name, m.MuteUntil = "", "Copy of "+other.Name, 0
+	} else if id := q.Get("drain"); id != "" {
+		suggested, err := c.suggestedMonitor(r.Context(), v, id, q.Get("suggestion"))
+		if err != nil {
+			return err
+		}
+		m = suggested
 	} else if _, known := kindOf(t); !known {
 		p := monitorPage{layout: layoutFor(v, "monitors", "New monitor"), New: true, Kinds: monitorKinds}
 		return c.render(w, r, http.StatusOK, "monitor", p)

@@ -128,6 +128,7 @@ var routes = []route{
 	{"GET", "/log-drains/{id}/graphs.json", saba.Read, data, (*console).drainGraphs},
 	{"GET", "/log-drains/{id}/edit", saba.ReadWrite, page, (*console).drainEdit},
 	{"POST", "/log-drains/{id}/edit", saba.ReadWrite, page, (*console).drainSave},
+	{"POST", "/log-drains/{id}/suggestions", saba.ReadWrite, page, (*console).suggestionsDo},
 	{"GET", "/log-drains/{id}/token", saba.ReadWrite, page, (*console).drainToken},
 	{"POST", "/log-drains/{id}/token", saba.ReadWrite, page, (*console).drainTokenDo},
 	{"GET", "/log-drains/{id}/delete", saba.ReadWrite, page, (*console).drainDelete},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/saba-monitor/saba"
@@ -73,6 +74,8 @@ type servicePage struct {
 	layout
 	Service serviceRow
 	Drains  []roleLink // whose metrics become the service's
+	Offers  *offers    // monitors that go with what they said; nil where there is nothing to offer
+	Made    int        // how many of them were made just now
 	Room    chartRoom
 }
 
@@ -140,9 +143,14 @@ func (c *console) serviceShow(w http.ResponseWriter, r *http.Request, v visitor)
 	if err != nil {
 		return fmt.Errorf("list drains: %w", err)
 	}
+	drains = slices.DeleteFunc(drains, func(d saba.Drain) bool { return d.Service != sub.service.Name })
 	for _, d := range drains {
-		if d.Service == sub.service.Name {
-			p.Drains = append(p.Drains, roleLink{d.Name, "/log-drains/" + url.PathEscape(d.ID)})
+		p.Drains = append(p.Drains, roleLink{d.Name, "/log-drains/" + url.PathEscape(d.ID)})
+	}
+	if v.Write && len(drains) > 0 {
+		p.Made, _ = strconv.Atoi(r.URL.Query().Get("made"))
+		if p.Offers, err = c.offersOf(r.Context(), v.Org, drains, sub.service); err != nil {
+			return err
 		}
 	}
 	return c.render(w, r, http.StatusOK, "service", p)
