@@ -1,4 +1,4 @@
-// Package drain takes log lines in and makes service metrics of them.
+// Package drain takes log lines in and makes service metrics of them. What OpenTelemetry and language metrics say becomes readings beside those of lines.
 //
 // A drain belongs to a service and is opened by its token. Whoever sends lines posts them to /drains/TOKEN (Heroku's Logplex does), and is answered when
 // what the lines came to is on disk: a kill -9 after the answer loses nothing, and a request that is sent again, under the frame id that it had, counts once.
@@ -106,6 +106,7 @@ type work struct {
 	seq     int64 // of the last batch
 	batches int   // since the last fold
 	folded  time.Time
+	totals  map[string]lastTotal  // of counters, by series
 	names   map[logline.Key]named // metrics of up to a day
 	namedAt time.Time             // when names was begun
 	status  status
@@ -131,7 +132,7 @@ func (d *Drains) workOf(org string, dr saba.Drain) *work {
 	w := d.works[dr.ID]
 	if w == nil {
 		now := d.Now()
-		w = &work{org: org, cells: map[logline.Key]*cell{}, names: map[logline.Key]named{}, namedAt: now, folded: now}
+		w = &work{org: org, cells: map[logline.Key]*cell{}, totals: map[string]lastTotal{}, names: map[logline.Key]named{}, namedAt: now, folded: now}
 		d.works[dr.ID] = w
 	}
 	return w
@@ -158,7 +159,8 @@ type Lot struct {
 	Refused  []logline.Refusal // what never became a line: see Refuse
 	Readings []logline.Reading // that did not come from lines
 
-	more map[logline.Reason]int64
+	totals []total // of counters, of which the increases count
+	more   map[logline.Reason]int64
 }
 
 // Refuse notes what never became a line. Of many it keeps the number alone, so that a flood takes no memory.
@@ -207,14 +209,16 @@ func (d *Drains) Take(ctx context.Context, org string, dr saba.Drain, lot Lot) e
 	defer w.mu.Unlock()
 	w.drain = dr
 	fresh := true
-	if len(cells) > 0 {
+	if len(cells)+len(lot.totals) > 0 {
 		if err := d.load(ctx, w, now); err != nil {
 			return err
 		}
+		totals := w.increases(lot.totals, found, seen.refused.add)
 		w.makeRoom(cells, &seen, now)
 		if err := d.base(ctx, w, cells, now); err != nil {
 			return err
 		}
+		maps.Copy(cells, totals)
 		doc, err := json.Marshal(cells)
 		if err != nil {
 			return fmt.Errorf("write down what log lines came to: %w", err)
@@ -269,6 +273,10 @@ func (d *Drains) load(ctx context.Context, w *work, now time.Time) error {
 // merge adds cells to those at hand.
 func (w *work) merge(cells logline.Cells, now time.Time) {
 	for key, c := range cells {
+		if key.Kind == kindTotal {
+			w.totals[key.Source] = lastTotal{c.Last, c.LastAt, now}
+			continue
+		}
 		mine := w.cells[key]
 		if mine == nil {
 			mine = &cell{Cell: logline.Cell{Unit: c.Unit}}
@@ -451,7 +459,7 @@ const mostPoints = 5000
 func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 	now := d.Now()
 	w.mu.Lock()
-	if len(w.cells) == 0 {
+	if len(w.cells)+len(w.totals) == 0 {
 		w.mu.Unlock()
 		return false, nil
 	}
@@ -497,12 +505,13 @@ func (d *Drains) write(ctx context.Context, w *work) (more bool, err error) {
 			delete(w.cells, key)
 		}
 	}
-	if w.batches > 0 && (now.Sub(w.folded) >= fold || w.batches >= resend || len(w.cells) == 0) {
+	maps.DeleteFunc(w.totals, func(_ string, t lastTotal) bool { return now.Sub(t.touched) >= stay })
+	if w.batches > 0 && (now.Sub(w.folded) >= fold || w.batches >= resend || len(w.cells)+len(w.totals) == 0) {
 		if err := d.fold(ctx, w, now); err != nil {
 			return true, err
 		}
 	}
-	return len(w.cells) > 0, nil
+	return len(w.cells)+len(w.totals) > 0, nil
 }
 
 // store writes graph definitions, then points: a graph is right from its first point on.
@@ -537,10 +546,13 @@ func (d *Drains) store(ctx context.Context, w *work, points []saba.Point, names 
 // fold makes one batch of all that is kept: the cells that are at hand. w is locked.
 func (d *Drains) fold(ctx context.Context, w *work, now time.Time) error {
 	var doc []byte
-	if len(w.cells) > 0 {
-		cells := make(logline.Cells, len(w.cells))
+	if len(w.cells)+len(w.totals) > 0 {
+		cells := make(logline.Cells, len(w.cells)+len(w.totals))
 		for key, c := range w.cells {
 			cells[key] = &c.Cell
+		}
+		for series, t := range w.totals {
+			cells[logline.Key{Kind: kindTotal, Source: series}] = t.cell()
 		}
 		var err error
 		if doc, err = json.Marshal(cells); err != nil {

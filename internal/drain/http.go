@@ -29,38 +29,53 @@ const (
 )
 
 // ServeHTTP takes requests of POST /drains/TOKEN, and of POST /drains/ with the token as user or password of basic authentication. The body is a row of
-// octet-counted messages (application/logplex-1), or lines of text (text/plain).
+// octet-counted messages (application/logplex-1), or lines of text (text/plain). /drains/TOKEN/v1/logs and /v1/metrics are OTLP's, and /drains/TOKEN/metrics that of
+// language metrics.
 //
 // The answers are meant for Logplex, which sends a request again after 429 and 5xx, and drops what it got another 4xx for: 204 when what the lines came to is on
 // disk, 401 for a token that opens no drain, 413, 415, and 503 when the server cannot keep anything now.
 func (d *Drains) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := d.serve(w, r); err != nil {
-		code := http.StatusInternalServerError
-		for _, k := range []struct {
-			err  error
-			code int
-		}{
-			{saba.ErrInvalid, http.StatusBadRequest}, {saba.ErrUnauthorized, http.StatusUnauthorized}, {errMethod, http.StatusMethodNotAllowed},
-			{errMediaType, http.StatusUnsupportedMediaType}, {saba.ErrTooLarge, http.StatusRequestEntityTooLarge}, {saba.ErrUnavailable, http.StatusServiceUnavailable},
-		} {
-			if errors.Is(err, k.err) {
-				code = k.code
-				break
-			}
+		fail := failText
+		if _, call := cutToken(r.URL.Path); call == LogsPath || call == MetricsPath {
+			fail = failOTLP
 		}
-		message := err.Error()
-		if code >= 500 {
-			if n, say := d.unwell.Count(d.Now()); say {
-				d.Log.Error("log lines could not be taken in; their sender was told to send them again", "requests", n, "error", err)
-			}
-			code, message = http.StatusServiceUnavailable, "the server cannot keep lines now: send them again"
-			w.Header().Set("Retry-After", "5")
-		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.WriteHeader(code)
-		_, _ = io.WriteString(w, message+"\n") // to a client that is gone
+		d.fail(w, r, err, fail)
 	}
+}
+
+// failText answers with a sentence.
+func failText(w http.ResponseWriter, _ *http.Request, code int, message string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, message+"\n") // to a client that is gone
+}
+
+// fail answers a request that went wrong, in the words of its protocol.
+func (d *Drains) fail(w http.ResponseWriter, r *http.Request, err error, answer func(w http.ResponseWriter, r *http.Request, code int, message string)) {
+	code := http.StatusInternalServerError
+	for _, k := range []struct {
+		err  error
+		code int
+	}{
+		{saba.ErrInvalid, http.StatusBadRequest}, {saba.ErrUnauthorized, http.StatusUnauthorized}, {saba.ErrForbidden, http.StatusForbidden}, {saba.ErrNotFound, http.StatusNotFound}, {errMethod, http.StatusMethodNotAllowed},
+		{errMediaType, http.StatusUnsupportedMediaType}, {saba.ErrTooLarge, http.StatusRequestEntityTooLarge}, {saba.ErrUnavailable, http.StatusServiceUnavailable},
+	} {
+		if errors.Is(err, k.err) {
+			code = k.code
+			break
+		}
+	}
+	message := err.Error()
+	if code >= 500 {
+		if n, say := d.unwell.Count(d.Now()); say {
+			d.Log.Error("log lines could not be taken in; their sender was told to send them again", "requests", n, "error", err)
+		}
+		code, message = http.StatusServiceUnavailable, "the server cannot keep lines now: send them again"
+		w.Header().Set("Retry-After", "5")
+	}
+	answer(w, r, code, message)
 }
 
 // The kinds of failure besides those of package saba.
@@ -76,7 +91,13 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", http.MethodPost)
 		return saba.Errorf(errMethod, "a drain takes POST, not %s", r.Method)
 	}
-	org, dr, err := d.opened(ctx, r)
+	token, call := cutToken(r.URL.Path)
+	tokens := []string{token}
+	if token == "" {
+		user, password, _ := r.BasicAuth()
+		tokens = []string{password, user}
+	}
+	org, dr, err := d.open(ctx, tokens)
 	if err != nil {
 		return err
 	}
@@ -85,6 +106,17 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 		if v := r.URL.Query().Get(name); v != "" {
 			*prefix = logline.Clean(v)
 		}
+	}
+	switch call {
+	case "":
+	case LogsPath, MetricsPath:
+		ctx, cancel := context.WithTimeout(r.Context(), otlpWithin)
+		defer cancel()
+		return d.otlp(ctx, w, r, call, d.always(org, dr))
+	case "/metrics":
+		return d.language(ctx, w, r, org, dr)
+	default:
+		return saba.Errorf(saba.ErrNotFound, "a drain takes nothing at %s: lines go to its own address, OTLP to v1/logs and v1/metrics below it, language metrics to metrics", logline.Clip([]byte(call)))
 	}
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	var cut func([]byte, time.Time) Lot
@@ -96,17 +128,12 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return saba.Errorf(errMediaType, "a drain takes application/logplex-1 or text/plain, not %q", media)
 	}
-	timer := time.NewTimer(bodyWait)
-	defer timer.Stop()
-	select {
-	case d.bodies <- struct{}{}:
-		defer func() { <-d.bodies }()
-	case <-timer.C:
-		return saba.Errorf(saba.ErrUnavailable, "%d requests with log lines are under way already", maxBodies)
-	case <-ctx.Done():
-		return ctx.Err()
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
 	}
-	body, err := read(w, r)
+	defer leave()
+	body, err := read(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -134,13 +161,40 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 
 var errNoDrain = saba.Errorf(saba.ErrUnauthorized, "this token opens no drain: make one on the console, under its service")
 
-// opened returns the drain that a request's token opens.
-func (d *Drains) opened(ctx context.Context, r *http.Request) (org string, dr saba.Drain, err error) {
-	tokens := []string{strings.TrimPrefix(r.URL.Path, Prefix)}
-	if tokens[0] == "" {
-		user, password, _ := r.BasicAuth()
-		tokens = []string{password, user}
+// enter returns when there is a place for a body in memory; leave gives it back. The error matches saba.ErrUnavailable when there was none in time.
+func (d *Drains) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(bodyWait)
+	defer timer.Stop()
+	select {
+	case d.bodies <- struct{}{}:
+		return func() { <-d.bodies }, nil
+	case <-timer.C:
+		return nil, saba.Errorf(saba.ErrUnavailable, "%d requests with log lines are under way already", maxBodies)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
+}
+
+// cutToken cuts the path of a request into the token and what is called: "" for lines.
+func cutToken(path string) (token, call string) {
+	path = strings.TrimPrefix(path, Prefix)
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
+	}
+	return path, ""
+}
+
+// credentials returns what a request's headers hold that may be a token.
+func credentials(r *http.Request) []string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return []string{strings.TrimSpace(token)}
+	}
+	user, password, _ := r.BasicAuth()
+	return []string{password, user}
+}
+
+// open returns the drain that one of some tokens opens. The error matches saba.ErrUnauthorized when none does.
+func (d *Drains) open(ctx context.Context, tokens []string) (org string, dr saba.Drain, err error) {
 	for _, t := range tokens {
 		if t == "" || len(t) > 128 {
 			continue
@@ -153,9 +207,9 @@ func (d *Drains) opened(ctx context.Context, r *http.Request) (org string, dr sa
 	return "", saba.Drain{}, errNoDrain
 }
 
-// read reads a body whole.
-func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var in io.Reader = http.MaxBytesReader(w, r.Body, maxBody)
+// read reads a body whole, of at most limit bytes when it is inflated.
+func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	var in io.Reader = http.MaxBytesReader(w, r.Body, limit)
 	switch kind := r.Header.Get("Content-Encoding"); kind {
 	case "", "identity":
 	case "gzip":
@@ -167,11 +221,11 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	default:
 		return nil, saba.Errorf(errMediaType, "a drain takes no Content-Encoding but gzip, not %q", kind)
 	}
-	body, err := io.ReadAll(io.LimitReader(in, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(in, limit+1))
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large), len(body) > maxBody:
-		return nil, saba.Errorf(saba.ErrTooLarge, "the body is larger than %d MiB: send the lines in parts", maxBody>>20)
+	case errors.As(err, &large), int64(len(body)) > limit:
+		return nil, saba.Errorf(saba.ErrTooLarge, "the body is larger than %d MiB: send it in parts", limit>>20)
 	case err != nil:
 		return nil, saba.Errorf(saba.ErrInvalid, "the body could not be read: %v", err)
 	}

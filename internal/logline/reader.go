@@ -116,6 +116,12 @@ func (o *output) emit(rd Reading) {
 	o.found(rd)
 }
 
+// Pass passes on a reading that did not come in a line as those of lines are: if it may be kept, and under the reader's prefixes.
+func (r *Reader) Pass(now time.Time, rd Reading, found func(Reading), refuse func(Refusal)) {
+	o := output{reader: r, line: &Line{Time: time.Unix(0, rd.Time), Text: []byte(rd.Name)}, now: now, found: found, refuse: refuse}
+	o.emit(rd)
+}
+
 // acceptable says whether points of the line's time may be kept; if not, it refuses the line once.
 func (o *output) acceptable() bool {
 	s := saba.Sample{Time: o.line.Time.Unix()}

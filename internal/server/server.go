@@ -336,6 +336,7 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 		Store: s.records, Samples: s.samples, Ingest: ingest.NewLabelled(writer, s.samples, ingest.DefaultMaxSeries), Bodies: bodies,
 		Now: o.Now, Log: o.Log,
 	})
+	metricsIn, logsIn := s.drains.Metrics(prom), s.drains.Logs(s.records)
 	metrics := metricsHandler(registry, auth.Door{Keys: s.records, Now: o.Now, Log: o.Log})
 	console := web.New(web.Options{
 		Store: s.records, Samples: s.samples, Notifier: s.notifier, Drains: s.drains, BaseURL: o.URL,
@@ -346,7 +347,11 @@ func (s *Server) routes(registry *prometheus.Registry) http.Handler {
 	// clients of the API lose their body.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, "/api/prom/"), r.URL.Path == "/v1/metrics":
+		case r.URL.Path == drain.MetricsPath:
+			metricsIn.ServeHTTP(w, r)
+		case r.URL.Path == drain.LogsPath:
+			logsIn.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/api/prom/"):
 			prom.ServeHTTP(w, r)
 		case r.URL.Path == "/api" || strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "api/"): // "//api/v0" is a base address with a slash too many
 			calls.ServeHTTP(w, r)

@@ -51,7 +51,7 @@ func (b *batch) lot(token string, size int) *drain.Lot {
 func (b *batch) add(message []byte, now time.Time, zone *time.Location) (ok bool) {
 	line, data, ok := logline.Syslog(bytes.Clone(message), now, zone)
 	if !ok {
-		b.refuse(logline.Refusal{Reason: logline.BadHeader, Text: logline.Clip(message)})
+		b.refuse(logline.BadHeader, message)
 		return false
 	}
 	b.last = takeToken(&line, data)
@@ -61,9 +61,8 @@ func (b *batch) add(message []byte, now time.Time, zone *time.Location) (ok bool
 }
 
 // refuse adds what never became a line, for the drain of the message before it.
-func (b *batch) refuse(r logline.Refusal) {
-	lot := b.lot(b.last, len(r.Text))
-	lot.Refused = append(lot.Refused, r)
+func (b *batch) refuse(reason logline.Reason, text []byte) {
+	b.lot(b.last, min(len(text), overhead)).Refuse(reason, text)
 }
 
 // takeToken takes the token of a drain out of a line, so that no page and no log shows it: what stands in the structured data of the message, as

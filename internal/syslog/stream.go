@@ -227,7 +227,7 @@ func (c *connection) cut(keeping context.Context, atEnd bool) (any bool) {
 		c.server.messages.WithLabelValues(c.way).Inc()
 		if refused != "" {
 			c.server.refuse(c.way, string(refused))
-			c.batch.refuse(logline.Refusal{Reason: refused, Text: logline.Clip(message)})
+			c.batch.refuse(refused, message)
 		} else if !c.batch.add(message, c.server.Now(), c.server.Zone) {
 			c.server.refuse(c.way, string(logline.BadHeader))
 		}
