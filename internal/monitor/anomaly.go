@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ const (
 	peersHosts    = 10                     // of which a role's past is read, for each day
 	learningTurn  = 2 * time.Second        // how long a round reads what is missing for its judgements
 	learningAhead = 200 * time.Millisecond // how long, about, for those of the next hour
-	partsKept     = 3600                   // seconds for which it is known what devices a host has
+	partsKept     = 3600                   // seconds, and as many more at most, for which it is known what devices a host has
 )
 
 // Peers are the hosts whose past is usual for a host: those of a role, or the host by itself.
@@ -163,7 +164,7 @@ type learner struct {
 	known map[string]knownParts         // by host
 }
 
-// knownParts are what the quantities of a host are made of, as they were found at a time.
+// knownParts are what the quantities of a host are made of, which counts for partsKept from a time on.
 type knownParts struct {
 	parts []part
 	at    int64
@@ -173,14 +174,15 @@ func newLearner(t trainer) *learner {
 	return &learner{trainer: t, kept: map[peers]map[int64]*baseline{}, used: map[peers]int64{}, known: map[string]knownParts{}}
 }
 
-// partsOf returns what the quantities of a host are made of, as it was within the last hour.
+// partsOf returns what the quantities of a host are made of, as it was one or two hours ago at most: at different times for different hosts, so that no
+// round has to look at all of them.
 func (l *learner) partsOf(ctx context.Context, host string, now int64) ([]part, error) {
 	if k, ok := l.known[host]; ok && now-k.at < partsKept {
 		return k.parts, nil
 	}
 	parts, err := l.parts(ctx, host)
 	if err == nil {
-		l.known[host] = knownParts{parts, now}
+		l.known[host] = knownParts{parts, now + int64(crc32.ChecksumIEEE([]byte(host))%partsKept)}
 	}
 	return parts, err
 }
