@@ -91,6 +91,9 @@ type Notifier interface {
 	// Test tells a channel that somebody tries it. The error matches saba.ErrUntold when its service did not confirm it, and saba.ErrInvalid
 	// when channels of its type are never told.
 	Test(ctx context.Context, c saba.Channel, user string) error
+	// InviteByMail sends the link of an invitation, which ends with a token, to whom it is for. The error matches saba.ErrUnavailable where no mail is
+	// sent at all, and saba.ErrUntold where this one was not; both are sentences.
+	InviteByMail(ctx context.Context, i saba.Invitation, token string) error
 }
 
 // Options are the parts of the API. All but Notifier, Registerer and DefaultStatus are needed.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -66,7 +67,31 @@ func (s *server) invitationCreate(w http.ResponseWriter, c *call) error {
 	if err := i.Check(); err != nil {
 		return err
 	}
-	return shown(s, w, c, i, taken(s.store.Invite(c.Context(), c.org, i, now)), newInvitationOut)
+	if err := taken(s.store.Invite(c.Context(), c.org, i, now)); err != nil {
+		return err
+	}
+	if err := s.mailInvitation(c, i, now); err != nil {
+		s.log.Warn("an invitation was not mailed; the console makes its link anew", "email", i.Email, "error", err)
+	}
+	return shown(s, w, c, i, nil, newInvitationOut)
+}
+
+// mailInvitation makes a link for a new invitation and mails it, where saba sends mail. The invitation is good without: the console makes links.
+func (s *server) mailInvitation(c *call, i saba.Invitation, now int64) error {
+	if s.notifier == nil {
+		return nil
+	}
+	token, err := saba.NewSecret(s.random)
+	if err != nil {
+		return err
+	}
+	if err := s.store.LinkInvitation(c.Context(), c.org, i.Email, saba.HashSecret(token), now); err != nil {
+		return err
+	}
+	if err := s.notifier.InviteByMail(c.Context(), i, token); !errors.Is(err, saba.ErrUnavailable) {
+		return err
+	}
+	return nil
 }
 
 type revokeIn struct {

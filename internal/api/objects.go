@@ -64,6 +64,7 @@ type Objects interface {
 	DeleteMember(ctx context.Context, org, id string) (saba.Member, error)
 	Invitations(ctx context.Context, org string, now int64) ([]saba.Invitation, error)
 	Invite(ctx context.Context, org string, i saba.Invitation, now int64) error
+	LinkInvitation(ctx context.Context, org, email, hash string, now int64) error
 	RevokeInvitation(ctx context.Context, org, email string, now int64) error
 	Networks(ctx context.Context, org string, s saba.Surface) ([]string, error)
 	SetNetworks(ctx context.Context, org string, s saba.Surface, cidrs []string) error

@@ -242,6 +242,33 @@ type told struct {
 	tried []string
 }
 
+// InviteByMail remembers to whom a link was sent, and fails as a post office does for one address.
+func (n *told) InviteByMail(_ context.Context, i saba.Invitation, token string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if i.Email == "full@example.com" {
+		return saba.Errorf(saba.ErrUntold, "the mail was not sent: its mailbox is full")
+	}
+	n.tried = append(n.tried, i.Email+" "+token)
+	return nil
+}
+
+// Where saba sends mail, an invitation over the API goes to whom it is for; one that cannot be sent is kept all the same.
+func TestInvitationsAreMailed(t *testing.T) {
+	mailed := &told{}
+	r := newRig(t, func(o *Options) { o.Notifier = mailed })
+	r.member("u1", "me@example.com", "owner")
+	r.wantJSON("invited", r.post("/invitations", `{"email":"you@example.com","authority":"manager"}`), fmt.Sprintf(`{"email":"you@example.com","authority":"manager","expiresAt":%d}`, start+saba.InvitationLife))
+	to, token, _ := strings.Cut(strings.Join(mailed.tried, ","), " ")
+	if org, i, err := r.store.InvitationByHash(r.Context(), saba.HashSecret(token), start); err != nil || to != "you@example.com" || org != "org1" || i.Authority != saba.Manager {
+		t.Errorf("mailed was %q, whose token invites %+v (%v)", mailed.tried, i, err)
+	}
+	r.wantJSON("one whose mail does not go", r.post("/invitations", `{"email":"full@example.com","authority":"viewer"}`), fmt.Sprintf(`{"email":"full@example.com","authority":"viewer","expiresAt":%d}`, start+saba.InvitationLife))
+	if log := r.log.String(); !strings.Contains(log, "mailbox is full") || strings.Contains(log, token) {
+		t.Errorf("the log says %s", log)
+	}
+}
+
 // Test fails as real services do for channels with such names.
 func (n *told) Test(_ context.Context, c saba.Channel, _ string) error {
 	n.mu.Lock()

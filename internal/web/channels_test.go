@@ -16,8 +16,22 @@ import (
 
 // A tester remembers which channels were tried, with their secrets, and fails as real services do for one name.
 type tester struct {
-	mu    sync.Mutex
-	tried []saba.Channel
+	post   bool // mail is sent
+	mailed []string
+	mu     sync.Mutex
+	tried  []saba.Channel
+}
+
+// InviteByMail remembers to whom mail went, where there is a post office, and fails as a real one does for one address.
+func (n *tester) InviteByMail(_ context.Context, i saba.Invitation, token string) error {
+	switch {
+	case !n.post:
+		return saba.Errorf(saba.ErrUnavailable, "saba sends no mail")
+	case i.Email == "full@example.test":
+		return saba.Errorf(saba.ErrUntold, "the mail to full@example.test was not sent: its mailbox is full")
+	}
+	n.mailed = append(n.mailed, i.Email+" "+string(i.Authority)+" /join/"+token)
+	return nil
 }
 
 func (n *tester) Test(_ context.Context, c saba.Channel, user string) error {

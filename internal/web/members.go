@@ -19,6 +19,8 @@ type membersPage struct {
 	Authorities []saba.Authority // that somebody may be invited with
 	Link        string           // of the invitation that was just made or got a new one; "" otherwise
 	For         string           // whose it is
+	Mailed      bool             // it was sent there as well
+	Unmailed    string           // why it was not, in a sentence, where mail is sent; "" otherwise
 	Days        int64            // for how many days it is good
 
 	Typed  string // the address, as it was typed
@@ -60,7 +62,7 @@ func (c *console) showMembers(w http.ResponseWriter, r *http.Request, v visitor,
 	return c.render(w, r, code, "members", p)
 }
 
-// memberInvite keeps an invitation and shows its link: saba sends no mail, whoever invites hands it over.
+// memberInvite keeps an invitation, mails its link where saba sends mail, and shows it: otherwise whoever invites hands it over.
 func (c *console) memberInvite(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
@@ -84,26 +86,46 @@ func (c *console) memberInvite(w http.ResponseWriter, r *http.Request, v visitor
 		return c.showMembers(w, r, v, status(err), membersPage{Typed: i.Email, Chosen: i.Authority, Error: sentence(err)})
 	}
 	c.Log.Info("somebody was invited", "email", i.Email, "authority", i.Authority, "by", v.User)
-	return c.showLink(w, r, v, i.Email)
+	return c.showLink(w, r, v, i)
 }
 
-// showLink makes a link for an invitation, in place of the one that it had, and shows it this once.
-func (c *console) showLink(w http.ResponseWriter, r *http.Request, v visitor, email string) error {
+// showLink makes a link for an invitation, in place of the one that it had, mails it, and shows it this once.
+func (c *console) showLink(w http.ResponseWriter, r *http.Request, v visitor, i saba.Invitation) error {
 	token, hash, err := c.newSecret()
 	if err != nil {
 		return err
 	}
-	if err := c.Store.LinkInvitation(r.Context(), v.Org, email, hash, c.Now().Unix()); err != nil {
+	if err := c.Store.LinkInvitation(r.Context(), v.Org, i.Email, hash, c.Now().Unix()); err != nil {
 		return err
 	}
-	return c.showMembers(w, r, v, http.StatusOK, membersPage{Link: c.baseURL(r) + "/join/" + token, For: email})
+	p := membersPage{Link: c.baseURL(r) + "/join/" + token, For: i.Email}
+	if c.Notifier != nil {
+		switch err := c.Notifier.InviteByMail(r.Context(), i, token); {
+		case err == nil:
+			p.Mailed = true
+			c.Log.Info("an invitation was mailed", "email", i.Email)
+		case !errors.Is(err, saba.ErrUnavailable):
+			p.Unmailed = sentence(err)
+			c.Log.Warn("an invitation was not mailed; its link was shown to whoever invites", "email", i.Email, "error", err)
+		}
+	}
+	return c.showMembers(w, r, v, http.StatusOK, p)
 }
 
 func (c *console) memberLink(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err := r.ParseForm(); err != nil {
 		return badForm(err)
 	}
-	return c.showLink(w, r, v, r.PostForm.Get("email"))
+	email := r.PostForm.Get("email")
+	all, err := c.Store.Invitations(r.Context(), v.Org, c.Now().Unix())
+	if err != nil {
+		return fmt.Errorf("list invitations: %w", err)
+	}
+	i := slices.IndexFunc(all, func(i saba.Invitation) bool { return strings.EqualFold(i.Email, email) })
+	if i < 0 {
+		return saba.Errorf(saba.ErrNotFound, "There is no invitation of %q any more: it was accepted or revoked, or has ended.", clip(email))
+	}
+	return c.showLink(w, r, v, all[i])
 }
 
 func (c *console) memberRevoke(w http.ResponseWriter, r *http.Request, v visitor) error {

@@ -23,6 +23,32 @@ func linkOn(t *testing.T, g *rig, body string) string {
 	return found[1]
 }
 
+// Where saba sends mail, the link goes to whom it is for; it is shown all the same, and what keeps it back is said.
+func TestAnInvitationIsMailed(t *testing.T) {
+	g := newRig(t, time.Now)
+	g.tester.post = true
+	owner := g.signedIn()
+	for _, tt := range []struct {
+		path, email, says, not string
+	}{
+		{"/members", "guest@example.test", "It was mailed to them.", "saba sends no mail"},
+		{"/members/link", "Guest@example.test", "It was mailed to them.", "Send it to them"},
+		{"/members", "full@example.test", "its mailbox is full", "It was mailed"},
+	} {
+		code, _, body := g.post(owner, tt.path, url.Values{"email": {tt.email}, "authority": {"viewer"}})
+		link := linkOn(t, g, body)
+		if contains(t, body, tt.says); code != http.StatusOK || strings.Contains(body, tt.not) {
+			t.Errorf("%s of %s answered %d, or says %q", tt.path, tt.email, code, tt.not)
+		}
+		if n := len(g.tester.mailed); tt.email != "full@example.test" && g.tester.mailed[n-1] != "guest@example.test viewer "+link {
+			t.Errorf("mailed was %q, want the link %s", g.tester.mailed, link)
+		}
+	}
+	if code, _, _ := g.post(owner, "/members/link", url.Values{"email": {"nobody@example.test"}}); code != http.StatusNotFound {
+		t.Errorf("a link for nobody answered %d, want 404", code)
+	}
+}
+
 func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	g := newRig(t, time.Now)
 	owner := g.signedIn()

@@ -127,6 +127,9 @@ type Samples interface {
 type Notifier interface {
 	// Test tells a channel that somebody tries it. An error that matches saba.ErrUntold or saba.ErrInvalid says in a sentence why it was not told.
 	Test(ctx context.Context, c saba.Channel, user string) error
+	// InviteByMail sends the link of an invitation, which ends with a token, to whom it is for. The error matches saba.ErrUnavailable where no mail is
+	// sent at all, and saba.ErrUntold where this one was not; both are sentences.
+	InviteByMail(ctx context.Context, i saba.Invitation, token string) error
 }
 
 // Drains is what takes log lines in.
