@@ -106,6 +106,26 @@ func TestGatesHoldBackTheRegistrationAlone(t *testing.T) {
 	})
 }
 
+// A gate that stays closed does not cost whom it asks for ever.
+func TestAGateThatStaysClosedIsAskedLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		into(30 * time.Second)
+		server := &fakeServer{}
+		o, _, _ := containerOptions(t, server)
+		asked := 0
+		o.Gates = []Gate{{Name: "the Pod", Open: func(context.Context) error {
+			server.set(func() { asked++ })
+			return errors.New("forbidden")
+		}}}
+		stop := start(t, o)
+		time.Sleep(time.Hour)
+		stop()
+		if asked < 100 || asked > 200 {
+			t.Errorf("asked %d times in an hour, want 40 in two minutes and 2 in each of the others", asked)
+		}
+	})
+}
+
 // The agent of a container tells the server all, then takes its host away, and nothing is left of it.
 func TestTheEndOfAContainerIsThatOfItsHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -552,4 +572,40 @@ func FuzzContainerConfig(f *testing.F) {
 			t.Errorf("error %v does not match saba.ErrInvalid", err)
 		}
 	})
+}
+
+// The page says every key and variable, and what it shows as a file is one.
+func TestTheContainersPageIsTrue(t *testing.T) {
+	b, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	l := &loader{yaml: true}
+	for _, k := range containerKeys {
+		if !strings.Contains(page, "`"+l.spell(k.name)+"`") {
+			t.Errorf("the page does not say what the key %s is", l.spell(k.name))
+		}
+	}
+	for _, s := range containerSettings {
+		if !strings.Contains(page, "`MACKEREL_"+s.name+"`") && !strings.Contains(page, "`SABA_"+s.name+"`") {
+			t.Errorf("the page does not say what the variable %s is", s.name)
+		}
+	}
+	shown := 0
+	for block := range strings.SplitSeq(page, "```yaml\n") {
+		text, _, _ := strings.Cut(block, "```")
+		if !strings.HasPrefix(text, "roles:") {
+			continue
+		}
+		shown++
+		s, getenv := setting(nil)
+		c, err := LoadContainer(ContainerSource{Name: "kubernetes.md", Text: []byte(text), Setting: s, Getenv: getenv})
+		if err != nil || len(c.Metrics) != 2 || len(c.Checks) != 1 || len(c.Metadata) != 1 || len(c.Notes) > 0 {
+			t.Errorf("the file on the page: %+v, %v", c, err)
+		}
+	}
+	if shown != 1 {
+		t.Errorf("the page shows %d files, want one", shown)
+	}
 }

@@ -14,6 +14,10 @@ import (
 const (
 	gateEvery   = 3 * time.Second
 	gateTimeout = 10 * time.Second
+	// A gate that says nothing of when it is asked, and is closed for longer than gatePatience, is asked less often: the one
+	// whom it asks serves others too, and what is closed for so long waits for a person.
+	gatePatience = 2 * time.Minute
+	gateSeldom   = 30 * time.Second
 )
 
 // A Gate holds back the registration of the host: a container is there before what it shall do is. Collection
@@ -21,7 +25,7 @@ const (
 type Gate struct {
 	Name    string        // what is waited for, for people: "the Pod to run"
 	Delay   time.Duration // before it is asked first
-	Every   time.Duration // from one answer to the next question; 0 means 3 s
+	Every   time.Duration // from one answer to the next question; 0 means 3 s, and after 2 minutes 30 s
 	Timeout time.Duration // of each question; 0 means 10 s
 	// Open returns nil when the gate is open, and else why it is not. It returns soon after ctx has ended.
 	Open func(ctx context.Context) error
@@ -39,7 +43,7 @@ func (r *registrar) pass(ctx context.Context) bool {
 
 // pass waits until g is open; false when ctx has ended before.
 func (g Gate) pass(ctx context.Context, o Options) bool {
-	say := announcer{log: o.Log}
+	say, began := announcer{log: o.Log}, time.Now()
 	if g.Delay > 0 && !sleep(ctx, g.Delay) {
 		return false
 	}
@@ -55,8 +59,12 @@ func (g Gate) pass(ctx context.Context, o Options) bool {
 		o.Record.host(Registering, "", fmt.Errorf("waits for %s: %w", g.Name, err))
 		say.say(slog.LevelInfo, err.Error(), "the registration waits for "+g.Name, "gate", g.Name, "error", err)
 		wait := g.Every
-		if wait == 0 {
+		switch {
+		case wait > 0:
+		case time.Since(began) < gatePatience:
 			wait = gateEvery
+		default:
+			wait = gateSeldom
 		}
 		if !sleep(ctx, wait) {
 			return false

@@ -64,7 +64,7 @@ const more = `.saba-chart .warn{--tone:var(--warn)}.saba-chart .bad{--tone:var(-
 // styleSheet writes the only style of the document.
 func (s *svg) styleSheet() {
 	s.WriteString("<style>\n" + rules)
-	noted := len(s.p.c.Limits) > 0 || s.p.c.Mark != nil
+	noted := len(s.p.c.Limits)+len(s.p.c.Spans) > 0 || s.p.c.Mark != nil
 	if noted {
 		s.WriteString(more)
 	}

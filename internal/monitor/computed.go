@@ -10,7 +10,7 @@ import (
 	"github.com/saba-monitor/saba"
 )
 
-// What monitors compute is drawn here: for pictures in messages, beside forms, and on dashboards.
+// What monitors compute is drawn of what stands here: in messages, on the pages of alerts, and beside forms.
 
 // Computed returns what a monitor of type expression, query or anomalyDetection judges from from to to, Unix seconds, minute by minute, and its
 // unit. host is that of an alert about anomalies, and series that of an alert of a query: the zero value for all. Of anomalies the lines are the quantity that
@@ -20,7 +20,7 @@ func (p Past) Computed(ctx context.Context, m saba.Monitor, host string, series 
 	from, to = saba.Minute(from), saba.Minute(to)
 	switch m.Type {
 	case saba.MonitorExpression:
-		lines, err := p.ExpressionLines(ctx, m.Expression, from, to)
+		lines, err := p.expressionLines(ctx, m.Expression, from, to)
 		if len(lines) == 1 {
 			lines[0].Label = cmp.Or(m.Name, lines[0].Label)
 		}
@@ -36,10 +36,8 @@ func (p Past) Computed(ctx context.Context, m saba.Monitor, host string, series 
 	return nil, "", saba.Errorf(saba.ErrNotFound, "a monitor of type %s computes nothing", m.Type)
 }
 
-// ExpressionLines returns what an expression is from from to to, Unix seconds, minute by minute: a line for each series, without the minutes in
-// which it has no value. The error matches saba.ErrInvalid when it cannot be read or asks for too much.
-func (p Past) ExpressionLines(ctx context.Context, text string, from, to int64) ([]Line, error) {
-	from, to = saba.Minute(from), saba.Minute(to)
+// expressionLines returns what an expression is at each minute from from to to: a line for each series, without the minutes in which it has no value.
+func (p Past) expressionLines(ctx context.Context, text string, from, to int64) ([]Line, error) {
 	e, err := saba.ParseExpression(text)
 	if err != nil {
 		return nil, err
@@ -51,7 +49,7 @@ func (p Past) ExpressionLines(ctx context.Context, text string, from, to int64) 
 	}
 	lines := make([]Line, len(got.lines))
 	for i, l := range got.lines {
-		lines[i] = Line{Label: l.label, Stacked: l.stacked}
+		lines[i] = Line{Label: l.label}
 		for k, v := range l.values {
 			if !math.IsNaN(v) {
 				lines[i].Samples = append(lines[i].Samples, saba.Sample{Time: from + int64(k)*saba.Resolution, Value: v})
@@ -59,13 +57,6 @@ func (p Past) ExpressionLines(ctx context.Context, text string, from, to int64) 
 		}
 	}
 	return lines, nil
-}
-
-// QueryLines returns what a query yields from from to to, Unix seconds, minute by minute. legend names its series as that of a monitor does. The error
-// matches saba.ErrInvalid when the query cannot be read or asks for too much.
-func (p Past) QueryLines(ctx context.Context, query, legend string, from, to int64) ([]Line, error) {
-	m := saba.Monitor{Type: saba.MonitorQuery, Name: query, Legend: legend}
-	return p.queryLines(ctx, query, saba.Minute(from), saba.Minute(to), func(s saba.AlertSeries) (string, bool) { return seriesLabel(&m, s), true })
 }
 
 // queryLines returns those series of a query for which name says that they are wanted, under the names that it gives.
@@ -155,7 +146,7 @@ func (p Past) anomalyLines(ctx context.Context, m *saba.Monitor, id string, from
 		}
 	}
 	if !some {
-		return nil, "", saba.Errorf(saba.ErrNotFound, "what is usual for host %s is not known yet", h.Label())
+		return nil, "", saba.Errorf(saba.ErrNotFound, "it is not known what was usual")
 	}
 	return usualLines(m, worst, samples[worst.quantity], at(worst.of == alone(m, h).label()), from, to), quantities[worst.quantity].unit, nil
 }

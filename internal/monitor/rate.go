@@ -133,7 +133,6 @@ func added(samples [][]saba.Sample) []saba.Sample {
 type Line struct {
 	Label   string // "loadavg5", "disk% of sda1"
 	Samples []saba.Sample
-	Stacked bool // drawn on top of others, as an expression says
 }
 
 // Reader is what Lines asks of the engine that keeps samples.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/saba-monitor/saba"
 )
@@ -154,5 +155,82 @@ func TestAMessageShowsThePicture(t *testing.T) {
 	}
 	if resp := fetch(t, s, path); resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "image/png" {
 		t.Errorf("GET = %d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// What expressions, queries and anomalies compute is drawn in messages, of the real engines.
+func TestWhatIsComputedHasAPicture(t *testing.T) {
+	s := open(t, options(t))
+	e := eventOf(t, s)
+	at, role := saba.Minute(e.At), saba.RoleName{Service: "shop", Role: "web"}
+	h := saba.Host{ID: "2oldHost", Org: s.org.ID, Name: "web2", Status: saba.Working, CreatedAt: at - 60*86400, Roles: []saba.RoleName{role}}
+	host := h.ID
+	if err := s.records.CreateHost(t.Context(), h, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(from, to int64, value func(minute int64) float64) {
+		var points []saba.Point
+		for m := from; m <= to; m += saba.Resolution {
+			for name, v := range map[string]float64{"loadavg5": value(m) / 10, "memory.used": value(m), "memory.total": 100} {
+				points = append(points, saba.Point{Series: saba.Series{Org: s.org.ID, Host: host, Name: name}, Sample: saba.Sample{Time: m, Value: v}})
+			}
+		}
+		if _, err := s.samples.Append(t.Context(), time.Unix(to, 0), points); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for week := int64(4); week > 0; week-- {
+		then := time.Unix(at, 0).AddDate(0, 0, int(-7*week)).Unix() // by the clocks, which may have been changed since
+		keep(then-4*3600, then+3*3600, func(m int64) float64 { return 30 + float64(m/60%3) })
+	}
+	keep(at-3*3600, at, func(m int64) float64 {
+		if m > at-10*60 {
+			return 88
+		}
+		return 30 + float64(m/60%3)
+	})
+	for name, tt := range map[string]struct {
+		monitor saba.Monitor
+		lines   []string // with their values at the alert
+	}{
+		"expression": {saba.Monitor{Type: saba.MonitorExpression, Name: "twice", Expression: "scale(avg(role(shop:web, memory.used)), 2)", Operator: ">", Warning: new(100.0), Critical: new(150.0)}, []string{"twice 176"}},
+		"query":      {saba.Monitor{Type: saba.MonitorQuery, Name: "load", Query: "loadavg5", Legend: "load of {{role}}", Operator: ">", Warning: new(5.0)}, []string{"load of web 8.8"}},
+		"anomaly":    {saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd", WarningSensitivity: "normal", CriticalSensitivity: "sensitive", Scopes: []saba.Scope{saba.Scope(role)}}, []string{"memory% 88", "usual for shop:web 31", "odd above", "odd below"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := tt.monitor
+			var err error
+			if m.ID, err = saba.NewID(s.opts.Now(), s.opts.Random); err != nil {
+				t.Fatal(err)
+			}
+			m.Default()
+			if err := s.records.CreateMonitor(t.Context(), s.org.ID, m); err != nil {
+				t.Fatal(err)
+			}
+			a := *e.Alert
+			a.Monitor, a.Type, a.Host = m.ID, string(m.Type), ""
+			of := &saba.Event{Kind: saba.EventAlert, Subject: a.ID, At: a.OpenedAt, Alert: &a, Monitor: &m}
+			if m.Type == saba.MonitorAnomaly {
+				a.Host, of.Host = host, &h
+			}
+			lines, _, err := s.computed(t.Context(), s.org.ID, m, a.Host, a.Series, at-3600, at)
+			if err != nil || len(lines) != len(tt.lines) {
+				t.Fatalf("computed = %d lines, %v; want %v", len(lines), err, tt.lines)
+			}
+			for i, l := range lines {
+				last := l.Samples[len(l.Samples)-1]
+				if got := l.Label + " " + saba.FormatValue(last.Value); !strings.HasPrefix(got, tt.lines[i]) || last.Time != at {
+					t.Errorf("line %d ends with %q at %d, want %q at %d", i, got, last.Time, tt.lines[i], at)
+				}
+			}
+			b, err := s.pictures.PNG(t.Context(), of)
+			if err != nil || !bytes.HasPrefix(b, []byte("\x89PNG")) || len(b) > 200<<10 {
+				t.Errorf("PNG = %d bytes, %v", len(b), err)
+			}
+			u := strings.TrimPrefix(s.pictures.URL(of), "http://"+s.Addr().String())
+			if resp := fetch(t, s, u); resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "image/png" {
+				t.Errorf("GET = %d %v", resp.StatusCode, resp.Header)
+			}
+		})
 	}
 }

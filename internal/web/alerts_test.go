@@ -456,3 +456,34 @@ func TestAlertOnAPhone(t *testing.T) {
 	narrow()
 	b.shoot("360-closed")
 }
+
+// What a monitor computes is drawn on the page of its alert, with the moment and the thresholds; what cannot be drawn says why.
+func TestTheChartOfWhatIsComputed(t *testing.T) {
+	g := newRig(t, time.Now)
+	c := g.signedIn()
+	h := g.host(saba.Host{Name: "web-1", Roles: []saba.RoleName{{Service: "shop", Role: "web"}}})
+	g.fill(h, 30*time.Minute, map[string]func(int64) float64{"loadavg5": func(int64) float64 { return 9 }})
+	for name, tt := range map[string]struct {
+		monitor saba.Monitor
+		host    string
+		has     []string
+	}{
+		"an expression":                   {saba.Monitor{Type: saba.MonitorExpression, Name: "twice", Expression: "scale(avg(role(shop:web, loadavg5)), 2)", Operator: ">", Warning: new(8.0)}, "", []string{"twice", ">18<", "warning &gt; 8", `class="mark`}},
+		"a query":                         {saba.Monitor{Type: saba.MonitorQuery, Name: "load", Query: "loadavg5", Legend: "load of {{role}}", Operator: ">", Critical: new(8.0)}, "", []string{"load of web", ">9<", "critical &gt; 8", `class="mark`}},
+		"anomalies before they are known": {saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd", WarningSensitivity: "normal"}, h.ID, []string{"It is not known what was usual.", `class="mark`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := g.alert(g.monitor(tt.monitor), tt.host, saba.CheckWarning, "bad", 5*time.Minute)
+			_, _, body := g.get(c, "/alerts/"+a.ID)
+			contains(t, body, `<img src="/alerts/`+a.ID+"/graph.svg?width=960")
+			code, _, svg := g.get(c, "/alerts/"+a.ID+"/graph.svg?width=960&height=320")
+			if code != http.StatusOK {
+				t.Fatalf("the chart answers %d: %.200s", code, svg)
+			}
+			contains(t, svg, tt.has...)
+		})
+	}
+	if code, _, _ := g.get(c, "/alerts/none/graph.svg"); code != http.StatusNotFound {
+		t.Errorf("the chart of no alert answers %d", code)
+	}
+}

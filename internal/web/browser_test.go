@@ -20,6 +20,7 @@ import (
 	"github.com/saba-monitor/saba"
 	"github.com/saba-monitor/saba/internal/browsertest"
 	"github.com/saba-monitor/saba/internal/chart"
+	"github.com/saba-monitor/saba/internal/monitor"
 )
 
 // shots is where TestLook puts pictures of every page, for people to look at.
@@ -86,6 +87,10 @@ func TestLook(t *testing.T) {
 		RoleScopes: []saba.Scope{{Service: "shop", Role: "db"}}, Memo: "The dump holds the disk for hours."})
 	g.downtime(saba.Downtime{Name: "New switches", Start: now + 86_400, Duration: 90})
 	g.downtime(saba.Downtime{Name: "Move to the new room", Start: now - 30*86_400, Duration: 24 * 60, ServiceScopes: []string{"shop", "mail"}, RoleExcludeScopes: []saba.Scope{{Service: "shop", Role: "queue"}}})
+	computed := g.monitor(saba.Monitor{Type: saba.MonitorExpression, Name: "load of the shop", Expression: "avg(role(shop:db, loadavg5))", Operator: ">", Warning: new(2.0), Critical: new(4.0)})
+	odd := g.alert(g.monitor(saba.Monitor{Type: saba.MonitorAnomaly, Name: "odd hosts", WarningSensitivity: "normal", CriticalSensitivity: "insensitive", Scopes: []saba.Scope{{Service: "shop", Role: "db"}, {Service: "shop", Role: "queue"}}}),
+		main.ID, saba.CheckWarning, "cpu% 87 % is 6.2 deviations above 12 % (median of shop:db, Saturdays 21:50–22:30 over 4 weeks)", 10*time.Minute)
+	g.learned.Store(&[]monitor.Learned{{Of: "shop:db", Known: true, Days: 4, Least: 3, When: "Saturdays 21:50–22:30 over 4 weeks"}, {Of: "shop:queue", Days: 2, Least: 3}})
 	b := newTab(t, g)
 	told := g.tellers()
 	host := "/hosts/" + main.ID
@@ -113,6 +118,9 @@ func TestLook(t *testing.T) {
 		{"monitor-service", "/monitors/new?type=service"},
 		{"monitor-query", "/monitors/new?type=query"},
 		{"monitor-anomaly", "/monitors/new?type=anomalyDetection"},
+		{"monitor-learned", "/monitors/" + odd.Monitor},
+		{"monitor-expression", "/monitors/" + computed.ID},
+		{"alert-anomaly", "/alerts/" + odd.ID},
 		{"monitor-delete", "/monitors/" + alert.Monitor + "/delete"},
 		{"downtimes", "/downtimes"},
 		{"downtime", "/downtimes/" + down.ID},

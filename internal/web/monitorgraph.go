@@ -183,7 +183,7 @@ func addLines(picture *chart.Chart, lines []monitor.Line) error {
 			return err
 		}
 		picture.Start = start
-		picture.Series = append(picture.Series, chart.Series{GraphSeries: saba.GraphSeries{Metric: l.Label, Label: l.Label, Stacked: l.Stacked}, Values: means})
+		picture.Series = append(picture.Series, chart.Series{GraphSeries: saba.GraphSeries{Metric: l.Label, Label: l.Label}, Values: means})
 	}
 	return nil
 }
