@@ -180,7 +180,7 @@ var testArrows = map[string][]string{
 	"internal/notify":    {"internal/sqldb", "plugin/target/targettest"},
 	"internal/picture":   {"internal/sqldb", "internal/tsdb"},
 	"internal/promapi":   {"internal/ingest", "internal/sqldb", "internal/tsdb"},
-	"internal/server":    {"internal/logline", "plugin/target/postgrestest"},
+	"internal/server":    {"internal/logline", "internal/protowire", "plugin/target/postgrestest"},
 	"internal/servercli": {"plugin/target/postgrestest"},
 	"internal/sqldb":     {"internal/storetest", "plugin/target/postgrestest"},
 	"internal/syslog":    {"internal/ingest", "internal/sqldb", "internal/tsdb"},
