@@ -27,7 +27,7 @@ var begin = time.Date(2026, 1, 2, 3, 4, 10, 0, time.UTC)
 
 // A rig is a drain of the service shop on real engines, with a clock of its own.
 type rig struct {
-	*testing.T
+	testing.TB
 	records *sqldb.DB
 	samples *tsdb.DB
 	drains  *Drains
@@ -35,9 +35,9 @@ type rig struct {
 	token   string
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{T: t, token: "saba_drain"}
+	r := &rig{TB: t, token: "saba_drain"}
 	r.at.Store(begin.UnixNano())
 	dir := t.TempDir()
 	var err error

@@ -221,7 +221,12 @@ func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	default:
 		return nil, saba.Errorf(errMediaType, "a drain takes no Content-Encoding but gzip, not %q", kind)
 	}
-	body, err := io.ReadAll(io.LimitReader(in, limit+1))
+	var buf bytes.Buffer
+	if n := r.ContentLength; 0 < n && n <= limit && r.Header.Get("Content-Encoding") == "" {
+		buf.Grow(int(n) + bytes.MinRead) // in one piece
+	}
+	_, err := buf.ReadFrom(io.LimitReader(in, limit+1))
+	body := buf.Bytes()
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large), int64(len(body)) > limit:
@@ -234,6 +239,7 @@ func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 
 // logplexLot cuts octet-counted messages.
 func logplexLot(body []byte, _ time.Time) (lot Lot) {
+	lot.Lines = make([]logline.Line, 0, len(body)/256) // as long as most are
 	for len(body) > 0 && len(lot.Lines) <= maxLines {
 		message, rest, lost, ok := logline.Frame(body)
 		if !ok {

@@ -1,9 +1,9 @@
 package drain
 
 import (
+	"bytes"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -111,7 +111,7 @@ func (s *status) note(now time.Time, lines []logline.Line, seen *seen) {
 		}
 	}
 	for _, l := range lines[max(0, len(lines)-recentLines):] {
-		l.Text = []byte(strings.Clone(string(l.Text[:min(len(l.Text), recentText)])))
+		l.Text = bytes.Clone(l.Text[:min(len(l.Text), recentText)])
 		s.recent = append(s.recent, l)
 	}
 	if n := len(s.recent) - recentLines; n > 0 {

@@ -29,10 +29,21 @@ func Logplex(message []byte) (l Line, ok bool) {
 	return Line{Time: at, Host: fieldOf(fields[1]), App: fieldOf(fields[2]), Proc: fieldOf(fields[3]), Text: bytes.TrimRight(rest, "\r\n")}, true
 }
 
-// fieldOf returns a header's field; - stands for none.
+// fieldOf returns a header's field; - stands for none. What stands in nearly every line of Heroku is no new string each time.
 func fieldOf(b []byte) string {
-	if len(b) == 1 && b[0] == '-' {
+	switch string(b) {
+	case "-":
 		return ""
+	case "host":
+		return "host"
+	case "app":
+		return "app"
+	case "heroku":
+		return "heroku"
+	case "router":
+		return "router"
+	case "web.1":
+		return "web.1"
 	}
 	return string(b)
 }

@@ -3,6 +3,7 @@ package logline
 import (
 	"bytes"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/saba-monitor/saba"
@@ -28,24 +29,26 @@ type source struct {
 
 // Read makes readings of a line that arrived at now, and calls found for each in turn. What is wrong goes to refuse, and costs itself alone. It returns the name of
 // the platform's part that wrote the line, "" when it is none that is known.
-func (r *Reader) Read(now time.Time, l *Line, found func(Reading), refuse func(Refusal)) (source string) {
+func (r *Reader) Read(now time.Time, l *Line, found func(Reading), refuse func(Refusal)) (from string) {
 	if len(l.Text) > MaxLine {
 		refuse(Refusal{TooLong, Clip(l.Text)})
 		return ""
 	}
+	platform := slices.IndexFunc(known, func(s source) bool { return s.takes(l) })
+	tokens := bytes.IndexByte(l.Text, '#') >= 0 || bytes.Contains(l.Text, []byte("measure."))
+	if platform < 0 && !tokens && len(r.Rules) == 0 {
+		return "" // as nearly every line: nothing was made for it
+	}
 	out := output{reader: r, line: l, now: now, found: found, refuse: refuse}
 	taken := false
-	for i := range known {
-		if s := &known[i]; s.takes(l) {
-			source, taken = s.name, s.read(l, &out)
-			break
-		}
+	if platform >= 0 {
+		from, taken = known[platform].name, known[platform].read(l, &out)
 	}
-	if !taken && (bytes.IndexByte(l.Text, '#') >= 0 || bytes.Contains(l.Text, []byte("measure."))) {
+	if !taken && tokens {
 		out.grammar(nil)
 	}
 	r.Rules.read(l, &out)
-	return source
+	return from
 }
 
 // An output checks what is read of a line, and passes it on.

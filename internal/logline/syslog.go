@@ -73,10 +73,65 @@ func modern(b []byte, now time.Time) (l Line, data Data, ok bool) {
 
 var bom = []byte("\xef\xbb\xbf")
 
-// stamp reads a time of RFC 3339.
+// stamp reads a time of RFC 3339, as UTC. Every line has one, and the library would make a place on earth of each offset.
 func stamp(b []byte) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339Nano, string(b))
-	return t, err == nil
+	const clock = len("2006-01-02T15:04:05")
+	if len(b) <= clock || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+		return time.Time{}, false
+	}
+	year, ok0 := number4(b[0:4])
+	month, ok1 := number2(b[5:7])
+	day, ok2 := number2(b[8:10])
+	hour, ok3 := number2(b[11:13])
+	minute, ok4 := number2(b[14:16])
+	second, ok5 := number2(b[17:19])
+	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	if day > 28 && time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Day() != day {
+		return time.Time{}, false
+	}
+	b = b[clock:]
+	nano := 0
+	if b[0] == '.' {
+		n := digits(b[1:])
+		if n == 0 {
+			return time.Time{}, false
+		}
+		for i := range 9 {
+			nano *= 10
+			if i < n {
+				nano += int(b[1+i] - '0')
+			}
+		}
+		b = b[1+n:]
+	}
+	offset := 0
+	switch {
+	case len(b) == 1 && b[0] == 'Z':
+	case len(b) == 6 && (b[0] == '+' || b[0] == '-') && b[3] == ':':
+		hours, ok0 := number2(b[1:3])
+		minutes, ok1 := number2(b[4:6])
+		if !ok0 || !ok1 || hours > 23 || minutes > 59 {
+			return time.Time{}, false
+		}
+		if offset = hours*60 + minutes; b[0] == '-' {
+			offset = -offset
+		}
+	default:
+		return time.Time{}, false
+	}
+	return time.Date(year, time.Month(month), day, hour, minute-offset, second, nano, time.UTC), true
+}
+
+func number2(b []byte) (int, bool) {
+	return int(b[0]-'0')*10 + int(b[1]-'0'), b[0]-'0' <= 9 && b[1]-'0' <= 9
+}
+
+func number4(b []byte) (int, bool) {
+	high, ok0 := number2(b[:2])
+	low, ok1 := number2(b[2:])
+	return high*100 + low, ok0 && ok1
 }
 
 // structured returns the length of the structured data at the beginning of b, - or elements in brackets; 0 when there is none.

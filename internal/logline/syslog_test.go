@@ -3,6 +3,7 @@ package logline
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestSyslog(t *testing.T) {
 		// RFC 5424.
 		"its example":                      {`<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - ` + "\xef\xbb\xbf" + `'su root' failed`, `2003-10-11T22:14:15.003Z mymachine.example.com|su||'su root' failed`},
 		"structured data alone":            {`<165>1 2003-10-11T22:14:15.003Z h evntslog - ID47 [exampleSDID@32473 iut="3"][examplePriority@32473 class="high"]`, `2003-10-11T22:14:15.003Z h|evntslog||[exampleSDID@32473 iut="3"][examplePriority@32473 class="high"]|`},
-		"structured data and text":         {`<13>1 2026-01-02T03:04:05.5+02:00 h p 7 - [a b="c"] x [y]`, `2026-01-02T03:04:05.5+02:00 h|p|7|[a b="c"]|x [y]`},
+		"structured data and text":         {`<13>1 2026-01-02T03:04:05.5+02:00 h p 7 - [a b="c"] x [y]`, `2026-01-02T01:04:05.5Z h|p|7|[a b="c"]|x [y]`},
 		"an escaped quote and bracket":     {`<13>1 2026-01-02T03:04:05Z h p 7 - [a b="\"]\\"] x`, `2026-01-02T03:04:05Z h|p|7|[a b="\"]\\"]|x`},
 		"nothing known":                    {`<13>1 - - - - - - x`, `2026-01-02T03:04:10+02:00 |||x`},
 		"nothing known or said":            {`<13>1 - - - - - -`, `2026-01-02T03:04:10+02:00 |||`},
@@ -49,7 +50,7 @@ func TestSyslog(t *testing.T) {
 		"a year behind":                    {`<13>Jan  2 03:04:05 2025 vm p: x`, `2025-01-02T03:04:05+02:00 vm|p||x`},
 		"a zone":                           {`<13>Jan  2 03:04:05 UTC vm p: x`, `2026-01-02T03:04:05Z vm|p||x`},
 		"a router":                         {`<189>29: *Jan  2 2026 01:04:05.678 UTC: %SYS-5-CONFIG_I: Configured`, `2026-01-02T01:04:05.678Z |||%SYS-5-CONFIG_I: Configured`},
-		"a time of RFC 3339":               {`<13>2026-01-02T03:04:05.678+01:00 vm prog[7]: x`, `2026-01-02T03:04:05.678+01:00 vm|prog|7|x`},
+		"a time of RFC 3339":               {`<13>2026-01-02T03:04:05.678+01:00 vm prog[7]: x`, `2026-01-02T02:04:05.678Z vm|prog|7|x`},
 		"one with a blank and no zone":     {`<13>2026-01-02 03:04:05,678 vm prog[7]: x`, `2026-01-02T03:04:05.678+02:00 vm|prog|7|x`},
 		"one with a T and no zone":         {`<13>2026-01-02T03:04:05.678 vm prog[7]: x`, `2026-01-02T03:04:05.678+02:00 vm|prog|7|x`},
 		"a file's line, without priority":  {`Jan  2 03:04:05 vm kernel: [  1.5] x`, `2026-01-02T03:04:05+02:00 vm|kernel||[  1.5] x`},
@@ -115,6 +116,23 @@ func FuzzSyslog(f *testing.F) {
 		m, d, ok := Syslog([]byte(again), now.Add(time.Hour), time.UTC)
 		if !ok || !m.Time.Equal(l.Time) || m.Host != l.Host || m.App != l.App || m.Proc != l.Proc || d != data || !bytes.Equal(m.Text, bytes.TrimPrefix(l.Text, bom)) {
 			t.Errorf("%q became %+v with %q; written as %q it is %+v with %q, %v", message, l, data, again, m, d, ok)
+		}
+	})
+}
+
+// FuzzStamp holds the reading of times against the library's.
+func FuzzStamp(f *testing.F) {
+	for _, s := range []string{"2026-01-02T03:04:05Z", "2024-02-29T23:59:59.123456789+05:30", "2023-02-29T00:00:00-23:59", "2026-01-02T03:04:60Z", "0000-01-01T00:00:00.1Z"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := stamp([]byte(s))
+		want, err := time.Parse(time.RFC3339Nano, s)
+		if err == nil && !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[-+]([01]\d|2[0-3]):[0-5]\d)$`).MatchString(s) {
+			return // the library takes it, RFC 3339 does not
+		}
+		if ok != (err == nil) || ok && !got.Equal(want) {
+			t.Errorf("stamp(%q) = %v, %v; the library has %v, %v", s, got, ok, want, err)
 		}
 	})
 }

@@ -112,6 +112,9 @@ func clean(name []byte) string {
 	if len(name) > most {
 		name = name[:most]
 	}
+	if sound(name) {
+		return string(name)
+	}
 	s := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-':
@@ -124,6 +127,22 @@ func clean(name []byte) string {
 		s = strings.ReplaceAll(s, "..", ".")
 	}
 	return s
+}
+
+// sound says whether a name needs no cleaning.
+func sound(name []byte) bool {
+	dot := true // a dot must not stand here
+	for _, c := range name {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+			dot = false
+		case c == '.' && !dot:
+			dot = true
+		default:
+			return false
+		}
+	}
+	return !dot || len(name) == 0
 }
 
 // Clean returns a text as a metric's name may hold it: everything else is an underscore, and dots stand neither at an end nor beside each other.
