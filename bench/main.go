@@ -1,6 +1,7 @@
 // Command bench prints what the agent costs: CPU time of its whole process tree, memory, system calls and
 // wake-ups, beside its peers of the same minutes, and how soon it begins, catches up and stops. With -server it
-// prints what servers of several sizes cost, beside Prometheus with the same samples (server.go).
+// prints what servers of several sizes cost, beside Prometheus with the same samples (server.go); with -lines what log
+// lines cost, beside rsyslog (lines.go).
 //
 // It starts the binaries that make build has left in bin/ and looks at them from outside, on Linux. Everything
 // runs at once, so that all meet the same noise. README.md says how to read the figures.
@@ -32,10 +33,13 @@ func main() {
 	only := flag.String("only", "", "measure only the subjects whose names contain this word")
 	keep := flag.Bool("keep", false, "leave the folder with all output behind")
 	server := flag.String("server", "", "measure servers with these numbers of `hosts` in place of agents, such as 100,1000,5000")
+	lines := flag.Int("lines", 0, "measure log lines in place of agents, at their pace for so many `seconds`")
 	drawing := flag.String("drawing", "", "draw what -server measured into this `file`, as SVG")
 	flag.Parse()
 	var err error
-	if *server != "" {
+	if *lines > 0 {
+		err = lineFigures(*bin, *lines, *keep)
+	} else if *server != "" {
 		err = serverFigures(*bin, *server, *drawing, *minutes, *keep)
 	} else {
 		err = run(*minutes, *bin, *only, *keep)
@@ -242,7 +246,7 @@ func (p *plan) startServer() (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range 1000 {
+	for range 6000 { // a minute: other work may keep the machine busy
 		b, err := os.ReadFile(filepath.Join(folder, "out"))
 		if err != nil {
 			return s, err

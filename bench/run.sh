@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh: figures of whole processes: size of the binaries, start-up time, memory and CPU of an idle
 # `saba up`, bytes on disk; then what the agent costs (main.go), and what servers cost (server.go). MINUTES=60 measures for an
-# hour in place of 3 minutes, IDLE=SECONDS is the idle run of `saba up` (default 60), SERVERS=1000 the sizes of servers.
+# hour in place of 3 minutes, IDLE=SECONDS is the idle run of `saba up` (default 60), SERVERS=1000 the sizes of servers,
+# SECONDS_OF_LINES=30 how long log lines come at their pace.
 set -eu
 cd "$(dirname "$0")/.."
 idle=${IDLE:-60}
@@ -52,3 +53,4 @@ row "data folder" "$(du -sk "$work/data" | awk '{printf "%.1f MiB", $1 / 1024}')
 cd bench
 go run . -minutes "${MINUTES:-3}"
 go run . -minutes "${MINUTES:-3}" -server "${SERVERS:-100,1000,5000}"
+go run . -lines "${SECONDS_OF_LINES:-30}"
