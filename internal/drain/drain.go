@@ -86,13 +86,17 @@ type Drains struct {
 	works map[string]*work // by the drain's id
 	wake  chan struct{}    // something may be due that was not before
 
-	bodies chan struct{} // places for bodies in memory
-	unwell hush.Hush     // of failures that every request meets
+	places chan *place // for bodies in memory
+	unwell hush.Hush   // of failures that every request meets
 }
 
 // New returns Drains.
 func New(o Options) *Drains {
-	return &Drains{Options: o, since: o.Now(), works: map[string]*work{}, wake: make(chan struct{}, 1), bodies: make(chan struct{}, maxBodies)}
+	d := &Drains{Options: o, since: o.Now(), works: map[string]*work{}, wake: make(chan struct{}, 1), places: make(chan *place, maxBodies)}
+	for range maxBodies {
+		d.places <- &place{}
+	}
+	return d
 }
 
 // A work is one drain at work.

@@ -29,20 +29,19 @@ func (d *Drains) language(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return saba.Errorf(errMediaType, "language metrics are application/json, not %q", logline.Clip([]byte(r.Header.Get("Content-Type"))))
 	}
-	leave, err := d.enter(ctx)
+	at, leave, err := d.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	body, err := read(w, r, maxLanguageBody)
-	if err != nil {
+	if err := read(&at.body, w, r, maxLanguageBody); err != nil {
 		return err
 	}
 	var in struct {
 		Counters map[string]json.RawMessage `json:"counters"`
 		Gauges   map[string]json.RawMessage `json:"gauges"`
 	}
-	if err := json.Unmarshal(body, &in); err != nil {
+	if err := json.Unmarshal(at.body.Bytes(), &in); err != nil {
 		return saba.Errorf(saba.ErrInvalid, `the body is not the JSON of language metrics, {"counters":{…},"gauges":{…}} with a number for each name: %v`, err)
 	}
 	if n := len(in.Counters) + len(in.Gauges); n > maxLanguageMetrics {

@@ -142,15 +142,15 @@ func (d *Drains) otlp(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if !ok {
 		return saba.Errorf(errMediaType, "the body has Content-Type %q: OTLP is application/x-protobuf or application/json", logline.Clip([]byte(r.Header.Get("Content-Type"))))
 	}
-	leave, err := d.enter(ctx)
+	at, leave, err := d.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	body, err := read(w, r, maxOTLP)
-	if err != nil {
+	if err := read(&at.body, w, r, maxOTLP); err != nil {
 		return err
 	}
+	body := bytes.Clone(at.body.Bytes()) // what is read of it may be part of it
 	in := &otlpIntake{now: d.Now(), to: to, lots: map[string]*otlpLot{}, stamped: true}
 	name := "rejectedLogRecords"
 	if path == LogsPath {
