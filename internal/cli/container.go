@@ -106,7 +106,7 @@ func runContainer(ctx context.Context, env *Env, args []string) error {
 				return o, err
 			}
 			o.API = api
-			if !c.KeepHost {
+			if !c.KeepHost && !platform.Stays(platform.Setting(env.Getenv)("CONTAINER_PLATFORM")) {
 				o.Retire = api
 			}
 			if c.Diagnostic {
@@ -229,7 +229,7 @@ func containerOptions(env *Env, c agent.ContainerConfig) (agent.Options, error) 
 		Revision:  env.Revision,
 		Log:       containerLogger(env, c),
 		Random:    rand.Float64,
-		Container: true,
+		Container: !platform.Stays(setting("CONTAINER_PLATFORM")), // a host of size micro, which may come back
 		// What is not up yet shall not be a host yet; what it says meanwhile is not lost.
 		Gates:       append([]agent.Gate{{Name: "the containers to run", Open: p.Running}}, c.Readiness...),
 		StopTimeout: cmp.Or(c.StopTimeout, agent.DefaultContainerStop),

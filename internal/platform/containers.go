@@ -75,7 +75,7 @@ func extraGraph(name, title string, unit saba.Unit, metrics ...string) saba.Grap
 // life of the container, so the first call returns none. One call at a time.
 func (c *Containers) Collect(ctx context.Context) ([]saba.Value, error) {
 	r, err := c.platform.Read(ctx)
-	if len(r.Containers) == 0 {
+	if len(r.Containers) == 0 && len(r.Machine.Networks) == 0 && len(r.Machine.Disks) == 0 {
 		return nil, err
 	}
 	now, clockErr := c.clock()
@@ -84,80 +84,181 @@ func (c *Containers) Collect(ctx context.Context) ([]saba.Value, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slices.SortStableFunc(r.Containers, func(a, b Container) int { return cmp.Compare(a.Name, b.Name) })
+	groups := map[string]*tally{}
+	for _, k := range r.Containers {
+		name := cmp.Or(k.Group, k.Name)
+		if groups[name] == nil {
+			groups[name] = &tally{networks: map[string]rates{}, pressure: map[string]float64{}}
+		}
+		c.add(groups[name], k, now)
+	}
 	var values []saba.Value
 	var memoryErr error
-	for _, k := range r.Containers {
-		v, err := c.values(k, now)
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		v, err := c.values(collect.Segment(name), groups[name])
 		values = append(values, v...)
 		memoryErr = cmp.Or(memoryErr, err)
 	}
+	values = append(values, c.machine(r.Machine, now)...)
 	maps.DeleteFunc(c.totals, func(_ totalKey, t total) bool { return now-t.Read > maxInterval })
 	return values, errors.Join(err, memoryErr)
 }
 
-// values returns what becomes of the reading of one container. The error is about the machine's memory. c.mu is held.
-func (c *Containers) values(k Container, now time.Duration) (values []saba.Value, err error) {
-	name := collect.Segment(k.Name)
-	add := func(metric string, v float64) { values = append(values, saba.Value{Name: metric, Value: v}) }
-	extra := func(metric string, v float64) {
+// A tally is what the containers of one group use together; nil is what none of them told.
+type tally struct {
+	cpu                           *float64 // processors
+	memory, rss                   *float64 // bytes
+	cpuLimit, memoryLimit         *float64 // added up
+	cpuUnlimited, memoryUnlimited bool     // one has no limit
+	listed                        bool     // one is in the platform's plan
+	networks                      map[string]rates
+	periods, throttled            *float64           // a second
+	pressure                      map[string]float64 // the highest
+	restarts                      *float64
+}
+
+// rates are what an interface moves in bytes a second; nil is unknown.
+type rates struct{ RX, TX *float64 }
+
+// plus adds v to what sum points to.
+func plus(sum **float64, v float64) {
+	if *sum == nil {
+		*sum = new(float64)
+	}
+	**sum += v
+}
+
+// add counts the reading of one container. A container without a rate yet adds none. c.mu is held.
+func (c *Containers) add(to *tally, k Container, now time.Duration) {
+	if v, ok := c.perSecond(k, "cpu", k.CPU, now); ok && v/1e9 <= maxProcessors {
+		plus(&to.cpu, v/1e9)
+	}
+	if !k.Unlisted {
+		to.listed = true
+		if k.CPULimit != nil {
+			plus(&to.cpuLimit, *k.CPULimit)
+		}
+		if k.MemoryLimit != nil {
+			plus(&to.memoryLimit, *k.MemoryLimit)
+		}
+	}
+	to.cpuUnlimited = to.cpuUnlimited || k.CPULimit == nil
+	to.memoryUnlimited = to.memoryUnlimited || k.MemoryLimit == nil
+	if k.Memory != nil {
+		plus(&to.memory, float64(*k.Memory))
+	}
+	if k.MemoryRSS != nil {
+		plus(&to.rss, float64(*k.MemoryRSS))
+	}
+	for _, i := range slices.Sorted(maps.Keys(k.Networks)) {
+		t := to.networks[i]
+		rx, tx := c.traffic(k, i, now)
+		if rx != nil {
+			plus(&t.RX, *rx)
+		}
+		if tx != nil {
+			plus(&t.TX, *tx)
+		}
+		to.networks[i] = t
+	}
+	periods, both := c.perSecond(k, "periods", k.Periods, now)
+	if throttled, ok := c.perSecond(k, "throttled", k.Throttled, now); ok && both {
+		plus(&to.periods, periods)
+		plus(&to.throttled, throttled)
+	}
+	for what, v := range k.Pressure {
+		to.pressure[what] = max(to.pressure[what], v)
+	}
+	if k.Restarts != nil {
+		plus(&to.restarts, float64(*k.Restarts))
+	}
+}
+
+// traffic returns what an interface of a container moves, in bytes a second; nil is unknown.
+func (c *Containers) traffic(k Container, i string, now time.Duration) (rx, tx *float64) {
+	t := k.Networks[i]
+	if v, ok := c.perSecond(k, "rx "+i, &t.RX, now); ok && v <= maxTraffic {
+		rx = &v
+	}
+	if v, ok := c.perSecond(k, "tx "+i, &t.TX, now); ok && v <= maxTraffic {
+		tx = &v
+	}
+	return rx, tx
+}
+
+// values returns what becomes of the group called name. The error is about the machine's memory.
+func (c *Containers) values(name string, t *tally) (values []saba.Value, err error) {
+	add := func(metric string, v *float64) {
+		if v != nil {
+			values = append(values, saba.Value{Name: metric, Value: *v})
+		}
+	}
+	extra := func(metric string, v *float64) {
 		if c.extras {
 			add(extraPrefix+name+"."+metric, v)
 		}
 	}
-	if v, ok := c.perSecond(k, "cpu", k.CPU, now); ok && v/1e9 <= maxProcessors {
-		add("container.cpu."+name+".usage", v/1e9*100)
-		if k.CPULimit != nil && *k.CPULimit > 0 {
-			extra("limit.cpu", v/1e9 / *k.CPULimit * 100)
+	times := func(v *float64, by float64) *float64 {
+		if v == nil {
+			return nil
 		}
+		return new(*v * by)
 	}
-	if !k.Unlisted {
-		limit := float64(runtime.NumCPU())
-		if k.CPULimit != nil {
-			limit = *k.CPULimit
+	add("container.cpu."+name+".usage", times(t.cpu, 100))
+	if !t.cpuUnlimited && t.cpuLimit != nil && *t.cpuLimit > 0 {
+		extra("limit.cpu", times(t.cpu, 100 / *t.cpuLimit))
+	}
+	add("container.memory."+name+".usage", t.memory)
+	if !t.memoryUnlimited && t.memoryLimit != nil && *t.memoryLimit > 0 {
+		extra("limit.memory", times(t.memory, 100 / *t.memoryLimit))
+	}
+	if t.listed {
+		limit := times(t.cpuLimit, 100)
+		if t.cpuUnlimited {
+			limit = new(float64(runtime.NumCPU()) * 100)
 		}
-		add("container.cpu."+name+".limit", limit*100)
-	}
-	if k.Memory != nil {
-		add("container.memory."+name+".usage", float64(*k.Memory))
-		if k.MemoryLimit != nil && *k.MemoryLimit > 0 {
-			extra("limit.memory", float64(*k.Memory) / *k.MemoryLimit * 100)
+		add("container.cpu."+name+".limit", limit)
+		if limit = t.memoryLimit; t.memoryUnlimited {
+			limit = nil
+			var total uint64
+			if total, err = c.memory(); err == nil {
+				limit = new(float64(total))
+			}
 		}
+		add("container.memory."+name+".limit", limit)
 	}
-	switch {
-	case k.Unlisted:
-	case k.MemoryLimit != nil:
-		add("container.memory."+name+".limit", *k.MemoryLimit)
-	default:
-		var total uint64
-		if total, err = c.memory(); err == nil {
-			add("container.memory."+name+".limit", float64(total))
-		}
-	}
-	for _, i := range slices.Sorted(maps.Keys(k.Networks)) {
+	for _, i := range slices.Sorted(maps.Keys(t.networks)) {
 		device := "interface." + name + "-" + collect.Segment(i)
-		t := k.Networks[i]
-		if v, ok := c.perSecond(k, "rx "+i, &t.RX, now); ok && v <= maxTraffic {
-			add(device+".rxBytes.delta", v)
-		}
-		if v, ok := c.perSecond(k, "tx "+i, &t.TX, now); ok && v <= maxTraffic {
-			add(device+".txBytes.delta", v)
-		}
+		add(device+".rxBytes.delta", t.networks[i].RX)
+		add(device+".txBytes.delta", t.networks[i].TX)
 	}
-	if k.MemoryRSS != nil {
-		extra("memory.rss", float64(*k.MemoryRSS))
+	extra("memory.rss", t.rss)
+	if t.periods != nil && *t.periods > 0 {
+		extra("throttling.percentage", new(min(100, 100**t.throttled / *t.periods)))
 	}
-	periods, both := c.perSecond(k, "periods", k.Periods, now)
-	if throttled, ok := c.perSecond(k, "throttled", k.Throttled, now); ok && both && periods > 0 {
-		extra("throttling.percentage", min(100, 100*throttled/periods))
+	for _, what := range slices.Sorted(maps.Keys(t.pressure)) {
+		extra("pressure."+what, new(t.pressure[what]))
 	}
-	for _, what := range slices.Sorted(maps.Keys(k.Pressure)) {
-		extra("pressure."+what, k.Pressure[what])
-	}
-	if k.Restarts != nil {
-		extra("restarts.total", float64(*k.Restarts))
-	}
+	extra("restarts.total", t.restarts)
 	return values, err
+}
+
+// machine returns interface.<i>.rxBytes.delta and .txBytes.delta in bytes a second, filesystem.<name>.size and .used in bytes.
+// c.mu is held.
+func (c *Containers) machine(m Machine, now time.Duration) (values []saba.Value) {
+	for _, i := range slices.Sorted(maps.Keys(m.Networks)) {
+		rx, tx := c.traffic(Container{At: m.At, Networks: m.Networks}, i, now)
+		for direction, v := range map[string]*float64{"rx": rx, "tx": tx} {
+			if v != nil {
+				values = append(values, saba.Value{Name: "interface." + collect.Segment(i) + "." + direction + "Bytes.delta", Value: *v})
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Disks)) {
+		disk := "filesystem." + collect.Segment(name)
+		values = append(values, saba.Value{Name: disk + ".size", Value: float64(m.Disks[name].Size)}, saba.Value{Name: disk + ".used", Value: float64(m.Disks[name].Used)})
+	}
+	return values
 }
 
 // What bounds a rate.

@@ -97,6 +97,11 @@ func (k *kubelet) unknown(path, namespace, name string) error {
 // search gets a document and calls visit for each element of the list that the key of its outermost
 // object holds, until it says that it has found what it wants. decode decodes the element; its error is for visit to judge.
 func (k *kubelet) search(ctx context.Context, path, key string, visit func(decode func(any) error) (found bool, err error)) error {
+	return k.read(ctx, path, func(d *json.Decoder) (bool, error) { return searchList(d, key, visit) })
+}
+
+// read gets a document and has it decoded. found says that the rest of it does not matter.
+func (k *kubelet) read(ctx context.Context, path string, decode func(*json.Decoder) (found bool, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 	defer cancel()
 	res, err := k.get(ctx, path)
@@ -105,7 +110,7 @@ func (k *kubelet) search(ctx context.Context, path, key string, visit func(decod
 	}
 	defer res.Body.Close()
 	body := &io.LimitedReader{R: res.Body, N: maxKubeletBody}
-	found, err := searchList(json.NewDecoder(body), key, visit)
+	found, err := decode(json.NewDecoder(body))
 	switch {
 	case body.N == 0:
 		return fmt.Errorf("ask the kubelet: the answer of %s is larger than %d bytes and is not read to its end", k.address(path), maxKubeletBody)
@@ -401,6 +406,7 @@ type pod struct {
 		UID             string            `json:"uid"`
 		ResourceVersion string            `json:"resourceVersion"`
 		Labels          map[string]string `json:"labels"`
+		Annotations     map[string]string `json:"annotations"`
 		Owners          []podOwner        `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {

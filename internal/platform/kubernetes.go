@@ -41,22 +41,27 @@ const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 func newKubernetes(o Options) (Platform, error) {
 	s := settings{of: o.Setting}
-	host := s.must("KUBERNETES_KUBELET_HOST", "valueFrom: fieldRef: fieldPath: status.hostIP")
-	readOnly := s.port("KUBERNETES_KUBELET_READ_ONLY_PORT", 10255, 0)
-	secure := s.port("KUBERNETES_KUBELET_PORT", 10250, 1)
+	l := kubeletOf(o, &s)
 	k := newPod(o, &s)
+	k.kubelet = l
 	if err := s.err(); err != nil {
 		return nil, err
 	}
+	return k, nil
+}
+
+// kubeletOf returns the kubelet that the settings name.
+func kubeletOf(o Options, s *settings) *kubelet {
+	host := s.must("KUBERNETES_KUBELET_HOST", "valueFrom: fieldRef: fieldPath: status.hostIP")
+	readOnly := s.port("KUBERNETES_KUBELET_READ_ONLY_PORT", 10255, 0)
+	secure := s.port("KUBERNETES_KUBELET_PORT", 10250, 1)
 	if readOnly != 0 {
-		k.kubelet = newKubelet(kubeletOptions{Base: "http://" + hostPort(host, readOnly)})
-		return k, nil
+		return newKubelet(kubeletOptions{Base: "http://" + hostPort(host, readOnly)})
 	}
-	k.kubelet = newKubelet(kubeletOptions{
+	return newKubelet(kubeletOptions{
 		Base: "https://" + hostPort(host, secure), Account: cmp.Or(o.Setting("KUBERNETES_SERVICE_ACCOUNT_DIR"), serviceAccount),
 		Insecure: o.Setting("KUBERNETES_KUBELET_INSECURE_TLS") != "",
 	})
-	return k, nil
 }
 
 // newEKSFargate is Kubernetes where the kubelet is reached through the API server alone.

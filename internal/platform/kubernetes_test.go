@@ -703,6 +703,6 @@ type fixedReading struct{ r Reading }
 func (fixedReading) Facts(context.Context) (collect.Facts, error) { return collect.Facts{}, nil }
 func (fixedReading) Running(context.Context) error                { return nil }
 func (f fixedReading) Read(context.Context) (Reading, error) {
-	return Reading{slices.Clone(f.r.Containers)}, nil
+	return Reading{Containers: slices.Clone(f.r.Containers), Machine: f.r.Machine}, nil
 }
 func (fixedReading) OwnNetwork() bool { return true }

@@ -2,7 +2,7 @@
 // say) tells which host the agent is, and what the containers beside it use.
 //
 // The agent is a sidecar: the Pod, or the task, that it is in is one host, and its containers
-// are what that host consists of. A Platform only asks and names; what becomes of the numbers is
+// are what that host consists of. Of a whole node (kubernetes_node.go) it is the only agent, and the node is the host. A Platform only asks and names; what becomes of the numbers is
 // decided here, once for all platforms: containers.go makes metrics of a Reading, network.go reads the
 // interfaces that the containers share. internal/agent takes both as its Sources, and nothing else
 // of that agent is different from a host's.
@@ -44,12 +44,25 @@ type Platform interface {
 // A Reading is what a platform tells of its containers at one time.
 type Reading struct {
 	Containers []Container
+	Machine    Machine // that the platform tells of besides: the zero value where it tells of containers alone
 }
+
+// A Machine is what a platform tells of the machine itself that is no container's.
+type Machine struct {
+	At       time.Time // when the platform read Networks, by its own clock; the zero time is the moment of the Reading
+	Networks map[string]Traffic
+	Disks    map[string]Disk
+}
+
+// A Disk is a file system, in bytes.
+type Disk struct{ Size, Used uint64 }
 
 // A Container is one container in a Reading. Totals count since some start; a nil or a missing
 // entry is one that the platform did not tell, which costs only what is made of it.
 type Container struct {
 	Name string // as the platform has it, unique in the Reading
+	// Group is the name that it is told under, together with the others of that Group: what they use is added up. "" is Name.
+	Group string
 	// Life tells one start of the container from the next, whose counters begin anew; "" when the platform does not.
 	Life string
 	// At is when the platform read CPU, by its own clock: it may do so less often than it is asked. The zero
@@ -92,18 +105,21 @@ type Kind struct {
 	// New asks nobody. An error is about the settings: it matches saba.ErrInvalid and names every
 	// variable that is missing or wrong.
 	New func(o Options) (Platform, error)
+	// Stays says that the host outlives its agent: it is not retired when the agent ends.
+	Stays bool
 }
 
 // All is every platform, one line each.
 var All = []Kind{
-	{"none", newNone},
-	{"kubernetes", newKubernetes},
-	{"eks_fargate", newEKSFargate},
-	{"ecs", newECS},
-	{"fargate", newECS},
-	{"ecs_anywhere", newECS},
-	{"ecs_awsvpc", newECS}, // as it was called once
-	{"ecs_v3", newECS},     // likewise
+	{"none", newNone, false},
+	{"kubernetes", newKubernetes, false},
+	{"eks_fargate", newEKSFargate, false},
+	{"kubernetes_node", newKubernetesNode, true},
+	{"ecs", newECS, false},
+	{"fargate", newECS, false},
+	{"ecs_anywhere", newECS, false},
+	{"ecs_awsvpc", newECS, false}, // as it was called once
+	{"ecs_v3", newECS, false},     // likewise
 }
 
 // New returns the platform of that name. The error matches saba.ErrInvalid.
@@ -126,6 +142,11 @@ func New(name string, o Options) (Platform, error) {
 		return nil, saba.Errorf(saba.ErrInvalid, "MACKEREL_CONTAINER_PLATFORM is %q: did you mean %q? %s", name, nearest, known)
 	}
 	return nil, saba.Errorf(saba.ErrInvalid, "MACKEREL_CONTAINER_PLATFORM is %q: %s", name, known)
+}
+
+// Stays says whether the hosts of the platform of that name outlive their agents.
+func Stays(name string) bool {
+	return slices.ContainsFunc(All, func(k Kind) bool { return k.Name == name && k.Stays })
 }
 
 // Setting returns how settings are read from the environment: by their own prefix first, then by the one that

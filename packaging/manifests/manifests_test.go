@@ -14,6 +14,7 @@ import (
 // folders is every folder that kustomize builds by itself, with the secrets that people make for it.
 var folders = map[string][]string{
 	"elixir":         {"saba-agent"},
+	"node":           {"saba-agent"},
 	"server":         {"saba"},
 	"server-ingress": {"saba"},
 }
