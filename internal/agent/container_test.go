@@ -200,6 +200,19 @@ func TestTheEndOfAContainerIsBounded(t *testing.T) {
 	})
 }
 
+// An awayServer does not say which hosts there are until it is back.
+type awayServer struct {
+	*fakeServer
+	until time.Time
+}
+
+func (a *awayServer) Hosts(ctx context.Context, f saba.HostFilter) ([]saba.Host, error) {
+	if time.Now().Before(a.until) {
+		return nil, networkError()
+	}
+	return a.fakeServer.Hosts(ctx, f)
+}
+
 // A host that the server has and this process does not know of is found, and retired too.
 func TestNoContainerLeavesAGhost(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -227,7 +240,14 @@ func TestNoContainerLeavesAGhost(t *testing.T) {
 				server.put(saba.Host{ID: "unheard", Name: "task", CreatedAt: time.Now().Unix()})
 				return networkError()
 			}
-			server.onPost = func([]saba.Point) error { return nil }
+		}, []string{"unheard"}},
+		"made, and the server is away for a while": {func(_ *testing.T, server *fakeServer, o *Options) {
+			o.Facts = func(context.Context) (collect.Facts, error) { return collect.Facts{Name: "task"}, nil }
+			server.onCreate = func() error {
+				server.put(saba.Host{ID: "unheard", Name: "task", CreatedAt: time.Now().Unix()})
+				return networkError()
+			}
+			o.API = &awayServer{fakeServer: server, until: time.Now().Add(10 * time.Second)}
 		}, []string{"unheard"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,13 +120,17 @@ func (a *asking) since() time.Time {
 // retire retires the host of an agent that ends, within ctx. When that fails the server has a host that is no more.
 func (a *running) retire(ctx context.Context, o Options) {
 	id, err := a.own(ctx, o)
-	if id == "" && err == nil {
+	for err != nil && passing(err) && sleep(ctx, time.Second) {
+		id, err = a.own(ctx, o)
+	}
+	switch {
+	case err != nil:
+		o.Log.Error("it is not known whether the server has a host of this container, which ends: if it has, it is to be retired there", "error", err)
+		return
+	case id == "":
 		return // there was none
 	}
-	if err == nil {
-		err = retireHost(ctx, o.Retire, id, o.Log)
-	}
-	if err != nil {
+	if err := retireHost(ctx, o.Retire, id, o.Log); err != nil {
 		o.Log.Error("the host stays on the server although it ends: it is to be retired there", "host", id, "error", err)
 		return
 	}
