@@ -175,10 +175,19 @@ type sender struct{ Label, Command, Help string }
 // senders returns how lines are sent to a drain with a token, on a server with an address.
 func senders(base, token string) []sender {
 	at := strings.TrimSuffix(base, "/") + drain.Prefix + token
+	host := "localhost"
+	if u, err := url.Parse(base); err == nil && u.Hostname() != "" {
+		host = u.Hostname()
+	}
 	return []sender{
 		{"Heroku", "heroku drains:add " + at, "In the application's folder, or with --app NAME. For load and memory of dynos: heroku labs:enable log-runtime-metrics"},
 		{"One line", "curl -H 'Content-Type: text/plain' --data-binary 'count#deploys' " + at, "For scripts and cron. Lines of text are of the moment at which they come."},
-		{"A file", "curl -H 'Content-Type: text/plain' --data-binary @metrics.log " + at, "Up to 4 MiB at a time."},
+		{"logger", fmt.Sprintf(`logger -n %s -P 5514 -T --rfc5424 --sd-id saba@0 --sd-param 'token="%s"' 'count#deploys'`, host, token), "Where the server takes syslog in: --syslog-tcp HOST:5514."},
+		{"rsyslog", fmt.Sprintf(`template(name="saba" type="string" string="<%%PRI%%>1 %%TIMESTAMP:::date-rfc3339%% %%HOSTNAME%% %%APP-NAME%% %%PROCID%% %%MSGID%% [saba@0 token=\"%s\"] %%msg%%\n")
+action(type="omfwd" template="saba" target="%s" port="6514" protocol="tcp" TCP_Framing="octet-counted" action.resumeRetryCount="-1"
+  StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="%s")`, token, host, host),
+			"In /etc/rsyslog.d/saba.conf, where the server takes syslog in: --syslog-tls HOST:6514."},
+		{"OpenTelemetry", "export OTEL_EXPORTER_OTLP_ENDPOINT=" + at + " OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "Logs and metrics of any SDK, and of Heroku's telemetry drains."},
 	}
 }
 

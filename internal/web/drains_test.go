@@ -124,7 +124,8 @@ func TestADrainsLife(t *testing.T) {
 		t.Fatalf("making a drain answered %d at %s, without a token:\n%s", code, at, body)
 	}
 	token := found[1]
-	contains(t, body, "shown this once", "heroku drains:add "+g.server.URL+"/drains/"+token, "only works on this machine")
+	contains(t, body, "shown this once", "heroku drains:add "+g.server.URL+"/drains/"+token, "only works on this machine",
+		"logger -n 127.0.0.1 -P 5514", `token=\&#34;`+token+`\&#34;] %msg%\n&#34;)`, "OTEL_EXPORTER_OTLP_ENDPOINT="+g.server.URL+"/drains/"+token)
 	drains, err := g.records.Drains(t.Context(), g.org.ID)
 	if err != nil || len(drains) != 1 {
 		t.Fatal(drains, err)

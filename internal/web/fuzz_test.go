@@ -27,6 +27,13 @@ func FuzzPages(f *testing.F) {
 			f.Add(uint16(i), byte(1), s, s)
 		}
 	}
+	for i, rt := range routes {
+		if rt.pattern == "/log-drains/new" { // a form of many rows
+			f.Add(uint16(i), byte(1), "service=shop", "do=draft&name=app&service=shop&rules.name=a&rules.type=timing&rules.match=(?P<ms>[0-9]%2B)ms&rules.metric=http.${ms}&rules.value=ms&rules.unit=seconds&try=took+12ms%0Asample%23a=1")
+			f.Add(uint16(i), byte(1), "", "do=remove:1&rules.match=((((&rules.match=%ff&rules.key=a&rules.metric=${&rules.type=&rules.unit=x")
+			f.Add(uint16(i), byte(1), "", "do=save&name=app&service=shop&rules.name=a&rules.name=b&rules.key=level&rules.metric=log.${level}&rules.type=counter&prefix=.&try=%00")
+		}
+	}
 	handler := g.server.Config.Handler
 	f.Fuzz(func(t *testing.T, page uint16, session byte, query, form string) {
 		rt := routes[int(page)%len(routes)]
