@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/saba-monitor/saba"
 )
@@ -81,6 +82,9 @@ func (o *output) grammar(adjust func(*Reading) bool) {
 // reading returns the reading of a token.
 func (o *output) reading(kind Kind, name, value []byte) (Reading, bool) {
 	v, unit, bad := number(value)
+	if bad == BadValue && !utf8.Valid(value) {
+		bad = NotText
+	}
 	if bad != "" {
 		o.refuse(Refusal{bad, Clip(append(append([]byte(nil), name...), append([]byte("="), value...)...))})
 		return Reading{}, false

@@ -57,7 +57,7 @@ func TestGrammar(t *testing.T) {
 		"no name":                                  {"sample#=1 sample#...=2 count#", []string{"refused bad name: sample#=1", "refused bad name: ...", "refused bad name: count#"}},
 		"a name too long is cut":                   {"sample#" + strings.Repeat("n", 300) + "=1", []string{"sample " + strings.Repeat("n", 200) + "=1 float"}},
 		"ends of lines are blanks":                 {"sample#a=1\nsample#b=2\r\n", []string{"sample a=1 float", "sample b=2 float"}},
-		"bytes that are no text":                   {"\xff\x00 sample#a\xff=1 sample#b=\xff", []string{"sample a_=1 float", "refused not a number: b=\ufffd"}},
+		"bytes that are no text":                   {"\xff\x00 sample#a\xff=1 sample#b=\xff", []string{"sample a_=1 float", "refused not text: b=\ufffd"}},
 		"a piece that may end in half a value":     {pieceOf("sample#a=1 count#b=12"), []string{"sample a=1 float", "refused cut off: count#b=12"}},
 		"a piece that may end in half a name":      {pieceOf("sample#a=1 count#b"), []string{"sample a=1 float", "refused cut off: count#b"}},
 		"a piece that ends in half a source":       {pieceOf("sample#a=1 source=we"), []string{"sample a=1 float"}},
