@@ -54,14 +54,15 @@ func TestExitCodeOfAContainersMistakes(t *testing.T) {
 // A whole sidecar in a Pod: its host, its containers and its plugins are on the server, a hang-up changes nothing of that, and
 // at its end the host is retired after the last post.
 func TestContainerAgentAtWork(t *testing.T) {
-	phase := make(chan string, 1)
-	phase <- "Pending"
+	log := &lockedBuffer{}
 	total := 0
 	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/pods":
-			p := <-phase
-			phase <- "Running"
+			p := "Pending"
+			if strings.Contains(log.String(), "is Pending") { // the agent has noticed
+				p = "Running"
+			}
 			fmt.Fprintf(w, `{"items":[{"metadata":{"name":"web-7d9","namespace":"shop","uid":"6f1f"},"spec":{"containers":[{"name":"app","resources":{"limits":{"cpu":"250m"}}}]},"status":{"phase":%q}}]}`, p)
 		case "/stats/summary":
 			total += 100_000_000
@@ -109,7 +110,7 @@ func TestContainerAgentAtWork(t *testing.T) {
 		"MACKEREL_CONTAINER_PLATFORM": "kubernetes", "MACKEREL_KUBERNETES_KUBELET_HOST": where.Hostname(), "MACKEREL_KUBERNETES_KUBELET_READ_ONLY_PORT": where.Port(),
 		"MACKEREL_KUBERNETES_NAMESPACE": "shop", "MACKEREL_KUBERNETES_POD_NAME": "web-7d9",
 	}
-	hangup, log := make(chan os.Signal), &lockedBuffer{}
+	hangup := make(chan os.Signal)
 	sys := cli.System{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: log, Environ: os.Environ,
 		Getenv:  func(k string) string { return environ[k] },
 		Hangups: func(context.Context) <-chan os.Signal { return hangup }}
