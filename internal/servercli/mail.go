@@ -17,7 +17,7 @@ import (
 type mailFlags struct{ server, from, user, file, tls string }
 
 func (m *mailFlags) addTo(fs *flag.FlagSet) {
-	fs.StringVar(&m.server, "smtp", "", "the `host:port` of the SMTP server by which channels of the type email are told; SABA_SMTP in the environment does as well, and SABA_SMTP_FROM and so on for what follows")
+	fs.StringVar(&m.server, "smtp", "", "the `host:port` of the SMTP server by which channels of the type email are told and invitations are mailed; SABA_SMTP in the environment does as well, and SABA_SMTP_FROM and so on for what follows")
 	fs.StringVar(&m.from, "smtp-from", "", "the `address` that e-mail is sent from, such as saba@example.com")
 	fs.StringVar(&m.user, "smtp-user", "", "the `name` to log in to the SMTP server with (default: no login)")
 	fs.StringVar(&m.file, "smtp-password-file", "", "a `file` that holds the password; SABA_SMTP_PASSWORD in the environment does as well")

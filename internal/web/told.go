@@ -254,7 +254,11 @@ func (c *console) alertMuteDo(w http.ResponseWriter, r *http.Request, v visitor)
 	case how != "none":
 		return saba.Errorf(saba.ErrInvalid, "An alert is muted for an hour, eight hours, a day or until a time, not for %q: go back and press one of the buttons.", clip(how))
 	}
-	return c.handle(w, r, v, "muted or is told of again", func(h saba.Handling) saba.Handling {
+	what := "muted"
+	if until == 0 {
+		what = "made to speak again"
+	}
+	return c.handle(w, r, v, what, func(h saba.Handling) saba.Handling {
 		h.MutedUntil = until
 		return h
 	})
