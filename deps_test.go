@@ -214,6 +214,7 @@ var modules = map[string]struct {
 	reason    string
 }{
 	"github.com/prometheus/prometheus":                {[]string{"internal/promapi", "internal/tsdb"}, "keeps samples and evaluates PromQL: the most proven embeddable engine, exact and durable (docs/decisions.md)"},
+	"github.com/oklog/ulid/v2":                        {[]string{"internal/tsdb"}, "the engine's type for the name of a block, which whoever implements its compactor returns"},
 	"github.com/prometheus/client_golang":             {[]string{"internal/api", "internal/ingest", "internal/server", "internal/syslog", "internal/tsdb"}, "saba's own /metrics in the format that everything reads"},
 	"modernc.org/sqlite":                              {[]string{"internal/sqldb"}, "SQLite without cgo, so that the binary stays static"},
 	"github.com/pelletier/go-toml/v2":                 {[]string{"internal/agent"}, "TOML with the line of every mistake"},

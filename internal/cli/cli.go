@@ -48,6 +48,8 @@ type System struct {
 	Slacken func(ctx context.Context)
 	// Hurry lets the process take memory for speed until done is called; nil leaves it as it is.
 	Hurry func() (done func())
+	// KeepHeap keeps the process' heap small until ctx ends; nil leaves it as it is.
+	KeepHeap func(ctx context.Context)
 }
 
 // OS returns the System of this process, which args started.

@@ -72,6 +72,8 @@ type Options struct {
 	Log          *slog.Logger
 	Now          func() time.Time
 	Random       io.Reader // for keys and tokens: crypto/rand.Reader outside of tests
+	// KeepHeap keeps the process' heap small until ctx ends; nil leaves it as it is.
+	KeepHeap func(ctx context.Context)
 }
 
 // Mail says how e-mail is sent; see notify.Mail.
@@ -449,6 +451,12 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if s.syslog != nil {
 		g.Go(func() error { return s.syslog.Run(gctx) })
+	}
+	if s.opts.KeepHeap != nil {
+		g.Go(func() error {
+			s.opts.KeepHeap(gctx)
+			return nil
+		})
 	}
 	g.Go(func() error { return s.control.serve(gctx) })
 	return errors.Join(g.Wait(), s.Close())

@@ -104,6 +104,7 @@ func (f *serverFlags) open(ctx context.Context, env *cli.Env) (*server.Server, *
 	s, err := server.Open(ctx, server.Options{
 		Listen: f.listen, Data: f.data, Database: database, MaxBytes: int64(f.most), APIKey: env.Getenv("SABA_API_KEY"),
 		Allowed: allowed, URL: public, RetireSilent: f.absent, Mail: mail, Syslog: lines, Log: log, Now: time.Now, Random: rand.Reader,
+		KeepHeap: env.KeepHeap,
 	})
 	return s, log, err
 }

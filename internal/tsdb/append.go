@@ -19,6 +19,10 @@ import (
 // maxPlan is how large a plan may be that is kept for the next group.
 const maxPlan = 1 << 12
 
+// moveEvery is how often full chunks are moved to their file while points come in. All series fill theirs at the same minute: the engine,
+// which looks once a minute, would hold two chunks of each for a while.
+const moveEvery = 5 * time.Second
+
 // A request is one call of Append on its way through the appender.
 type request struct {
 	now    time.Time
@@ -103,6 +107,10 @@ func (db *DB) serve(group []*request) {
 	if now := db.now(); now.Sub(db.prunes) >= time.Hour || now.Before(db.prunes) {
 		db.prunes = now
 		db.newest.prune(now, db.retention)
+	}
+	if now := db.now(); db.engine != nil && (now.Sub(db.moved) >= moveEvery || now.Before(db.moved)) {
+		db.moved = now
+		db.engine.moveFull()
 	}
 	if now := db.now(); db.engine != nil && !db.engine.compacts.Load() && (now.Sub(db.asked) >= time.Minute || now.Before(db.asked)) {
 		db.asked = now

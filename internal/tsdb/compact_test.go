@@ -2,7 +2,9 @@ package tsdb
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/saba-monitor/saba"
 )
@@ -45,4 +47,46 @@ func TestCompactedLatePointsCutNothingOffTheLog(t *testing.T) {
 			t.Errorf("the first hours are still apart: a block ends at %d", m.MaxTime/1000-start)
 		}
 	}
+}
+
+// What is short in memory is long in blocks, and nothing gets lost when it is joined.
+func TestShortChunksAreJoined(t *testing.T) {
+	db := openFor(t, Options{Dir: t.TempDir()})
+	keepStill(db)
+	random := rand.New(rand.NewPCG(1, 2))
+	var acked []saba.Point
+	var hour []saba.Point
+	for minute := range int64(17 * 60) {
+		for name, v := range map[string]float64{"stays": 7, "counts": float64(3 * minute), "wanders": random.NormFloat64()} {
+			if name == "stays" && minute%100 > 90 {
+				continue // a gap
+			}
+			hour = append(hour, point(series(name), start+minute*60, v))
+		}
+		if minute%60 == 59 {
+			put(t, db, start+minute*60, hour...)
+			acked, hour = append(acked, hour...), nil
+		}
+	}
+	for range 3 {
+		if err := db.engine.db.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined := 0
+	for _, b := range db.engine.db.Blocks() {
+		m := b.Meta()
+		if m.Compaction.Level == 1 {
+			continue
+		}
+		joined++
+		if each := m.Stats.NumSamples / m.Stats.NumChunks; each < 60 {
+			t.Errorf("a block of %v has %d samples in a chunk, want 60 and more", time.Duration(m.MaxTime-m.MinTime)*time.Millisecond, each)
+		}
+	}
+	if joined == 0 {
+		t.Fatal("no block was made of several")
+	}
+	wantPoints(t, db, acked)
+	wantPoints(t, openFor(t, Options{Dir: copyOf(t, db)}), acked)
 }

@@ -34,6 +34,9 @@
 // The engine keeps the FIRST value of a timestamp. Rewrites therefore go to a later second of
 // their minute, and readers take the last sample of each minute (read.go).
 //
+// Memory holds one to three hours in short chunks, so that the buffers of the open ones stay small; full ones are in a file.
+// Where the engine joins blocks, compact.go joins those chunks, and drops from memory what was read of mapped files.
+//
 // Before the engine may open a folder, inspect.go reads the logs and those indexes of the blocks that it has not read before (inspected.go).
 // A record that a crash cut short at the end of a log is cut off, with a warning. Any other
 // damage of the logs makes Open fail with one sentence, and nothing is changed: left to itself, the engine

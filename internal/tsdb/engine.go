@@ -38,19 +38,32 @@ type engine struct {
 	dir       string
 	oldChunks int         // number of the newest file of head chunks at the start
 	compacts  atomic.Bool // in the background; see mayCompact
+	writing   atomic.Bool // see compactor
 }
 
-// segmentSize is how many bytes a segment of a log has at most. When a block is made of two hours of the head, the engine drops two thirds of the
-// segments, the newest not counted. With its own 128 MiB that is nothing before there are four, and a start after a kill reads up to six hours of
+// segmentSize is how many bytes a segment of a log has at most. When a block is made of what lives in memory, the engine drops two thirds of the
+// segments, the newest not counted. With its own 128 MiB that is nothing before there are four, and a start after a kill reads hours of
 // points that are in blocks already.
 const segmentSize = 8 << 20
+
+const (
+	// blockSpan is how much time a block of what lived in memory has; memory holds up to one and a half of it.
+	blockSpan = 2 * time.Hour
+	// chunkSamples is how many samples a chunk has in memory: half an hour of them. The engine's own 120 make a buffer for each series that grows by
+	// doubling, up to 1.4 KB, for all series in the same minutes, and leave holes of each size behind. In blocks, short chunks are joined (compact.go).
+	chunkSamples = 30
+	// chunkBuffer is how many bytes of full chunks are written to their file at once. The engine's own 4 MiB stay in memory all the time.
+	chunkBuffer = 256 << 10
+)
 
 // options are those that suit one sample a minute; the measurements are in docs/decisions.md.
 func options(retention time.Duration, maxBytes int64, series uint64) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.RetentionDuration = retention.Milliseconds()
 	o.MaxBytes = maxBytes
-	o.MinBlockDuration = (2 * time.Hour).Milliseconds()
+	o.MinBlockDuration = blockSpan.Milliseconds()
+	o.SamplesPerChunk = chunkSamples
+	o.HeadChunksWriteBufferSize = chunkBuffer
 	o.MaxBlockDuration = (744 * time.Hour).Milliseconds()
 	o.WALCompression = compression.Snappy
 	o.WALSegmentSize = segmentSize
@@ -104,6 +117,7 @@ func openEngine(dir string, retention time.Duration, maxBytes int64, log *slog.L
 		return nil, err
 	}
 	o := options(retention, maxBytes, series)
+	o.NewCompactorFunc = newCompactor(dir, &e.writing)
 	o.BlockCompactionExcludeFunc = func(b *tsdb.BlockMeta) bool {
 		db := opened.Load()
 		return db == nil || aheadOfHead(b, db.Blocks())
@@ -168,7 +182,7 @@ const mostHead = 8 * time.Hour
 // its files from the beginning again; if a chunk is written in that very moment, the numbers no longer
 // agree and the engine panics (ChunkDiskMapper.Truncate and WriteChunk). Late points in bulk after a
 // start have met it. It is never done with the file that it is writing, so from the first
-// one on the trap is shut. With data coming in, that is two hours after the start at the latest,
+// one on the trap is shut. With data coming in, that is half an hour after the start as a rule,
 // and a head may wait for so long.
 func (e *engine) mayCompact() (bool, error) {
 	if e.compacts.Load() {
@@ -185,6 +199,14 @@ func (e *engine) mayCompact() (bool, error) {
 	e.db.EnableCompactions()
 	e.compacts.Store(true)
 	return true, nil
+}
+
+// moveFull moves full chunks from memory to their file. It does nothing while the engine forgets what is in a block now, and with that
+// files of which nothing is left: the engine itself never does both at a time.
+func (e *engine) moveFull() {
+	if !e.writing.Load() {
+		e.db.ForceHeadMMap()
+	}
 }
 
 // newestChunkFile returns the number of the newest file of head chunks below dir; 0 when there is none.

@@ -55,6 +55,7 @@ type DB struct {
 	failed  error     // why the engine must be opened again before the next append
 	retryAt time.Time // not before then
 	prunes  time.Time // when newest was last pruned
+	moved   time.Time // when full chunks were last moved to their file
 	asked   time.Time // when the engine was last asked whether it may compact
 	moaned  time.Time // when a trouble that may come with every batch was last logged
 }

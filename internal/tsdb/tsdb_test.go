@@ -204,7 +204,7 @@ func TestCompactionWaitsForTheFirstFullChunk(t *testing.T) {
 		from := start + run*2*3600
 		put(t, db, from, point(series("x"), from, 1))
 		may(false, "with one point")
-		for i := range int64(122) { // a full chunk of two hours, and the begin of the next
+		for i := range int64(122) { // several full chunks, and the begin of another
 			put(t, db, from+i*60, point(series("x"), from+i*60, float64(i)))
 		}
 		db.engine.db.ForceHeadMMap() // as the engine does once a minute

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package tsdb
+
+// dropPages does nothing.
+func dropPages([]string) {}
