@@ -210,6 +210,41 @@ func TestTheServersImageInAContainer(t *testing.T) {
 	}
 }
 
+// The agent's container finds the server's, which knows its host until the container is stopped. Nothing can be written there,
+// and a command of its configuration is a shell's line.
+func TestTheImagesTogether(t *testing.T) {
+	e := newEngine(t)
+	e.do("load", "-i", serverArchive)
+	e.do("load", "-i", agentArchive)
+	const key = "saba_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+	server := e.start("server", "--volume", "data:/var/lib/saba", "--env", "SABA_API_KEY="+key, tagOf(t, serverArchive), "server", "--listen", "127.0.0.1:0", "--data", "/var/lib/saba")
+	base := server.match(`Console\s+(http://127\.0\.0\.1:\d+)`)[1]
+	configuration := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(configuration, []byte("readinessProbe:\n  exec: {command: 'test -n \"$WANTED\" && echo yes'}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	agent := e.start("agent", "--env", "MACKEREL_APIKEY="+key, "--env", "MACKEREL_APIBASE="+base, "--env", "MACKEREL_CONTAINER_PLATFORM=none", "--env", "WANTED=1",
+		"--env", "MACKEREL_AGENT_CONFIG=/etc/saba-agent/agent.yaml", "--env", "MACKEREL_DISPLAY_NAME=sidecar", "--volume", configuration+":/etc/saba-agent/agent.yaml:ro", tagOf(t, agentArchive))
+	agent.match("nothing is kept on disk")
+	agent.match("registered")
+	var got struct {
+		Hosts []struct{ DisplayName, Size string }
+	}
+	request(t, "GET", base+"/api/v0/hosts", key, "", &got)
+	if len(got.Hosts) != 1 || got.Hosts[0].DisplayName != "sidecar" {
+		t.Errorf("the server knows the hosts %v", got.Hosts)
+	}
+	e.do("stop", "--time", "60", agent.name)
+	if code := strings.TrimSpace(e.do("inspect", "--format", "{{.State.ExitCode}}", agent.name)); code != "0" {
+		t.Errorf("the agent ended with %s", code)
+	}
+	got.Hosts = nil
+	request(t, "GET", base+"/api/v0/hosts", key, "", &got)
+	if len(got.Hosts) != 0 {
+		t.Errorf("after the agent's end the server knows the hosts %v", got.Hosts)
+	}
+}
+
 func request(t *testing.T, method, url, key, body string, v any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
