@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -8,11 +9,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/saba-monitor/saba/plugin/target/redistest"
 )
 
 // A kubelet is the authenticated port of a node with one Pod of ours.
@@ -78,13 +84,17 @@ func TestAPodFromItsStartToItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"memory":{"total":42}}`) }))
-	defer app.Close()
+	// The configuration of the manifests, and the application that it is for: an Erlang VM with figures and a heartbeat.
+	config, err := os.ReadFile("../packaging/kubernetes/elixir/agent.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := redistest.FreePort(t)
 	environ := []string{
 		"MACKEREL_APIKEY=" + key, "MACKEREL_APIBASE=" + base, "MACKEREL_CONTAINER_PLATFORM=kubernetes", "MACKEREL_KUBERNETES_NAMESPACE=shop", "MACKEREL_KUBERNETES_POD_NAME=shop-1",
 		"MACKEREL_KUBERNETES_KUBELET_HOST=" + where.Hostname(), "MACKEREL_KUBERNETES_KUBELET_READ_ONLY_PORT=0", "MACKEREL_KUBERNETES_KUBELET_PORT=" + where.Port(),
 		"SABA_KUBERNETES_SERVICE_ACCOUNT_DIR=" + k.account, "SABA_STATE_DIR=/proc/nowhere", // as a root file system that is read-only
-		"MACKEREL_AGENT_CONFIG=" + write(t, filepath.Join(t.TempDir(), "agent.yaml"), "plugin:\n  metrics:\n    beam:\n      plugin: json -url "+app.URL+" -prefix beam\n"),
+		"MACKEREL_AGENT_CONFIG=" + write(t, filepath.Join(t.TempDir(), "agent.yaml"), strings.NewReplacer("4000", port, "initialDelaySeconds: 5", "initialDelaySeconds: 0", "periodSeconds: 5", "periodSeconds: 1").Replace(string(config))),
 	}
 	agent := start(t, environ, "saba-agent", "container-agent")
 	agent.match(`nothing is kept on disk`)
@@ -93,6 +103,11 @@ func TestAPodFromItsStartToItsEnd(t *testing.T) {
 		t.Errorf("a Pod that does not run has the hosts %v", list)
 	}
 	k.run()
+	agent.match(`the registration waits for readinessProbe`)
+	if list := hosts(t, base); len(list) > 0 {
+		t.Errorf("a Pod whose application is not up has the hosts %v", list)
+	}
+	startBEAM(t, port)
 	h := firstHost(t, base)
 	if h.Name != "shop-1" {
 		t.Errorf("the host is called %q", h.Name)
@@ -109,10 +124,15 @@ func TestAPodFromItsStartToItsEnd(t *testing.T) {
 		return v
 	}
 	for name, want := range map[string]float64{
-		"container.cpu.app.limit": 50, "container.memory.app.usage": 16 << 20, "container.memory.app.limit": 64 << 20, "custom.container.app.limit.memory": 25, "custom.beam.memory.total": 42,
+		"container.cpu.app.limit": 50, "container.memory.app.usage": 16 << 20, "container.memory.app.limit": 64 << 20, "custom.container.app.limit.memory": 25,
 	} {
 		if got := last(name); got != want {
 			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	for _, name := range []string{"custom.beam.memory.processes", "custom.beam.process_count"} {
+		if got := last(name); got < 10 {
+			t.Errorf("%s = %v, want more than 10, as every Erlang VM has", name, got)
 		}
 	}
 	// By our clock, since this kubelet tells no time of its own: both readings may come a moment late.
@@ -157,4 +177,31 @@ func TestAPodFromItsStartToItsEnd(t *testing.T) {
 		t.Errorf("after the end the hosts are %v, and this one %+v", list, size())
 	}
 	server.stop()
+}
+
+// startBEAM starts the example of an Elixir application, and returns when it answers.
+func startBEAM(t *testing.T, port string) {
+	t.Helper()
+	path, err := exec.LookPath("elixir")
+	if err != nil {
+		t.Fatalf("the test needs a real Erlang VM (Debian's elixir): %v", err)
+	}
+	cmd := exec.Command(path, "../examples/beam/stats.exs", "--port", port, "--every", "1")
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "HOME="+t.TempDir())
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "http://127.0.0.1:"+port+"/") {
+		t.Fatalf("the VM says %q, %v", line, err)
+	}
 }
