@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -65,23 +66,33 @@ func (j *Journal) start(ctx context.Context, cursor string, fromNow bool, log *s
 	return r
 }
 
-// again knows the last entries: journalctl may print some a second time when another journal appears beside those that it follows.
-type again struct {
-	cursors [1024]string
-	known   map[string]bool
-	next    int
-}
+// again knows how far each journal was read: entries of one, which is one machine's, have numbers that grow (systemd.journal-fields(7), __CURSOR). journalctl may print some
+// a second time when another journal appears beside those that it follows.
+type again map[string]uint64
 
-func (a *again) seen(cursor string) bool {
-	if a.known[cursor] {
+// seen says whether an entry is not behind all those before it, and notes it.
+func (a again) seen(cursor string) bool {
+	var journal string
+	var number uint64
+	for field := range strings.SplitSeq(cursor, ";") {
+		switch key, value, _ := strings.Cut(field, "="); key {
+		case "s":
+			journal = value
+		case "i":
+			number, _ = strconv.ParseUint(value, 16, 64) // 0, which no entry has, when there is none
+		}
+	}
+	if journal == "" || number == 0 {
+		return false
+	}
+	last, known := a[journal]
+	if known && number <= last {
 		return true
 	}
-	if a.known == nil {
-		a.known = map[string]bool{}
+	if len(a) >= 1000 {
+		clear(a)
 	}
-	delete(a.known, a.cursors[a.next])
-	a.cursors[a.next], a.known[cursor] = cursor, true
-	a.next = (a.next + 1) % len(a.cursors)
+	a[journal] = number
 	return false
 }
 
@@ -116,7 +127,8 @@ func (j *Journal) read(ctx context.Context, cursor *string, fromNow bool, entrie
 		}
 	}()
 	lines := bufio.NewReaderSize(out, 64<<10)
-	var last again
+	last := again{}
+	last.seen(*cursor)
 	for {
 		line, err := lines.ReadSlice('\n')
 		whole := append([]byte(nil), line...)
