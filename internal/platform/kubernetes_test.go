@@ -515,7 +515,7 @@ func TestSettingsOfAPlatform(t *testing.T) {
 		environ  map[string]string
 		err      []string
 	}{
-		"none named": {"", nil, []string{"MACKEREL_CONTAINER_PLATFORM (or SABA_CONTAINER_PLATFORM) is not set: it is one of none, kubernetes, eks_fargate"}},
+		"none named": {"", nil, []string{"MACKEREL_CONTAINER_PLATFORM (or SABA_CONTAINER_PLATFORM) is not set: it is one of none, cgroup, kubernetes, eks_fargate"}},
 		"mistyped":   {"Kubernets", nil, []string{`MACKEREL_CONTAINER_PLATFORM is "Kubernets": did you mean "kubernetes"? it is one of`}},
 		"unknown":    {"nomad", nil, []string{`MACKEREL_CONTAINER_PLATFORM is "nomad": it is one of`}},
 		"nothing set": {"kubernetes", nil, []string{

@@ -112,6 +112,7 @@ type Kind struct {
 // All is every platform, one line each.
 var All = []Kind{
 	{"none", newNone, false},
+	{"cgroup", newCgroups, false},
 	{"kubernetes", newKubernetes, false},
 	{"eks_fargate", newEKSFargate, false},
 	{"kubernetes_node", newKubernetesNode, true},
