@@ -199,7 +199,7 @@ func TestCheckFindsFaults(t *testing.T) {
 	_, version, _ := strings.Cut(tag, ":")
 	program := small(t, version)
 	for n, e := range agent.layers[0] {
-		if e.name == "usr/bin/saba-agent" || e.name == "bin/sh" {
+		if e.name == "usr/bin/saba-agent" || e.name == "usr/bin/saba-agent-s3" || e.name == "bin/sh" {
 			agent.layers[0][n].content = program
 		}
 	}
