@@ -1,10 +1,12 @@
 package drain
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -397,4 +399,23 @@ func (r *rig) series() string {
 	services, err := r.records.Services(r.Context(), "org1")
 	r.check(err)
 	return services[0].Series
+}
+
+// Whoever begins a body and does not go on is told to send it again, and keeps no place from others.
+func TestASenderThatIsSlow(t *testing.T) {
+	r := newRig(t)
+	site := httptest.NewServer(r.drains)
+	t.Cleanup(site.Close)
+	conn, err := net.Dial("tcp", site.Listener.Addr().String())
+	r.check(err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST %s%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/logplex-1\r\nContent-Length: 100\r\n\r\n12 ", Prefix, r.token)
+	r.check(err)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	r.check(err)
+	defer answer.Body.Close()
+	r.wantStatus(answer.StatusCode, http.StatusServiceUnavailable)
+	if n := len(r.drains.places); n != maxBodies {
+		t.Errorf("%d places are free, want all %d", n, maxBodies)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -133,7 +134,7 @@ func (d *Drains) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer leave()
-	if err := read(&at.body, w, r, maxBody); err != nil {
+	if err := read(ctx, &at.body, w, r, maxBody); err != nil {
 		return err
 	}
 	lot := Lot{Lines: at.lines[:0]}
@@ -230,7 +231,11 @@ func (p *place) clear() {
 }
 
 // read reads a body whole, of at most limit bytes when it is inflated.
-func read(to *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
+func read(ctx context.Context, to *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) error {
+	if end, ok := ctx.Deadline(); ok {
+		// Whoever sends slowly holds a place that others wait for. The next request on the connection has a deadline of its own; where there is no connection, nobody is slow.
+		_ = http.NewResponseController(w).SetReadDeadline(end)
+	}
 	var in io.Reader = http.MaxBytesReader(w, r.Body, limit)
 	switch kind := r.Header.Get("Content-Encoding"); kind {
 	case "", "identity":
@@ -251,6 +256,8 @@ func read(to *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64)
 	switch {
 	case errors.As(err, &large), int64(to.Len()) > limit:
 		return saba.Errorf(saba.ErrTooLarge, "the body is larger than %d MiB: send it in parts", limit>>20)
+	case errors.Is(err, os.ErrDeadlineExceeded): // not the fault of what it holds: to send it again may help
+		return saba.Errorf(saba.ErrUnavailable, "the body did not come in time")
 	case err != nil:
 		return saba.Errorf(saba.ErrInvalid, "the body could not be read: %v", err)
 	}

@@ -34,7 +34,7 @@ func (d *Drains) language(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return err
 	}
 	defer leave()
-	if err := read(&at.body, w, r, maxLanguageBody); err != nil {
+	if err := read(ctx, &at.body, w, r, maxLanguageBody); err != nil {
 		return err
 	}
 	var in struct {

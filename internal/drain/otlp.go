@@ -147,7 +147,7 @@ func (d *Drains) otlp(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		return err
 	}
 	defer leave()
-	if err := read(&at.body, w, r, maxOTLP); err != nil {
+	if err := read(ctx, &at.body, w, r, maxOTLP); err != nil {
 		return err
 	}
 	body := bytes.Clone(at.body.Bytes()) // what is read of it may be part of it
