@@ -126,7 +126,8 @@ func (s *checks) run(ctx context.Context) {
 	}
 }
 
-// flush posts what is left after run has returned, and writes the rest to the disk, until ctx ends.
+// flush posts what is left after run has returned, until ctx ends, and writes the rest to the disk, which it gives time
+// of its own: a server that never answers took all of ctx's.
 func (s *checks) flush(ctx context.Context) {
 	s.sender.flush(ctx)
 	written := make(chan bool, 1)
@@ -134,7 +135,7 @@ func (s *checks) flush(ctx context.Context) {
 	onDisk := false
 	select {
 	case onDisk = <-written:
-	case <-ctx.Done():
+	case <-time.After(stragglers):
 	}
 	if n, _ := s.queue.count(); n > 0 && onDisk {
 		s.o.Log.Info("the agent stops, and verdicts of checks wait on disk for its next start", "verdicts", n)

@@ -827,6 +827,10 @@ func TestAServerThatNeverAnswersStopsNoCheck(t *testing.T) {
 		if d := time.Since(at); d > 10*time.Second {
 			t.Errorf("the stop took %v, want the farewell's 10 s at the most", d)
 		}
+		// The server has taken all the time of the farewell, and the disk must have some of its own.
+		if !strings.Contains(r.log.String(), "verdicts of checks wait on disk for its next start") {
+			t.Errorf("what is left is not on disk, or nothing says so:\n%s", r.log)
+		}
 	})
 }
 
