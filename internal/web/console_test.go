@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
 	"net/http"
@@ -839,4 +840,35 @@ func TestSeriesWithLabelsAreShown(t *testing.T) {
 	}
 	_, _, body = g.get(c, "/hosts/"+h.ID+"/graphs.json?range=30m&graph=labelled:http.requests%2Fs")
 	contains(t, body, `"labelled:http.requests/s"`)
+}
+
+// All pages and parts are of one set, where the second of one name would take the place of the first on every page.
+func TestNoTwoPartsHaveOneName(t *testing.T) {
+	in := map[string]string{}
+	err := fs.WalkDir(pageFiles, "page", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := pageFiles.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, m := range regexp.MustCompile(`{{-?\s*(?:define|block)\s+"([^"]*)"`).FindAllSubmatch(b, -1) {
+			name := string(m[1])
+			if name == "main" {
+				name += " of " + file
+			}
+			if other, there := in[name]; there {
+				t.Errorf("%s and %s define %q", other, file, name)
+			}
+			in[name] = file
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(in) < 60 {
+		t.Errorf("%d parts were looked at, want all", len(in))
+	}
 }

@@ -45,14 +45,17 @@ func layoutFor(v visitor, lit, title string) layout {
 	return layout{Title: title, Lit: lit, Email: v.user.Email, Writes: v.Write, Manages: v.Manage, Troubles: v.troubles, Open: openCount(v.open)}
 }
 
-// loadPages parses every page with the layout and the shared parts around it.
+// loadPages parses every page with the layout and the shared parts around it. All are of one set, in which each part is
+// there once, and each page has a layout of its own: a set for each page would take several MiB that a server with nobody
+// before it never uses.
 func loadPages(c *console) map[string]*template.Template {
-	base := template.New("").Funcs(template.FuncMap{
+	all := template.New("").Funcs(template.FuncMap{
 		"asset":   c.assets.url,
 		"version": func() string { return c.Version },
 		"moment":  c.moment,
 	})
-	base = template.Must(base.ParseFS(pageFiles, "page/layout.html", "page/part/*.html"))
+	all = template.Must(all.ParseFS(pageFiles, "page/part/*.html"))
+	around := pageFile("layout.html")
 	files, err := pageFiles.ReadDir("page")
 	if err != nil {
 		panic(err) // the folder is compiled in
@@ -63,17 +66,26 @@ func loadPages(c *console) map[string]*template.Template {
 		if !isPage || name == "layout" {
 			continue
 		}
-		t := template.Must(base.Clone())
-		pages[name] = template.Must(t.ParseFS(pageFiles, path.Join("page", f.Name())))
+		// What every page calls main has the page's name in the set.
+		template.Must(all.New("file " + name).Parse(strings.Replace(pageFile(f.Name()), `{{define "main"}}`, `{{define "main of `+name+`"}}`, 1)))
+		pages[name] = template.Must(all.New("page " + name).Parse(strings.Replace(around, `{{template "main" .}}`, `{{template "main of `+name+`" .}}`, 1)))
 	}
 	return pages
+}
+
+func pageFile(name string) string {
+	b, err := pageFiles.ReadFile(path.Join("page", name))
+	if err != nil {
+		panic(err) // the file is compiled in
+	}
+	return string(b)
 }
 
 // render answers with a page. The page is rendered whole before the first byte leaves, so
 // that an error still gets a proper answer.
 func (c *console) render(w http.ResponseWriter, r *http.Request, code int, name string, data any) error {
 	var b bytes.Buffer
-	if err := c.pages[name].ExecuteTemplate(&b, "layout.html", data); err != nil {
+	if err := c.pages[name].Execute(&b, data); err != nil {
 		return fmt.Errorf("render page %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
