@@ -31,6 +31,8 @@ const (
 	giveBackEvery = time.Minute
 	// muchIdle is how much memory nothing lives in, besides what is filled until the next collection, when it is given back. In bytes.
 	muchIdle = 4 << 20
+	// dropEvery is how often the pages of the program's file are dropped.
+	dropEvery = time.Hour
 )
 
 // modest keeps the heap small, unless the environment says how large it may be: then it returns nil.
@@ -49,12 +51,13 @@ func (*heap) hurry() (done func()) {
 }
 
 // keep looks after the heap until ctx ends. Without work it is collected so often that it stays small; with much, it is no more often than usual.
-// Go's runtime keeps a tenth more than it needs, and the holes that other sizes of objects have left: they go back to the system.
+// Go's runtime keeps a tenth more than it needs, and the holes that other sizes of objects have left: they go back to the system. So do the pages of
+// the program that were used by a start, or a seldom task.
 func (*heap) keep(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	defer debug.SetGCPercent(usual)
-	percent, last, gaveBack := usual, readHeap(), time.Time{}
+	percent, last, gaveBack, dropped := usual, readHeap(), time.Time{}, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,6 +73,10 @@ func (*heap) keep(ctx context.Context) {
 		if at := time.Now(); now.idle > now.live*uint64(percent)/100+muchIdle && at.Sub(gaveBack) >= giveBackEvery {
 			gaveBack = at
 			debug.FreeOSMemory()
+		}
+		if at := time.Now(); at.Sub(dropped) >= dropEvery {
+			dropped = at
+			dropProgram()
 		}
 	}
 }
