@@ -263,7 +263,7 @@ func (n *newest) prune(now time.Time, retention time.Duration) {
 }
 
 // rebuild learns everything from the engine: the newest samples from its head, which holds the
-// last one to three hours before the stop, and, for the hosts that are silent there, when they
+// last half an hour to hour and a half before the stop, and, for the hosts that are silent there, when they
 // were last seen, from the blocks.
 func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	n.mu.Lock()
@@ -281,6 +281,14 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 		}
 	}
 	blocks := db.Blocks()
+	// And some may be in blocks already, while other series of their host are in the head: theirs was catching up at a stop.
+	for _, b := range blocks {
+		if m := b.Meta(); m.Compaction.FromOutOfOrder() && m.MaxTime > head.MinTime() {
+			if err := n.fill(ctx, queried{b}, m.MinTime, m.MaxTime-1, everything); err != nil {
+				return fmt.Errorf("block %s: %w", m.ULID, err)
+			}
+		}
+	}
 	slices.SortFunc(blocks, func(a, b *tsdb.Block) int { return int(min(1, max(-1, b.MaxTime()-a.MaxTime()))) })
 	silent := map[owner]int64{}
 	for _, b := range blocks {
@@ -371,7 +379,7 @@ func (n *newest) inOrder(ctx context.Context, head *tsdb.Head) error {
 }
 
 // fill learns the last sample in [mint, maxt] of the series that match, if it is newer than what is known.
-func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...*labels.Matcher) error {
+func (n *newest) fill(ctx context.Context, db storage.Queryable, mint, maxt int64, ms ...*labels.Matcher) error {
 	q, err := db.Querier(mint, maxt)
 	if err != nil {
 		return err
@@ -398,6 +406,14 @@ func (n *newest) fill(ctx context.Context, db *tsdb.DB, mint, maxt int64, ms ...
 		}
 	}
 	return set.Err()
+}
+
+// A queried is a block that is read alone.
+type queried struct{ *tsdb.Block }
+
+// Querier implements storage.Queryable.
+func (b queried) Querier(mint, maxt int64) (storage.Querier, error) {
+	return tsdb.NewBlockQuerier(b.Block, mint, maxt)
 }
 
 // hostsOf adds to silent the hosts of a block that were last seen there, for all that is known.

@@ -132,3 +132,48 @@ func eachRecord(ctx context.Context, path string, f func(rec []byte) error) (err
 	}
 	return r.Err()
 }
+
+// lateInLog says whether the log of late points in dir holds any.
+func lateInLog(dir string) (bool, error) {
+	wbl := filepath.Join(dir, wblFolder)
+	ns, err := segments(wbl)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	for _, n := range ns {
+		info, err := os.Stat(segmentPath(wbl, n))
+		if err != nil {
+			return false, err
+		}
+		if info.Size() > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// voidSnapshots removes the snapshots of the head in dir if late points are in their log, so that a start reads the whole log of the others. The
+// engine must not run.
+//
+// A series that the engine has forgotten gets another number when its next point comes. A start that reads the log finds both numbers of it, and
+// gives the points of either to the first. But the snapshot of the stop after that knows that number alone, as does all that a start with it reads:
+// the samples of the other, in the log of late points, which no snapshot holds, would be the only copy of acknowledged points, and be dropped
+// (memSeries.encodeToSnapshotRecord, and multiRef in Head.Init, in tsdb of Prometheus 3.15).
+func voidSnapshots(dir string) error {
+	late, err := lateInLog(dir)
+	if err != nil || !late {
+		return err
+	}
+	snapshots, err := filepath.Glob(filepath.Join(dir, snapshotPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, s := range snapshots {
+		if err := os.RemoveAll(s); err != nil {
+			return fmt.Errorf("remove a snapshot that lacks late points: %w", err)
+		}
+	}
+	return nil
+}

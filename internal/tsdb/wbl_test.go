@@ -179,3 +179,95 @@ func TestMendingTakesMarksOnly(t *testing.T) {
 		t.Errorf("the inspection of the mended log = %v, %v", cuts, err)
 	}
 }
+
+// A series that only late points come for is forgotten when they are in a block, and known by another number after the next one. That one outlives
+// a kill, and the clean stops that follow it.
+func TestLatePointsOfAForgottenSeriesOutliveStops(t *testing.T) {
+	for _, n := range []int64{1, 20, 40, 100} { // as many as fill no chunk of late points, one, and several
+		for _, settles := range []bool{false, true} {
+			t.Run(fmt.Sprint(n, settles), func(t *testing.T) {
+				dir := t.TempDir()
+				db := openFor(t, Options{Dir: dir})
+				var acked []saba.Point
+				send := func(at int64) {
+					late := point(series("late"), at-4*3600, float64(at))
+					put(t, db, at, point(series("x"), at, 1), late)
+					acked = append(acked, late)
+				}
+				for i := range int64(300) {
+					send(start + i*60)
+				}
+				keepStill(db)
+				compact(t, db)
+				if known := db.engine.db.Head().NumSeries(); known != 1 {
+					t.Fatalf("the engine knows %d series, want it to have forgotten one", known)
+				}
+				for i := range n {
+					send(start + (300+i)*60)
+				}
+				dir = copyOf(t, db)
+				for stop := range 4 {
+					db, err := Open(t.Context(), Options{Dir: dir})
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantPoints(t, db, acked)
+					if settles && stop == 1 {
+						keepStill(db) // but for the stop
+					}
+					if err := db.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if late, err := lateInLog(dir); err != nil || late != !(settles && stop >= 1) {
+						t.Errorf("stop %d: late points are in their log: %v, %v", stop, late, err)
+					}
+					if t.Failed() {
+						t.Fatalf("after %d stops", stop)
+					}
+				}
+				if snapshots, err := filepath.Glob(filepath.Join(dir, snapshotPrefix+"*")); err != nil || len(snapshots) != 1 {
+					t.Errorf("there are the snapshots %q, %v, want one", snapshots, err)
+				}
+			})
+		}
+	}
+}
+
+// One metric of a host was catching up at a stop. What was said of a minute before it may be said anew.
+func TestARewriteOfWhatAStopMadeABlockOf(t *testing.T) {
+	dir := t.TempDir()
+	db := openFor(t, Options{Dir: dir})
+	const now = start + 75*60
+	for i := range int64(75) {
+		put(t, db, start+i*60, point(series("x"), start+i*60, 1))
+	}
+	back := series("back")
+	put(t, db, start+60, point(back, start+60, 1)) // in order, as far as saba knows
+	for i := int64(2); i < 10; i++ {
+		put(t, db, now, point(back, start+i*60, 2))
+	}
+	keepStill(db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openFor(t, Options{Dir: dir})
+	blocks := 0
+	for _, b := range db.engine.db.Blocks() {
+		if m := b.Meta(); m.Compaction.FromOutOfOrder() {
+			blocks++
+		}
+	}
+	if blocks == 0 {
+		t.Fatal("the stop has made no block of late points")
+	}
+	if got, _ := db.Latest(back); got.Time != start+9*60 {
+		t.Errorf("the newest sample is of minute %d, want 9", (got.Time-start)/60)
+	}
+	rewritten := []saba.Point{point(back, start+9*60, 7), point(back, start+5*60, 7)}
+	put(t, db, now, rewritten...)
+	wantPoints(t, db, rewritten)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantPoints(t, openFor(t, Options{Dir: dir}), rewritten)
+}
