@@ -13,47 +13,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/prometheus/tsdb/chunks"
 )
 
-const (
-	snapshotPrefix = "chunk_snapshot."
-	tmpSuffix      = ".tmp"
-)
-
-// examineCopies reads what stands beside the logs in dir to make a start fast: the full chunks of the head, and the snapshot that a clean
-// stop writes of the rest. All that they hold is in the logs too. So no damage here loses points: the engine
-// passes over it and replays the logs. The error is of the disk or of ctx.
+// examineCopies reads what stands beside the logs in dir to make a start fast: the full chunks of the head. All that they hold is in the
+// logs too. So no damage here loses points: the engine passes over it and replays the logs. inspectHead has found that the files begin as they
+// must. The error is of the disk or of ctx.
 func examineCopies(ctx context.Context, dir string) ([]Finding, error) {
-	found, err := examineHead(ctx, filepath.Join(dir, chunksFolder))
-	if err != nil {
-		return nil, err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("look into the folder of the samples: %w", err)
-	}
-	for _, e := range entries {
-		// The engine deletes those that were not finished.
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), snapshotPrefix) || strings.HasSuffix(e.Name(), tmpSuffix) {
-			continue
-		}
-		const then = "; it is a snapshot that a clean stop left to make the next start fast, and that start reads the logs in its place, which hold the same points"
-		_, err := inspectLog(ctx, filepath.Join(dir, e.Name()), false)
-		var d *damage
-		if errors.As(err, &d) {
-			found = append(found, Finding{Path: d.path, What: "it is damaged: " + d.what + then})
-		} else if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-// examineHead reads the files of full chunks of the head. inspectHead has found that they begin as they must.
-func examineHead(ctx context.Context, dir string) ([]Finding, error) {
+	dir = filepath.Join(dir, chunksFolder)
 	ns, err := segments(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -23,7 +23,7 @@ func TestDamagedCopiesAreNamedAndDoNoHarm(t *testing.T) {
 	if found, err := Examine(t.Context(), stopped, false); err != nil || len(found) > 0 {
 		t.Fatalf("Examine of whole samples = %v, %v; want nothing", found, err)
 	}
-	const head, snapshot = "chunks_head/0*", "chunk_snapshot.*"
+	const head = "chunks_head/0*"
 	whole := read(t, one(t, stopped, head)) // one chunk, and zeros behind it
 	end := len(bytes.TrimRight(whole, "\x00"))
 	for name, tt := range map[string]struct {
@@ -40,11 +40,6 @@ func TestDamagedCopiesAreNamedAndDoNoHarm(t *testing.T) {
 		}, head, "a chunk has a wrong length, at byte 8"},
 		"a chunk that ends early": {func(t *testing.T, dir string) { write(t, one(t, dir, head), whole[:end-20]) }, head, "its last chunk is not whole"},
 		"a chunk that has begun":  {func(t *testing.T, dir string) { write(t, one(t, dir, head), append(whole[:end:end], 0, 0, 1)) }, head, "its last chunk is not whole"},
-		"a record of a snapshot":  {func(t *testing.T, dir string) { flip(t, one(t, dir, snapshot+"/0*"), 20) }, snapshot + "/0*", "a record has a wrong checksum"},
-		"a snapshot without its end": {func(t *testing.T, dir string) {
-			path := one(t, dir, snapshot+"/0*")
-			write(t, path, read(t, path)[:50])
-		}, snapshot + "/0*", "a record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copied(t, stopped)

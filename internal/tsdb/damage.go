@@ -358,12 +358,8 @@ func repairLog(dir, path string, move func(name string) error) error {
 	if folder == walFolder || strings.HasPrefix(folder, walFolder+string(filepath.Separator)) {
 		// Numbers stand for series in the head and in the log of late points. With the log that says what they stand for
 		// shortened, the next series get numbers that others had.
-		rest, err := filepath.Glob(filepath.Join(dir, "chunk_snapshot.*"))
-		if err != nil {
-			return err
-		}
-		for _, name := range append(rest, wblFolder, chunksFolder) {
-			if name = filepath.Base(name); exists(filepath.Join(dir, name)) {
+		for _, name := range []string{wblFolder, chunksFolder} {
+			if exists(filepath.Join(dir, name)) {
 				names = append(names, name)
 			}
 		}

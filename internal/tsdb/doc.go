@@ -34,7 +34,7 @@
 // The engine keeps the FIRST value of a timestamp. Rewrites therefore go to a later second of
 // their minute, and readers take the last sample of each minute (read.go).
 //
-// Memory holds one to three hours in short chunks, so that the buffers of the open ones stay small; full ones are in a file.
+// Memory holds half an hour to an hour and a half in short chunks, so that the buffers of the open ones stay small; full ones are in a file.
 // Where the engine joins blocks, compact.go joins those chunks, and drops from memory what was read of mapped files.
 //
 // Before the engine may open a folder, inspect.go reads the logs and those indexes of the blocks that it has not read before (inspected.go).

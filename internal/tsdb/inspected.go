@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// tmpSuffix ends the names of files that are not finished.
+const tmpSuffix = ".tmp"
+
 // inspectedName is the file, beside the blocks, that keeps which of their indexes were read whole and found right, so that a start reads none of them
 // again that nobody has written to since: at 150,000 series those of a year take gigabytes. What decays on the disk without a write is found by the
 // reader that meets it, as in the points themselves, or by Examine. Without the file a start reads all.

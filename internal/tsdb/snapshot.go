@@ -85,7 +85,7 @@ var errMoved = errors.New("files came and went meanwhile")
 // snapshot opens the files of the samples in dir, whose engine may be at work. When that deletes a file
 // between the look at the folder and the opening, all is done again.
 func snapshot(ctx context.Context, dir string) (*Snapshot, error) {
-	const tries = 50 // a compaction deletes a handful of files, once in two hours
+	const tries = 50 // a compaction deletes a handful of files, once an hour
 	for try := 1; ; try++ {
 		s := &Snapshot{}
 		err := s.take(ctx, dir)

@@ -127,9 +127,6 @@ func (db *DB) open(ctx context.Context) error {
 	if marks > 0 {
 		db.log.Debug("took the marks out of the log of late points", "marks", marks)
 	}
-	if err := voidSnapshots(db.dir); err != nil {
-		return err
-	}
 	e, err := openEngine(db.dir, db.retention, db.maxBytes, db.log, db.outer)
 	if err != nil {
 		return fmt.Errorf("open the samples in %s: %w", db.dir, err)
@@ -154,9 +151,6 @@ func (db *DB) Close() error {
 		defer db.mu.Unlock()
 		var err error
 		if db.engine != nil {
-			if err := db.engine.settle(context.Background()); err != nil { // a stop is not given up
-				db.log.Warn("the next start takes longer: late points were not compacted", "error", err)
-			}
 			err = db.engine.close()
 			db.engine = nil
 		}
