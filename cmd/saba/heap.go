@@ -30,9 +30,9 @@ const (
 	// giveBackEvery is how often memory is given back at most, as that takes a collection.
 	giveBackEvery = time.Minute
 	// muchIdle is how much memory nothing lives in, besides what is filled until the next collection, when it is given back. In bytes.
-	muchIdle = 4 << 20
+	muchIdle = 2 << 20
 	// dropEvery is how often the pages of the program's file are dropped.
-	dropEvery = time.Hour
+	dropEvery = 10 * time.Minute
 )
 
 // modest keeps the heap small, unless the environment says how large it may be: then it returns nil.

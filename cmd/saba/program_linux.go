@@ -6,8 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // dropProgram takes the pages of the program's own file out of the memory of this process. What is used comes back from the
@@ -23,8 +22,8 @@ func dropProgram() {
 	}
 	defer f.Close()
 	for _, m := range cleanMappings(f, exe) {
-		// Not unix.Madvise: the range is no memory of Go's.
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
+		// Not syscall.Madvise: the range is no memory of Go's.
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.from, m.to-m.from, syscall.MADV_DONTNEED)
 	}
 }
 
