@@ -6,7 +6,7 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 ARGS    ?=
 ARCHES  ?= $(shell $(GO) env GOARCH)
 
-.PHONY: help up build packages image test unit bench fmt clean
+.PHONY: help up build packages image test unit judges bench fmt clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ test: ## Install what the tests need, then vet, staticcheck and all tests with -
 
 unit: ## All tests that need no browser, for every day.
 	$(GO) test $$($(GO) list ./... | grep -v /e2e)
+
+judges: ## Let programs of others use the API; needs node and npm, which fetches them.
+	$(GO) vet -tags judges ./e2e
+	$(GO) test -tags judges -count=1 -run TestAClient ./e2e
 
 bench: build ## Print figures: speed, memory, size (bench/README.md says how to read them).
 	$(GO) test -run '^$$' -bench . -benchmem ./...
