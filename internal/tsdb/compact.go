@@ -111,8 +111,16 @@ func (joiner) PopulateBlock(ctx context.Context, metrics *tsdb.CompactorMetrics,
 	return nil
 }
 
-// fewSamples is less than a chunk in a block of several hours has: what is shorter came from memory.
-const fewSamples = 100
+// A chunk is short with fewer samples than fewSamples, if it takes fewer bytes than fewBytes: those that came from memory, and those of three hours
+// that they became.
+const (
+	fewSamples = 200
+	fewBytes   = chunkenc.MaxBytesPerXORChunk / 2
+)
+
+func short(c chunkenc.Chunk) bool {
+	return c.Encoding() == chunkenc.EncXOR && c.NumSamples() < fewSamples && len(c.Bytes()) < fewBytes
+}
 
 // A joining writes one series after the other: its chunks, and then its place in the index.
 type joining struct {
@@ -131,7 +139,7 @@ func (j joiningChunks) WriteChunks(all ...chunks.Meta) error {
 	j.joined = j.joined[:0]
 	for len(all) > 0 {
 		n := 0
-		for n < len(all) && all[n].Chunk.Encoding() == chunkenc.EncXOR && all[n].Chunk.NumSamples() < fewSamples {
+		for n < len(all) && short(all[n].Chunk) {
 			n++
 		}
 		var err error

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,4 +117,51 @@ func residentMemory(b *testing.B) (anonymous, files float64) {
 		}
 	}
 	return anonymous, files
+}
+
+// BenchmarkSize prints what a sample takes on disk after some days of a few hosts, and which part of that is the index.
+func BenchmarkSize(b *testing.B) {
+	const days, hosts = 4, 30
+	for b.Loop() {
+		batches := benchBatches(hosts)
+		db, err := Open(b.Context(), Options{Dir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		db.engine.compacts.Store(true)
+		db.engine.db.DisableCompactions()
+		random := rand.New(rand.NewPCG(1, 2))
+		for minute := int64(1); minute <= days*24*60; minute++ {
+			now := wander(batches, minute, random)
+			if _, err := db.Append(b.Context(), now, slices.Concat(batches...)); err != nil {
+				b.Fatal(err)
+			}
+			if minute%10 == 0 {
+				db.engine.moveFull()
+				if err := db.engine.db.Compact(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		var samples, bytes, index, chunks float64
+		for _, block := range db.engine.db.Blocks() {
+			m := block.Meta()
+			samples += float64(m.Stats.NumSamples)
+			chunks += float64(m.Stats.NumChunks)
+			bytes += float64(block.Size())
+			info, err := os.Stat(filepath.Join(block.Dir(), "index"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			index += float64(info.Size())
+			b.Logf("%4d h: %d samples, %.1f a chunk, %.3f bytes a sample", (m.MaxTime-m.MinTime)/3_600_000, m.Stats.NumSamples,
+				float64(m.Stats.NumSamples)/float64(m.Stats.NumChunks), float64(block.Size())/float64(m.Stats.NumSamples))
+		}
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(bytes/samples, "bytes/sample")
+		b.ReportMetric(index/samples, "index-bytes/sample")
+		b.ReportMetric(samples/chunks, "samples/chunk")
+	}
 }
