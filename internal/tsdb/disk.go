@@ -180,6 +180,19 @@ func (s space) check() error {
 	return nil
 }
 
+// checkStart returns an error when there is not even the room for what a start may write. It writes chunks of what it reads in the logs, and the engine
+// would end the whole process with a trace of its goroutines.
+func (s space) checkStart() error {
+	free, total, err := s.free(s.dir)
+	if err != nil {
+		return fmt.Errorf("look for free space on the disk of %s: %w", s.dir, err)
+	}
+	if need := reserved(total) / 4; free < need {
+		return saba.Errorf(saba.ErrUnavailable, "the disk of %s is full: %d KiB are free, and a start needs %d KiB; make room, and start again", s.dir, free>>10, need>>10)
+	}
+	return nil
+}
+
 func freeSpace(dir string) (free, total uint64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

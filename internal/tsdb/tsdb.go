@@ -106,6 +106,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 // open inspects the folder, opens the engine on it, and learns the newest samples from it.
 // db.mu must be held for writing, or db not be shared yet.
 func (db *DB) open(ctx context.Context) error {
+	if err := db.space.checkStart(); err != nil {
+		return err
+	}
 	cuts, err := inspect(ctx, db.dir)
 	if err != nil {
 		return err
