@@ -121,9 +121,8 @@ func (s *server) search(c *call) (q search, err error) {
 	return q, err
 }
 
-// each calls f with the labels of every series that one of the sets means; all series when there
-// is no set. A series may come more than once.
-func (s *server) each(ctx context.Context, org string, q search, f func(labels.Labels)) error {
+// open lets f read the series of a span, as one of few.
+func (s *server) open(ctx context.Context, org string, p span, f func(context.Context, *querier) error) error {
 	leave, err := s.reads.enter(ctx)
 	if err != nil {
 		return err
@@ -131,30 +130,35 @@ func (s *server) each(ctx context.Context, org string, q search, f func(labels.L
 	defer leave()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.timeout, saba.Errorf(errTimeout, "the request took longer than %v: ask for less", s.limits.timeout))
 	defer cancel()
-	from, to := q.span.start.UnixMilli(), q.span.end.UnixMilli()
-	inner, err := s.queryable(ctx, org).Querier(from, to)
+	inner, err := s.queryable(ctx, org).open(p.start.UnixMilli(), p.end.UnixMilli())
 	if err != nil {
 		return err
 	}
-	defer inner.Close()                                                 // it has only read
-	hints := &storage.SelectHints{Start: from, End: to, Func: "series"} // without their samples
-	sets := q.sets
-	if len(sets) == 0 {
-		sets = [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchNotEqual, nameLabel, "")}}
-	}
-	for _, ms := range sets {
-		set := inner.Select(ctx, false, hints, ms...)
-		for set.Next() {
-			f(set.At().Labels())
+	defer inner.Close() // it has only read
+	if err := f(ctx, inner); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		if err := set.Err(); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return err
-		}
+		return err
 	}
 	return nil
+}
+
+// each calls f with the labels of every series that one of the sets means. A series may come more than once.
+func (s *server) each(ctx context.Context, org string, q search, f func(labels.Labels)) error {
+	return s.open(ctx, org, q.span, func(ctx context.Context, inner *querier) error {
+		hints := &storage.SelectHints{Start: q.span.start.UnixMilli(), End: q.span.end.UnixMilli(), Func: "series"} // without their samples
+		for _, ms := range q.sets {
+			set := inner.Select(ctx, false, hints, ms...)
+			for set.Next() {
+				f(set.At().Labels())
+			}
+			if err := set.Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // truncated cuts list to limit, and says so.
@@ -191,14 +195,16 @@ func (s *server) labelNames(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	names := map[string]bool{}
-	if err := s.each(c.Context(), c.org, q, func(l labels.Labels) {
-		l.Range(func(l labels.Label) {
-			if !names[l.Name] {
-				names[strings.Clone(l.Name)] = true
-			}
+	names := set{}
+	if len(q.sets) == 0 {
+		err = s.open(c.Context(), c.org, q.span, func(ctx context.Context, inner *querier) (err error) {
+			names, err = inner.names(ctx)
+			return err
 		})
-	}); err != nil {
+	} else {
+		err = s.each(c.Context(), c.org, q, func(l labels.Labels) { l.Range(func(l labels.Label) { names.add(l.Name) }) })
+	}
+	if err != nil {
 		return err
 	}
 	return s.strings(w, q, names)
@@ -216,28 +222,31 @@ func (s *server) labelValues(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	values := map[string]bool{}
-	if err := s.each(c.Context(), c.org, q, func(l labels.Labels) {
-		v := l.Get(name)
-		if v == "" || values[v] {
-			return
-		}
-		if name != roleLabel && name != serviceLabel {
-			values[strings.Clone(v)] = true
-			return
-		}
-		for one := range strings.SplitSeq(v, ",") { // a host of several: each can be asked for
-			values[strings.Clone(one)] = true
-		}
-	}); err != nil {
+	values := set{}
+	if len(q.sets) == 0 {
+		err = s.open(c.Context(), c.org, q.span, func(ctx context.Context, inner *querier) (err error) {
+			values, err = inner.values(ctx, name)
+			return err
+		})
+	} else {
+		err = s.each(c.Context(), c.org, q, func(l labels.Labels) {
+			v := l.Get(name)
+			if name == roleLabel || name == serviceLabel { // a host of several: each can be asked for
+				values.add(strings.Split(v, ",")...)
+			} else {
+				values.add(v)
+			}
+		})
+	}
+	if err != nil {
 		return err
 	}
 	return s.strings(w, q, values)
 }
 
 // strings answers with a sorted list.
-func (s *server) strings(w http.ResponseWriter, q search, set map[string]bool) error {
-	list := slices.Sorted(maps.Keys(set))
+func (s *server) strings(w http.ResponseWriter, q search, found set) error {
+	list := slices.Sorted(maps.Keys(found))
 	if list == nil {
 		list = []string{}
 	}

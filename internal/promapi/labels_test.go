@@ -129,6 +129,15 @@ func TestTooManySeriesAreRefused(t *testing.T) {
 	if got := r.series(`loadavg5{role="web"}`); strings.Count(got, "\n") != 1 {
 		t.Errorf("two series are refused: %s", got)
 	}
+	// What a data source asks for first is answered from the indexes, as if each series had been looked at.
+	whole := newRig(t, limits{}, manySeries)
+	all := []string{"match[]", `{__name__=~".+"}`}
+	r.wantFailure(r.ask(keyRead, "/labels", all...), http.StatusUnprocessableEntity, "execution", "more than 3 series")
+	for _, path := range []string{"/labels", "/label/__name__/values", "/label/host/values", "/label/host_name/values", "/label/service/values", "/label/role/values", "/label/none/values"} {
+		if got, want := r.get(path), whole.get(path, all...); got != want {
+			t.Errorf("%s = %s, and of all series together %s", path, got, want)
+		}
+	}
 }
 
 func TestEveryCallAsksForItsPermissionAndShowsOneOrganization(t *testing.T) {

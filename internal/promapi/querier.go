@@ -29,7 +29,9 @@ func (s *server) queryable(ctx context.Context, org string) *queryable {
 }
 
 // Querier implements storage.Queryable.
-func (q *queryable) Querier(mint, maxt int64) (storage.Querier, error) {
+func (q *queryable) Querier(mint, maxt int64) (storage.Querier, error) { return q.open(mint, maxt) }
+
+func (q *queryable) open(mint, maxt int64) (*querier, error) {
 	inner, err := q.samples.Querier(q.org, mint, maxt)
 	if err != nil {
 		return nil, readError{err}
@@ -189,6 +191,85 @@ func (q *querier) add(ctx context.Context, list *seriesList, dir *directory, j j
 		return fmt.Errorf("find series: %w", err)
 	}
 	return nil
+}
+
+// names returns the names of the labels of all series, from the indexes alone: an organization may have more series than a
+// selector may find. Times count by blocks.
+func (q *querier) names(ctx context.Context) (set, error) {
+	found := set{}
+	names, _, err := q.Querier.LabelNames(ctx, nil)
+	if err != nil {
+		return nil, readError{fmt.Errorf("list the names of labels: %w", err)}
+	}
+	found.add(names...)
+	for _, name := range []string{hostNameLabel, serviceLabel, roleLabel} {
+		values, err := q.values(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(values) > 0 {
+			found.add(name)
+		}
+	}
+	return found, nil
+}
+
+// values returns the values of a label of all series, as names does.
+func (q *querier) values(ctx context.Context, name string) (set, error) {
+	found := set{}
+	of := func(label string) ([]string, error) {
+		values, _, err := q.Querier.LabelValues(ctx, label, nil)
+		if err != nil {
+			return nil, readError{fmt.Errorf("list the values of the label %s: %w", label, err)}
+		}
+		return values, nil
+	}
+	if name != hostNameLabel && name != serviceLabel && name != roleLabel {
+		values, err := of(name)
+		found.add(values...)
+		return found, err
+	}
+	dir, err := q.look()
+	if err != nil {
+		return nil, readError{err}
+	}
+	ids, err := of(hostLabel)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		get, _ := join{}.host(dir.hosts[id])
+		switch name {
+		case hostNameLabel:
+			found.add(get.name)
+		case serviceLabel:
+			found.add(strings.Split(get.service, ",")...)
+		case roleLabel:
+			found.add(strings.Split(get.role, ",")...)
+		}
+	}
+	if name == serviceLabel {
+		services, err := of(serviceLabel)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range services {
+			found.add(dir.serviceName(s))
+		}
+	}
+	return found, nil
+}
+
+// A set holds texts that outlive the engine's.
+type set map[string]bool
+
+// add adds texts, but for the empty one.
+func (s set) add(texts ...string) {
+	for _, v := range texts {
+		if v != "" && !s[v] {
+			s[strings.Clone(v)] = true
+		}
+	}
 }
 
 // relabelled is a series under other labels.
