@@ -66,7 +66,8 @@ func (g *rig) toldAlert(h saba.Host) saba.Alert {
 
 // An alert says who was told of each step, who was not and why, and what was changed before it.
 func TestAnAlertSaysWhoWasTold(t *testing.T) {
-	g := newRig(t, time.Now)
+	now := time.Now()
+	g := newRig(t, func() time.Time { return now }) // "again in 60 s" is of one moment
 	c := g.signedIn()
 	h := g.host(saba.Host{Name: "web1", Roles: shopWeb})
 	a := g.toldAlert(h)
