@@ -205,14 +205,7 @@ func (db *DB) Heard(org, host string) (at int64, ok bool) {
 // entry returns the owner of s and the index of its entry there; a new one without a sample where there is none. n.mu
 // must be held for writing. The strings of s are not retained: they may be parts of a whole request.
 func (n *newest) entry(s *saba.Series) (*owned, int32) {
-	o := n.owners[ownerOf(s)]
-	if o == nil {
-		if n.owners == nil {
-			n.owners = map[owner]*owned{}
-		}
-		o = &owned{seen: never}
-		n.owners[owner{n.names.shared(s.Org), strings.Clone(s.Host), strings.Clone(s.Service)}] = o
-	}
+	o := n.owner(s)
 	name := n.names.number(s.Name)
 	i := o.find(name)
 	if i < 0 {
@@ -222,6 +215,25 @@ func (n *newest) entry(s *saba.Series) (*owned, int32) {
 		}
 	}
 	return o, i
+}
+
+// owner returns the owner of s, as entry does.
+func (n *newest) owner(s *saba.Series) *owned {
+	o := n.owners[ownerOf(s)]
+	if o == nil {
+		if n.owners == nil {
+			n.owners = map[owner]*owned{}
+		}
+		o = &owned{seen: never}
+		n.owners[owner{n.names.shared(s.Org), strings.Clone(s.Host), strings.Clone(s.Service)}] = o
+	}
+	return o
+}
+
+// saw records that the owner of s has a sample at ms.
+func (n *newest) saw(s *saba.Series, ms int64) {
+	o := n.owner(s)
+	o.seen = max(o.seen, ms)
 }
 
 // learn records that s has a sample at ms.
@@ -274,9 +286,10 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	if err := n.inOrder(ctx, head); err != nil {
 		return err
 	}
-	// Late points are kept apart. They are the newest of a series whose host is catching up.
+	// Late points are kept apart. They are the newest of a series that is catching up. Of series that have nothing else in the head the newest sample may
+	// be in any block: it is looked for when their next point comes.
 	if from, to := head.MinOOOTime(), head.MaxOOOTime(); from <= to {
-		if err := n.fill(ctx, db, from, to, everything); err != nil {
+		if err := n.fill(ctx, db, true, from, to, everything); err != nil {
 			return err
 		}
 	}
@@ -284,7 +297,7 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 	// And some may be in blocks already, while other series of their host are in the head: theirs was catching up at a stop.
 	for _, b := range blocks {
 		if m := b.Meta(); m.Compaction.FromOutOfOrder() && m.MaxTime > head.MinTime() {
-			if err := n.fill(ctx, queried{b}, m.MinTime, m.MaxTime-1, everything); err != nil {
+			if err := n.fill(ctx, queried{b}, true, m.MinTime, m.MaxTime-1, everything); err != nil {
 				return fmt.Errorf("block %s: %w", m.ULID, err)
 			}
 		}
@@ -311,7 +324,7 @@ func (n *newest) rebuild(ctx context.Context, db *tsdb.DB) error {
 			n.owners[k] = &owned{seen: seen}
 			continue
 		}
-		if err := n.fill(ctx, db, seen-(2*time.Hour).Milliseconds(), seen, ownedBy(k)...); err != nil {
+		if err := n.fill(ctx, db, false, seen-(2*time.Hour).Milliseconds(), seen, ownedBy(k)...); err != nil {
 			return err
 		}
 	}
@@ -378,8 +391,9 @@ func (n *newest) inOrder(ctx context.Context, head *tsdb.Head) error {
 	return ps.Err()
 }
 
-// fill learns the last sample in [mint, maxt] of the series that match, if it is newer than what is known.
-func (n *newest) fill(ctx context.Context, db storage.Queryable, mint, maxt int64, ms ...*labels.Matcher) error {
+// fill learns the last sample in [mint, maxt] of the series that match, if it is newer than what is known. With known, series of which nothing is known
+// stay so, and only count as seen.
+func (n *newest) fill(ctx context.Context, db storage.Queryable, known bool, mint, maxt int64, ms ...*labels.Matcher) error {
 	q, err := db.Querier(mint, maxt)
 	if err != nil {
 		return err
@@ -390,7 +404,8 @@ func (n *newest) fill(ctx context.Context, db storage.Queryable, mint, maxt int6
 	for set.Next() {
 		series := set.At()
 		s := seriesOf(series.Labels())
-		if e := n.find(&s); e != nil && e.at >= maxt {
+		e := n.find(&s)
+		if e != nil && e.at >= maxt {
 			continue
 		}
 		it = series.Iterator(it)
@@ -401,7 +416,11 @@ func (n *newest) fill(ctx context.Context, db storage.Queryable, mint, maxt int6
 		if err := it.Err(); err != nil {
 			return err
 		}
-		if at != never {
+		switch {
+		case at == never:
+		case known && (e == nil || e.at == never):
+			n.saw(&s, at)
+		default:
 			n.learn(&s, at, v)
 		}
 	}
