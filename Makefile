@@ -35,6 +35,7 @@ test: ## Install what the tests need, then vet, staticcheck and all tests with -
 	$(GO) mod verify
 	test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet -race ./...
+	$(GO) vet -race -tags judges ./e2e
 	GOFLAGS="$$GOFLAGS -race" $$($(TOOL) -n staticcheck) ./...
 	GOOS=darwin $(GO) vet ./cmd/saba-agent ./internal/cli ./internal/agent ./internal/collect
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /e2e)
@@ -46,7 +47,6 @@ unit: ## All tests that need no browser, for every day.
 	$(GO) test $$($(GO) list ./... | grep -v /e2e)
 
 judges: ## Let programs of others use the API; needs node and npm, which fetches them.
-	$(GO) vet -tags judges ./e2e
 	$(GO) test -tags judges -count=1 -run TestAClient ./e2e
 
 bench: build ## Print figures: speed, memory, size (bench/README.md says how to read them).
